@@ -1,0 +1,2 @@
+//! The `knarr` command.
+fn main() {}
