@@ -30,7 +30,7 @@ fail() {
   exit 1
 }
 assert_eq() { [ "$1" = "$2" ] || fail "${3:+$3: }is '$1', not '$2'"; }
-assert_match() { [[ $1 =~ $2 ]] || fail "${3:+$3: }'$1' does not match '$2'"; }
+assert_match() { [[ $1 =~ $2 ]] || fail "${3:+$3: }no match for '$2' in:"$'\n'"$1"; }
 assert_no_match() { [[ ! $1 =~ $2 ]] || fail "${3:+$3: }'$1' matches '$2'"; }
 assert_line() { [[ $'\n'$1$'\n' == *$'\n'"$2"$'\n'* ]] || fail "no line '$2' in:"$'\n'"$1"; }
 assert_jq() { jq -e "${@:3}" "$2" >/dev/null <<<"$1" || fail "not so: $2"$'\n'"$1"; } # JSON FILTER [JQ-OPTION...]
@@ -95,6 +95,10 @@ run_ok() {
   [ "$RC" = 0 ] || fail "$(said "$@")"
   [[ " $* " =~ ' '(run|create|exec)' ' ]] || [ -z "$ERR" ] || fail "not silent: $(said "$@")"
 }
+
+UNKNOWN='does not exist' # what engines look for
+[ "$RUNTIME_NAME" != crun ] || UNKNOWN+='|no such file'
+assert_unknown() { run_fails 1 "$UNKNOWN" state "$1"; } # ID
 
 # run_fails STATUS REGEX ARG...: it exits with STATUS, says REGEX (in any case), in one line, and `create` or `run` leaves nothing.
 run_fails() {
