@@ -370,7 +370,7 @@ test_list_of_nothing() {
   run_ok list
   assert_match "$OUT" '^(ID|NAME) +PID +STATUS +BUNDLE +(PATH +)?CREATED +OWNER *$'
   run_ok list --format json
-  assert_match "$OUT" '^(null|\[\])$'
+  assert_match "$OUT" '^(null|\[[[:space:]]*\])$'
 }
 
 test_list_table() {
