@@ -1,0 +1,158 @@
+# What test files are written with. A case is a function `test_...`; it starts in an empty folder $T of its own with an empty
+# state folder $ROOT, and `set -e` holds: any command that fails, fails the case. The leak check after it needs no call.
+# shellcheck shell=bash disable=SC2034 # the variables set here are read by the test files
+
+shopt -s nullglob dotglob globstar
+
+# ---- conditions: the only ways to skip ----
+skip() { echo "$1" >"$T/skip"; exit 77; }
+
+requires() { # uml | native | controller NAME | debian | kernel X.Y
+  case $1 in
+    uml | native) [ "$MODE" = "$1" ] || skip "needs $1${2:+: $2}" ;;
+    controller) [[ " $(<"$V2$BASE/cgroup.controllers") " == *" $2 "* ]] || skip "needs the $2 controller in cgroup v2" ;;
+    debian) [ -d "$DEBIAN" ] || skip "needs a Debian root file system" ;;
+    file) [ -e "$2" ] || skip "needs $2" ;;
+    *) fail "requires: $1" ;;
+  esac
+}
+
+differs() { # NAME[,NAME...] WHY: these runtimes do not do what the specification or this project asks for here
+  [[ ,$1, != *,$RUNTIME_NAME,* ]] || skip "$RUNTIME_NAME differs: $2"
+}
+
+# ---- assertions ----
+fail() {
+  local i
+  for ((i = 1; i < ${#FUNCNAME[@]}; i++)); do [[ ${FUNCNAME[i]} != test_* ]] || break; done
+  echo "line ${BASH_LINENO[i - 1]}: $*" >&2
+  trap - ERR
+  exit 1
+}
+assert_eq() { [ "$1" = "$2" ] || fail "${3:+$3: }is '$1', not '$2'"; }
+assert_match() { [[ $1 =~ $2 ]] || fail "${3:+$3: }no match for '$2' in:"$'\n'"$1"; }
+assert_no_match() { [[ ! $1 =~ $2 ]] || fail "${3:+$3: }'$1' matches '$2'"; }
+assert_line() { [[ $'\n'$1$'\n' == *$'\n'"$2"$'\n'* ]] || fail "no line '$2' in:"$'\n'"$1"; }
+assert_jq() { jq -e "${@:3}" "$2" >/dev/null <<<"$1" || fail "not so: $2"$'\n'"$1"; } # JSON FILTER [JQ-OPTION...]
+assert_exists() { [ -e "$1" ] || [ -L "$1" ] || fail "$1 is not there"; }
+assert_absent() { [ ! -e "$1" ] && [ ! -L "$1" ] || fail "$1 is there"; }
+
+# ---- waiting, without a process for each nap ----
+nap() { local _; read -rt 0.02 _ <>"$NEVER" || :; }
+eventually() { # COMMAND...: true within 10 s
+  local deadline=$((SECONDS + 10))
+  until "$@"; do [ $SECONDS -lt $deadline ] || fail "never: $*"; nap; done
+}
+slurp() { # VARIABLE FILE: without a fork, without the last newline
+  local _text
+  IFS= read -rd '' _text <"$2" || :
+  printf -v "$1" %s "${_text%$'\n'}"
+}
+is_line_in() { local text; [ -e "$2" ] && slurp text "$2" && [[ $'\n'$text$'\n' == *$'\n'"$1"$'\n'* ]]; }
+
+# ---- bundles ----
+# Short words for what cases often change in a config.json.
+read -rd '' JQ_WORDS <<'JQ' || :
+def args(a): .process.args = a;
+def sh(s): args(["sh", "-c", s]);
+def rw: .root.readonly = false;
+def no_ns(t): .linux.namespaces |= map(select(.type != t));
+def join_ns(t; p): no_ns(t) | .linux.namespaces += [{type: t, path: p}];
+def caps(c): .process.capabilities = {bounding: c, effective: c, permitted: c};
+def mount(m): .mounts += [m];
+def tmpfs(d; o): mount({destination: d, type: "tmpfs", source: "tmpfs", options: o});
+def bind(s; d; o): mount({destination: d, type: "bind", source: s, options: (["bind"] + o)});
+def hook(kind; s): .hooks[kind] += [{path: "/bin/sh", args: ["sh", "-c", s]}];
+JQ
+
+# bundle ID [JQ-OPTION...] [FILTER]: a bundle $T/ID: the default config with terminal off and a cgroupsPath, then FILTER.
+# Sets B (the bundle) and C (its cgroup as a path on this machine).
+bundle() {
+  local id=$1 filter=.
+  shift
+  B=$T/$id C=$V2$BASE/$id
+  if [ $# -gt 0 ]; then filter=${*: -1}; set -- "${@:1:$#-1}"; fi
+  [ -d "$B" ] || { mkdir "$B" && cp -al "$WORK/rootfs" "$B/rootfs"; }
+  jq "$@" --arg cgroup "$BASE/$id" "$JQ_WORDS .linux.cgroupsPath = \$cgroup | $filter" "$WORK/base.json" >"$B/config.json"
+}
+
+# ---- the runtime ----
+FLAGS=() # global flags that a case adds
+RT_CALLS=0
+# rt ARG...: call it; RC, OUT, ERR tell what it did, LOG is the file that a detached container writes its output to.
+rt() {
+  RT_CALLS=$((RT_CALLS + 1))
+  LOG=$T/.$BASHPID.$RT_CALLS.out RC=0
+  "$RUNTIME" --root "$ROOT" "${FLAGS[@]}" "$@" >"$LOG" 2>"${LOG%out}err" || RC=$?
+  slurp OUT "$LOG"
+  slurp ERR "${LOG%out}err"
+}
+said() { printf '%s\nstatus %s, stdout:\n%s\nstderr:\n%s' "$*" "$RC" "$OUT" "$ERR"; }
+
+# run_ok ARG...: it succeeds and, unless a container writes there, is silent on stderr (engines decode stdout and stderr as one).
+run_ok() {
+  rt "$@"
+  [ "$RC" = 0 ] || fail "$(said "$@")"
+  [[ " $* " =~ ' '(run|create|exec)' ' ]] || [ -z "$ERR" ] || fail "not silent: $(said "$@")"
+}
+
+UNKNOWN='does not exist' # what engines look for
+[ "$RUNTIME_NAME" != crun ] || UNKNOWN+='|no such file'
+assert_unknown() { run_fails 1 "$UNKNOWN" state "$1"; } # ID
+
+# run_fails STATUS REGEX ARG...: it exits with STATUS, says REGEX (in any case), in one line, and `create` or `run` leaves nothing.
+run_fails() {
+  local status=$1 regex=$2 before lines
+  shift 2
+  footprint
+  before=$FOOTPRINT
+  rt "$@"
+  [ "$RC" = "$status" ] || fail "status not $status: $(said "$@")"
+  [[ ${ERR,,} =~ ${regex,,} ]] || fail "no '$regex': $(said "$@")"
+  lines=${ERR//[!$'\n']/}
+  [[ $RUNTIME_NAME == @(runc|crun) ]] || [ -z "$lines" ] || fail "more than one line: $(said "$@")"
+  footprint
+  [ "$FOOTPRINT" = "$before" ] && return
+  if [ "$RUNTIME_NAME" = crun ] && [ "$status" = 1 ]; then
+    rmdir "${CGROUPS[@]}"
+    skip "crun differs: a failed create leaves its cgroup"
+  fi
+  fail "left behind:"$'\n'"$(diff <(echo "$before") <(echo "$FOOTPRINT"))"$'\n'"$(said "$@")"
+}
+
+state_entries() { STATES=("$ROOT"/*); }
+cgroups_below() { # FOLDER: CGROUPS = what the case made there, deepest first
+  local all=("$1"/**/) i
+  CGROUPS=()
+  for ((i = ${#all[@]} - 1; i >= 0; i--)); do
+    [[ ${all[i]} == "$1/" || ${all[i]} == "$1/runner/" ]] || CGROUPS+=("${all[i]%/}")
+  done
+}
+mounts_now() { slurp MOUNTS /proc/self/mountinfo; }
+footprint() { # the containers, cgroups and mounts that are there
+  state_entries
+  cgroups_below "$V2$BASE"
+  mounts_now
+  FOOTPRINT=$(printf '%s\n' "${STATES[@]}" "${CGROUPS[@]}" "$MOUNTS")
+}
+
+# in_container SCRIPT [JQ-OPTION...] [FILTER]: run SCRIPT with sh in a fresh container; it exits 0; OUT is what it wrote.
+in_container() {
+  local script=$1
+  shift
+  local filter=.
+  if [ $# -gt 0 ]; then filter=${*: -1}; set -- "${@:1:$#-1}"; fi
+  rm -rf "$T/c1"
+  bundle c1 "$@" --arg script "$script" "sh(\$script) | $filter"
+  run_ok run --bundle "$B" c1
+}
+
+state_field() { # ID FIELD: FIELD's value in VALUE (a string or number)
+  run_ok state "$1"
+  [[ $OUT =~ \"$2\":\ *\"?([^\",]*)\"? ]] || fail "no $2 in state: $OUT"
+  VALUE=${BASH_REMATCH[1]}
+}
+assert_status() { state_field "$1" status; assert_eq "$VALUE" "$2" "status of $1"; }
+has_status() { state_field "$1" status; [ "$VALUE" = "$2" ]; }
+pid_of() { state_field "$1" pid; PID=$VALUE; }
+is_gone() { [ ! -e "/proc/$1" ]; }

@@ -1,0 +1,401 @@
+# The root file system, mounts and their options, /dev, masked and read-only paths, propagation.
+# shellcheck shell=bash
+
+# mountinfo of the container in OUT, by destination: `mount_at /dev` prints the fields
+mount_at() { awk -v d="$1" '$5 == d {line = $0} END {print line}' <<<"$OUT"; }
+
+# ---- the default config ----
+
+test_default_mounts() {
+  in_container 'cat /proc/self/mountinfo'
+  assert_match "$(mount_at /proc)" ' - proc '
+  assert_match "$(mount_at /dev)" ' /dev rw,nosuid - tmpfs .*size=65536k.*mode=755' # strictatime: no relatime
+  assert_match "$(mount_at /dev/pts)" ' [^ ]*nosuid[^ ]*noexec[^ ]* .* - devpts .*gid=5,mode=620,ptmxmode=666'
+  assert_match "$(mount_at /dev/shm)" ' [^ ]*nosuid,nodev,noexec[^ ]* .* - tmpfs .*size=65536k'
+  assert_match "$(mount_at /dev/mqueue)" ' [^ ]*nosuid,nodev,noexec[^ ]* .* - mqueue '
+  assert_match "$(mount_at /sys)" ' ro,nosuid,nodev,noexec[^ ]* .* - sysfs '
+  assert_match "$(mount_at /sys/fs/cgroup)" ' ro,nosuid,nodev,noexec[^ ]* .* - cgroup2 '
+}
+
+test_the_host_is_not_in_the_mount_table() {
+  in_container 'cat /proc/self/mountinfo | cut -d" " -f5'
+  assert_no_match "$OUT" "$T"
+  assert_eq "$(head -1 <<<"$OUT")" /
+}
+
+test_root_is_read_only() {
+  in_container '! touch /file 2>/dev/null && ! touch /etc/passwd 2>/dev/null && ! mkdir /dir 2>/dev/null'
+}
+
+test_root_is_writable() {
+  in_container 'echo text >/file && cat /file' rw
+  assert_eq "$OUT" text
+  assert_eq "$(<"$B/rootfs/file")" text
+}
+
+test_default_dev_is_writable_and_sys_is_not() {
+  in_container 'touch /dev/shm/x && ! touch /sys/x 2>/dev/null && ! mkdir /sys/fs/cgroup/x 2>/dev/null'
+}
+
+# ---- /dev ----
+
+test_default_devices() {
+  in_container 'stat -c "%n %F %t:%T %a %u:%g" /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty'
+  assert_eq "$OUT" '/dev/null character special file 1:3 666 0:0
+/dev/zero character special file 1:5 666 0:0
+/dev/full character special file 1:7 666 0:0
+/dev/random character special file 1:8 666 0:0
+/dev/urandom character special file 1:9 666 0:0
+/dev/tty character special file 5:0 666 0:0'
+}
+
+test_default_links() {
+  in_container 'for l in fd stdin stdout stderr ptmx; do readlink /dev/$l; done'
+  assert_eq "$OUT" $'/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx'
+}
+
+test_devices_work() {
+  in_container 'echo x >/dev/null; head -c 4 /dev/zero | od -An -tx1; head -c 8 /dev/urandom | wc -c; echo x 2>/dev/null >/dev/full || echo full'
+  assert_match "$OUT" $'00 00 00 00\n8\n.*full'
+}
+
+test_extra_device() {
+  in_container 'stat -c "%F %t:%T %a %u:%g" /dev/extra; head -c 2 /dev/extra | od -An -tx1' \
+    '.linux.devices = [{path: "/dev/extra", type: "c", major: 1, minor: 5, fileMode: 432, uid: 7, gid: 8}] |
+     .linux.resources.devices += [{allow: true, type: "c", major: 1, minor: 5, access: "rwm"}] | caps(["CAP_DAC_OVERRIDE"])'
+  assert_eq "$OUT" $'character special file 1:5 660 7:8\n 00 00'
+}
+
+test_extra_device_in_a_new_folder_and_a_pipe() {
+  in_container 'stat -c %F /dev/sub/dir/node; stat -c %F /dev/pipe' \
+    '.linux.devices = [{path: "/dev/sub/dir/node", type: "c", major: 1, minor: 3}, {path: "/dev/pipe", type: "p"}]'
+  assert_eq "$OUT" $'character special file\nfifo'
+}
+
+test_device_that_is_not_allowed() {
+  in_container '! head -c 1 /dev/mem 2>/dev/null && echo denied' '.linux.devices = [{path: "/dev/mem", type: "c", major: 1, minor: 1}] |
+    caps(["CAP_SYS_RAWIO", "CAP_MKNOD", "CAP_DAC_OVERRIDE"])'
+  assert_eq "$OUT" denied
+}
+
+test_dev_that_is_bound_from_the_host_is_left_alone() {
+  mkdir "$T/dev"
+  mknod "$T/dev/null" c 1 3
+  chmod 600 "$T/dev/null"
+  in_container 'ls -a /dev' --arg d "$T/dev" '.mounts |= map(select(.destination | startswith("/dev") | not)) | bind($d; "/dev"; [])'
+  assert_eq "$OUT" $'.\n..\nnull'
+  assert_eq "$(stat -c %a "$T/dev/null")" 600
+}
+
+# ---- bind mounts ----
+
+test_bind_read_write() {
+  mkdir "$T/src"
+  in_container 'echo inside >/mnt/file' --arg s "$T/src" 'bind($s; "/mnt"; ["rw"])'
+  assert_eq "$(<"$T/src/file")" inside
+}
+
+test_bind_read_only() {
+  mkdir "$T/src"
+  echo text >"$T/src/file"
+  in_container 'cat /mnt/file; ! echo x 2>/dev/null >/mnt/file' --arg s "$T/src" 'bind($s; "/mnt"; ["ro"])'
+  assert_eq "$OUT" text
+  touch "$T/src/still-writable"
+}
+
+test_bind_of_a_file() {
+  echo text >"$T/file"
+  in_container 'cat /opt/new/file; cat /etc/passwd' --arg s "$T/file" 'rw | bind($s; "/opt/new/file"; []) | bind($s; "/etc/passwd"; ["ro"])'
+  assert_eq "$OUT" $'text\ntext'
+}
+
+test_bind_makes_the_destination() {
+  in_container 'ls -ld /a/b/c | head -c 10' 'rw | bind("/etc"; "/a/b/c"; ["ro"])'
+  assert_eq "$OUT" 'drwxr-xr-x'
+}
+
+test_bind_source_relative_to_the_bundle() {
+  differs crun "relative to the current folder"
+  bundle c1
+  mkdir "$B/data"
+  echo text >"$B/data/file"
+  bundle c1 'args(["/bin/cat", "/mnt/file"]) | bind("data"; "/mnt"; ["ro"])'
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" text
+}
+
+test_bind_without_type_or_with_type_none() {
+  in_container 'test -e /mnt/passwd && test -e /srv/passwd' \
+    'mount({destination: "/mnt", source: "/etc", options: ["bind", "ro"]}) | mount({destination: "/srv", type: "none", source: "/etc", options: ["rbind", "ro"]})'
+}
+
+test_rbind_takes_what_is_mounted_below_and_bind_does_not() {
+  mkdir -p "$T/src/sub"
+  mount -t tmpfs tmpfs "$T/src/sub"
+  touch "$T/src/sub/below"
+  in_container 'ls /mnt/sub; echo -; ls /opt/sub' --arg s "$T/src" 'bind($s; "/opt"; []) | mount({destination: "/mnt", type: "bind", source: $s, options: ["rbind"]})'
+  umount "$T/src/sub"
+  assert_eq "$OUT" $'below\n-'
+}
+
+test_rro_is_read_only_all_the_way_down() {
+  differs crun "1.8 leaves what is below"
+  mkdir -p "$T/src/sub"
+  mount -t tmpfs tmpfs "$T/src/sub"
+  in_container '! touch /mnt/x 2>/dev/null && ! touch /mnt/sub/x 2>/dev/null && touch /opt/sub/y' --arg s "$T/src" \
+    'mount({destination: "/mnt", type: "bind", source: $s, options: ["rbind", "rro"]}) | mount({destination: "/opt", type: "bind", source: $s, options: ["rbind", "ro"]})'
+  umount "$T/src/sub"
+}
+
+test_bind_keeps_the_flags_of_its_source() {
+  mkdir "$T/src"
+  mount -t tmpfs -o nosuid,nodev,noexec tmpfs "$T/src"
+  in_container 'cat /proc/self/mountinfo' --arg s "$T/src" 'bind($s; "/mnt"; [])'
+  umount "$T/src"
+  assert_match "$(mount_at /mnt)" ' rw,nosuid,nodev,noexec'
+}
+
+# ---- options that work ----
+
+test_noexec() { in_container 'cp /bin/busybox /mnt/true && ! /mnt/true 2>/dev/null' 'tmpfs("/mnt"; ["noexec"])'; }
+test_exec() { in_container 'cp /bin/busybox /mnt/true && /mnt/true' 'tmpfs("/mnt"; ["exec"])'; }
+test_nodev() { in_container 'mknod /mnt/null c 1 3 && ! (echo x >/mnt/null) 2>/dev/null' 'caps(["CAP_MKNOD"]) | tmpfs("/mnt"; ["nodev"])'; }
+test_nosuid() {
+  in_container 'cp /bin/busybox /mnt/id && chmod 4755 /mnt/id && cp /bin/busybox /srv/id && chmod 4755 /srv/id && /bin/busybox setpriv --reuid 1000 true 2>/dev/null; cat /proc/self/mountinfo' \
+    'tmpfs("/mnt"; ["nosuid"]) | tmpfs("/srv"; [])'
+  assert_match "$(mount_at /mnt)" ' rw,nosuid'
+  assert_no_match "$(mount_at /srv)" nosuid
+}
+test_nosymfollow() {
+  differs crun "not known"
+  in_container 'ln -s /etc/passwd /mnt/l; ! cat /mnt/l 2>/dev/null' 'tmpfs("/mnt"; ["nosymfollow"])'
+}
+test_tmpfs_size_mode_and_owner() {
+  in_container 'df -k /new | tail -1; stat -c "%a %u:%g" /new' 'rw | tmpfs("/new"; ["size=128k", "mode=1770", "uid=5", "gid=6"])'
+  assert_match "$OUT" $' 128 .*\n1770 5:6'
+}
+test_tmpfs_keeps_the_mode_of_the_folder() {
+  bundle c1 'sh("stat -c %a /opt/dir") | tmpfs("/opt/dir"; [])'
+  mkdir "$B/rootfs/opt/dir"
+  chmod 2750 "$B/rootfs/opt/dir"
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" 2750
+}
+test_tmpfs_read_only() { in_container '! touch /mnt/x 2>/dev/null' 'tmpfs("/mnt"; ["ro"])'; }
+test_tmpcopyup() {
+  bundle c1 'rw | sh("cat /opt/dir/file && echo new >/opt/dir/file") | tmpfs("/opt/dir"; ["tmpcopyup"])'
+  mkdir "$B/rootfs/opt/dir"
+  echo old >"$B/rootfs/opt/dir/file"
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" old
+  assert_eq "$(<"$B/rootfs/opt/dir/file")" old
+}
+test_atime_options() {
+  in_container 'cat /proc/self/mountinfo' 'tmpfs("/mnt"; ["noatime"]) | tmpfs("/srv"; ["nodiratime", "relatime"]) | tmpfs("/opt"; ["strictatime"])'
+  assert_match "$(mount_at /mnt)" ' rw,noatime '
+  assert_match "$(mount_at /srv)" ' rw,nodiratime,relatime |rw,relatime,nodiratime'
+  assert_match "$(mount_at /opt)" ' /opt rw '
+}
+test_the_last_option_wins() {
+  in_container 'cat /proc/self/mountinfo' 'tmpfs("/mnt"; ["ro", "nosuid", "rw", "suid"]) | tmpfs("/srv"; ["rw", "ro"])'
+  assert_match "$(mount_at /mnt)" ' /mnt rw,relatime '
+  assert_match "$(mount_at /srv)" ' /srv ro,relatime '
+}
+test_mounts_are_made_in_order() {
+  in_container 'ls /mnt /mnt/sub' 'tmpfs("/mnt"; []) | bind("/etc"; "/mnt/sub"; ["ro"]) | tmpfs("/mnt/sub"; [])'
+  assert_eq "$OUT" $'/mnt:\nsub\n\n/mnt/sub:'
+}
+
+test_overlay() {
+  mkdir "$T"/{lower,upper,work}
+  echo low >"$T/lower/file"
+  mount -t tmpfs tmpfs "$T/work" && mkdir "$T/work"/{u,w}
+  in_container 'cat /mnt/file; echo up >/mnt/new' --arg t "$T" \
+    'mount({destination: "/mnt", type: "overlay", source: "overlay", options: ["lowerdir=\($t)/lower", "upperdir=\($t)/work/u", "workdir=\($t)/work/w"]})'
+  assert_eq "$OUT" low
+  assert_eq "$(<"$T/work/u/new")" up
+  umount "$T/work"
+}
+
+# ---- destinations that lead out ----
+
+test_destination_symlinks_stay_inside() {
+  bundle c1 'rw | sh("cat /proc/self/mountinfo") | tmpfs("/abs"; []) | tmpfs("/up/made"; []) | tmpfs("/opt/../../../../mnt"; [])'
+  ln -s /srv "$B/rootfs/abs"
+  ln -s ../../../../.. "$B/rootfs/up"
+  run_ok run --bundle "$B" c1
+  assert_match "$(mount_at /srv)" tmpfs
+  assert_match "$(mount_at /made)" tmpfs
+  assert_match "$(mount_at /mnt)" tmpfs
+  assert_absent /made
+}
+
+test_destination_symlink_to_the_hosts_folder() {
+  mkdir "$T/host"
+  bundle c1 --arg d "/link/made" 'rw | sh("true") | bind("/etc"; $d; ["ro"])'
+  ln -s "$T/host" "$B/rootfs/link"
+  run_ok run --bundle "$B" c1
+  assert_eq "$(ls "$T/host")" ''
+}
+
+test_destination_in_proc() {
+  differs crun "allows it"
+  bundle c1 'bind("/etc"; "/proc/self"; [])'
+  run_fails 1 'proc' create --bundle "$B" c1
+  bundle c1 'bind("/etc/passwd"; "/proc/uptime"; []) | sh("cat /proc/uptime")' # a file that lxcfs replaces
+  run_ok run --bundle "$B" c1
+  assert_match "$OUT" root:
+}
+
+test_proc_that_is_a_symlink() {
+  differs crun "follows it"
+  bundle c1 'rw | sh("true")'
+  rmdir "$B/rootfs/proc"
+  ln -s /tmp "$B/rootfs/proc"
+  run_fails 1 'proc' create --bundle "$B" c1
+}
+
+# ---- masked and read-only paths ----
+
+test_masked_paths() {
+  in_container 'cat /etc/passwd; ls /etc2; head -c 1 /proc/keys | wc -c; echo end' \
+    '.linux.maskedPaths += ["/etc/passwd", "/none", "/srv"] | rw | bind("/etc"; "/etc2"; ["ro"]) | .linux.maskedPaths += ["/etc2"]'
+  assert_eq "$OUT" $'0\nend'
+}
+
+test_masked_folder_is_read_only() {
+  in_container '! touch /opt/x 2>/dev/null; cat /proc/self/mountinfo' 'rw | .linux.maskedPaths = ["/opt"]'
+  assert_match "$(mount_at /opt)" ' /opt ro[, ].* - tmpfs '
+}
+
+test_readonly_paths() {
+  in_container '! touch /opt/x 2>/dev/null && touch /home/x && ! (echo 1 >/proc/sys/net/ipv4/ip_forward) 2>/dev/null && cat /opt/file' \
+    'rw | .linux.readonlyPaths += ["/opt", "/none"] | bind("/etc/passwd"; "/opt/file"; [])'
+  assert_match "$OUT" root:
+}
+
+test_readonly_paths_keep_other_flags() {
+  in_container 'cat /proc/self/mountinfo' 'tmpfs("/mnt"; ["nosuid", "nodev", "noexec"]) | .linux.readonlyPaths += ["/mnt"]'
+  assert_match "$(mount_at /mnt)" ' /mnt ro,nosuid,nodev,noexec'
+}
+
+# ---- Docker's mounts ----
+
+test_mounts_as_docker_asks_for_them() {
+  mkdir "$T/volume"
+  echo 127.0.0.1 localhost >"$T/hosts"
+  in_container 'cat /etc/hosts; touch /data/x; cat /proc/self/mountinfo' --arg t "$T" 'rw | .mounts = [
+    {destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"]},
+    {destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"]},
+    {destination: "/dev/pts", type: "devpts", source: "devpts", options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]},
+    {destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"]},
+    {destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["ro", "nosuid", "noexec", "nodev"]},
+    {destination: "/dev/mqueue", type: "mqueue", source: "mqueue", options: ["nosuid", "noexec", "nodev"]},
+    {destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["nosuid", "noexec", "nodev", "mode=1777", "size=67108864"]},
+    {destination: "/data", type: "bind", source: ($t + "/volume"), options: ["rbind", "rprivate"]},
+    {destination: "/etc/hosts", type: "bind", source: ($t + "/hosts"), options: ["rbind", "rprivate"]}] |
+    .linux.maskedPaths = ["/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+      "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"]'
+  assert_match "$OUT" '127.0.0.1 localhost'
+  assert_match "$(mount_at /proc)" ' rw,nosuid,nodev,noexec'
+  assert_match "$(mount_at /dev/shm)" 'size=65536k'
+  assert_exists "$T/volume/x"
+}
+
+# ---- propagation ----
+
+tag() { # DESTINATION: its propagation fields
+  mount_at "$1" | sed -E 's/.* [0-9]+:[0-9]+ [^ ]+ [^ ]+ [^ ]+ (.*) ?- .*/\1/; s/:[0-9]+//g; s/ *$//'
+}
+
+test_mount_propagation_options() {
+  mkdir "$T"/{private,shared,slave,unbindable}
+  in_container 'cat /proc/self/mountinfo' --arg t "$T" 'bind($t + "/private"; "/mnt"; ["rprivate"]) | bind($t + "/shared"; "/srv"; ["rshared"]) |
+    bind($t + "/slave"; "/opt"; ["rslave"]) | bind($t + "/unbindable"; "/var"; ["unbindable"])'
+  assert_eq "$(tag /mnt)" ''
+  assert_eq "$(tag /srv)" shared
+  assert_eq "$(tag /var)" unbindable
+}
+
+test_root_is_private_by_default() {
+  in_container 'cat /proc/self/mountinfo'
+  assert_no_match "$OUT" 'shared:'
+}
+
+# The bundle on a shared mount: what is mounted there later reaches the container, or not.
+propagates() { # PROPAGATION
+  mkdir "$T/vol"
+  mount -t tmpfs tmpfs "$T/vol"
+  mount --make-shared "$T/vol"
+  mkdir "$T/vol/sub"
+  bundle c1 --arg v "$T/vol" --arg p "$1" '.linux.rootfsPropagation = $p | mount({destination: "/mnt", type: "bind", source: $v, options: ["rbind", $p]}) |
+    sh("echo ready; until [ -e /go ] || [ -e /mnt/go ]; do sleep 0.02; done; ls /mnt/sub")'
+  run_ok run --detach --bundle "$B" c1
+  local log=$LOG
+  eventually is_line_in ready "$log"
+  mount -t tmpfs tmpfs "$T/vol/sub"
+  touch "$T/vol/sub/late" "$T/vol/go"
+  eventually has_status c1 stopped
+  umount "$T/vol/sub"
+  umount "$T/vol"
+  SEEN=$(tail -n +2 "$log")
+}
+test_root_propagation_slave_lets_host_mounts_in() { propagates rslave; assert_eq "$SEEN" late; }
+test_root_propagation_private_does_not() { propagates rprivate; assert_eq "$SEEN" ''; }
+
+test_root_propagation_values() {
+  local p
+  for p in private rprivate slave rslave shared rshared; do
+    in_container 'cat /proc/self/mountinfo' --arg p "$p" '.linux.rootfsPropagation = $p'
+    case $p in
+      *private) assert_eq "$(tag /)" '' ;;
+      *shared) assert_eq "$(tag /)" shared ;;
+    esac
+  done
+}
+
+test_root_propagation_unbindable() {
+  differs runc "cannot bind its own root then"
+  in_container 'cat /proc/self/mountinfo' '.linux.rootfsPropagation = "unbindable"'
+  assert_eq "$(tag /)" unbindable
+}
+
+# ---- the root itself ----
+
+test_no_pivot() {
+  bundle c1 'sh("ls /; cat /proc/self/mountinfo")'
+  run_ok run --no-pivot --bundle "$B" c1
+  assert_match "$OUT" rootfs$'\n'\|bin
+  assert_line "$OUT" home
+}
+
+test_root_that_is_a_mount_point() {
+  mkdir "$T/c1"
+  cp -al "$WORK/rootfs" "$T/c1/rootfs"
+  mount --bind "$T/c1/rootfs" "$T/c1/rootfs"
+  bundle c1 'sh("ls -d /bin")'
+  run_ok run --bundle "$B" c1
+  umount "$T/c1/rootfs"
+  assert_eq "$OUT" /bin
+}
+
+test_root_on_a_shared_mount_is_unchanged_on_the_host() {
+  mkdir "$T/c1"
+  mount -t tmpfs tmpfs "$T/c1"
+  mount --make-shared "$T/c1"
+  cp -a "$WORK/rootfs" "$T/c1/rootfs"
+  bundle c1 'args(["true"]) | tmpfs("/mnt"; [])'
+  run_ok run --bundle "$B" c1
+  assert_match "$(grep " $T/c1 " /proc/self/mountinfo)" 'shared:'
+  umount "$T/c1"
+}
+
+test_no_way_back_to_the_old_root() {
+  in_container 'ls / /..; cd /; cd ..; pwd; cat /proc/self/mountinfo | wc -l; readlink /proc/1/root; readlink /proc/1/cwd'
+  assert_match "$OUT" $'\n/\n/$'
+}
+
+test_cgroup_mount_shows_the_containers_cgroup() {
+  in_container 'cat /sys/fs/cgroup/cgroup.procs'
+  assert_match "$OUT" '^1(\n|$)'
+}

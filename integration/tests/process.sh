@@ -1,0 +1,413 @@
+# What the container's process is given: program, environment, folder, ids, capabilities, limits, signals, file descriptors.
+# shellcheck shell=bash
+
+# Fields of /proc/self/status in OUT.
+assert_status_line() { assert_match "$OUT" "(^|"$'\n'")$1:[[:space:]]*$2("$'\n'"|$)"; } # NAME REGEX
+
+# ---- args ----
+
+test_args_are_passed_as_they_are() {
+  bundle c1 'args(["sh", "-c", "for a; do echo \"<$a>\"; done", "zero", "a b", "", "*", "\"q\"", "ä"])'
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" $'<a b>\n<>\n<*>\n<"q">\n<ä>'
+}
+
+test_program_is_found_by_path_inside_of_the_root() {
+  bundle c1 'rw | .process.env = ["PATH=/nowhere:/opt/tools:/bin"] | args(["tool"])'
+  mkdir "$B/rootfs/opt/tools"
+  printf '#!/bin/sh\necho found $0\n' >"$B/rootfs/opt/tools/tool"
+  chmod +x "$B/rootfs/opt/tools/tool"
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" 'found /opt/tools/tool'
+}
+
+test_program_is_not_found_outside_of_the_root() {
+  bundle c1 'args(["mmdebstrap"]) | .process.env = ["PATH=/usr/bin:/bin"]'
+  run_fails 1 'executable file .?mmdebstrap.? not found in \$PATH|executable file not found in \$PATH' run --bundle "$B" c1
+}
+
+test_path_search_passes_over_what_cannot_be_executed() {
+  bundle c1 'rw | .process.env = ["PATH=/opt/a:/opt/b:/opt/c"] | args(["tool"])'
+  mkdir -p "$B/rootfs/opt"/{a/tool,b,c}
+  echo text >"$B/rootfs/opt/b/tool"
+  printf '#!/bin/sh\necho third\n' >"$B/rootfs/opt/c/tool"
+  chmod +x "$B/rootfs/opt/c/tool"
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" third
+}
+
+test_missing_program() {
+  bundle c1 'args(["nosuch"])'
+  run_fails 1 'executable file .*not found in \$PATH' run --bundle "$B" c1
+  run_fails 1 'executable file .*not found in \$PATH' create --bundle "$B" c1
+}
+
+test_missing_program_given_by_path() {
+  bundle c1 'args(["/bin/nosuch"])'
+  run_fails 1 'no such file or directory' run --bundle "$B" c1
+}
+
+test_missing_program_is_named_in_the_text_that_engines_know() {
+  differs crun "other words"
+  bundle c1 'args(["nosuch"])'
+  run_fails 1 'exec: \\*"nosuch\\*": executable file not found in \$PATH' create --bundle "$B" c1
+}
+
+test_program_that_is_a_folder() {
+  differs crun "says not found"
+  bundle c1 'args(["/etc"])'
+  run_fails 1 'permission denied|is a directory' run --bundle "$B" c1
+}
+
+test_program_without_the_execute_bit() {
+  bundle c1 'args(["/etc/passwd"])'
+  run_fails 1 'permission denied' run --bundle "$B" c1
+}
+
+test_program_in_no_known_format() {
+  bundle c1 'args(["/opt/text"])'
+  printf 'neither ELF nor script\n' >"$B/rootfs/opt/text"
+  chmod +x "$B/rootfs/opt/text"
+  run_ok create --bundle "$B" c1
+  rt start c1 # the kernel refuses it at the execve, in the container's process
+  eventually has_status c1 stopped
+}
+
+test_script_whose_interpreter_is_missing() {
+  bundle c1 'args(["/opt/script"])'
+  printf '#!/bin/nosuch\n' >"$B/rootfs/opt/script"
+  chmod +x "$B/rootfs/opt/script"
+  rt run --bundle "$B" c1
+  [ "$RC" != 0 ] || fail "accepted"
+}
+
+test_program_that_is_a_symlink() {
+  bundle c1 'args(["/opt/echo", "through a link"])'
+  ln -s /bin/echo "$B/rootfs/opt/echo" # absolute: must resolve inside of the root
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" 'through a link'
+}
+
+# ---- env ----
+
+test_env_is_exactly_what_the_config_says() {
+  export SECRET=of-the-caller
+  bundle c1 'args(["/bin/env"]) | .process.env = ["A=1", "B=x=y", "C=", "HOME=/h"]'
+  run_ok run --bundle "$B" c1
+  assert_eq "$(sort <<<"$OUT")" $'A=1\nB=x=y\nC=\nHOME=/h'
+}
+
+test_home_comes_from_passwd() {
+  bundle c1 'args(["/bin/env"])'
+  run_ok run --bundle "$B" c1
+  assert_line "$OUT" HOME=/root
+  bundle c1 'args(["/bin/env"]) | .process.user = {uid: 1000, gid: 1000}'
+  run_ok run --bundle "$B" c1
+  assert_line "$OUT" HOME=/home/user
+}
+
+test_home_of_an_unknown_user() {
+  differs crun "sets none"
+  bundle c1 'args(["/bin/env"]) | .process.user = {uid: 4321, gid: 0}'
+  run_ok run --bundle "$B" c1
+  assert_line "$OUT" HOME=/
+}
+
+test_empty_home_is_replaced() {
+  differs crun "1.8 keeps it empty"
+  bundle c1 'args(["/bin/env"]) | .process.env += ["HOME="]'
+  run_ok run --bundle "$B" c1
+  assert_line "$OUT" HOME=/root
+}
+
+test_home_that_is_set_is_kept() {
+  in_container 'echo "$HOME"' '.process.env += ["HOME=/srv"]'
+  assert_eq "$OUT" /srv
+}
+
+test_last_of_a_repeated_variable_wins() {
+  in_container 'echo "$A"' '.process.env += ["A=first", "A=last"]'
+  assert_eq "$OUT" last
+}
+
+test_env_entry_without_an_equals_sign() {
+  differs crun "drops it"
+  bundle c1 '.process.env += ["NAME"]'
+  run_fails 1 'env' create --bundle "$B" c1
+}
+
+# ---- cwd ----
+
+test_cwd() {
+  in_container 'pwd' '.process.cwd = "/etc"'
+  assert_eq "$OUT" /etc
+}
+
+test_missing_cwd_is_made() {
+  in_container 'pwd; ls -ld . | head -c 10' 'rw | .process.cwd = "/srv/deep/folder"'
+  assert_eq "$OUT" $'/srv/deep/folder\ndrwxr-xr-x'
+  assert_exists "$B/rootfs/srv/deep/folder"
+}
+
+test_missing_cwd_behind_a_symlink_stays_inside() {
+  bundle c1 'rw | args(["pwd"]) | .process.cwd = "/escape/made"'
+  ln -s "$T" "$B/rootfs/escape"
+  rt run --bundle "$B" c1
+  assert_absent "$T/made"
+}
+
+test_cwd_that_only_the_user_may_enter() {
+  bundle c1 'args(["pwd"]) | .process.cwd = "/home/user" | .process.user = {uid: 1000, gid: 1000}'
+  chmod 700 "$B/rootfs/home/user"
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" /home/user
+}
+
+test_cwd_that_is_a_file() {
+  bundle c1 '.process.cwd = "/etc/passwd"'
+  run_fails 1 'not a directory' create --bundle "$B" c1
+}
+
+# ---- user ----
+
+test_user_ids() {
+  in_container 'id -u; id -g; id -G' '.process.user = {uid: 1000, gid: 2000, additionalGids: [5, 3000, 2000]}'
+  assert_match "$OUT" $'^1000\n2000\n'
+  local groups
+  groups=$(tail -1 <<<"$OUT" | tr ' ' '\n' | sort -un | tr '\n' ' ')
+  assert_eq "$groups" '5 2000 3000 '
+}
+
+test_supplementary_groups_are_not_inherited() {
+  bundle c1 'args(["/bin/cat", "/proc/self/status"])'
+  setpriv --groups 7,8 "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 >"$T/out"
+  slurp OUT "$T/out"
+  assert_status_line Groups '(0 ?)?'
+}
+
+test_all_four_ids_are_set() {
+  in_container 'cat /proc/self/status' '.process.user = {uid: 1000, gid: 2000}'
+  assert_status_line Uid $'1000\t1000\t1000\t1000'
+  assert_status_line Gid $'2000\t2000\t2000\t2000'
+}
+
+test_umask_default_and_given() {
+  in_container 'umask'
+  assert_eq "$OUT" 0022
+  in_container 'umask' '.process.user.umask = 63'
+  assert_eq "$OUT" 0077
+}
+
+# ---- capabilities ----
+
+test_capability_sets_of_root() {
+  in_container 'cat /proc/self/status' '.process.capabilities = {
+    bounding: ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW", "CAP_SYS_ADMIN"], permitted: ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW"],
+    effective: ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW"], inheritable: ["CAP_CHOWN", "CAP_KILL"], ambient: ["CAP_KILL"]} | .process.noNewPrivileges = false'
+  assert_status_line CapBnd 0000000000202021
+  assert_status_line CapInh 0000000000000021
+  # uid 0 gains at execve what is in the bounding set
+  assert_status_line CapPrm 0000000000202021
+  assert_status_line CapEff 0000000000202021
+}
+
+test_capability_sets_of_a_user() {
+  in_container 'cat /proc/self/status' '.process.user = {uid: 1000, gid: 1000} | .process.capabilities = {
+    bounding: ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW"], permitted: ["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW"],
+    effective: ["CAP_CHOWN", "CAP_KILL"], inheritable: ["CAP_KILL", "CAP_NET_RAW"], ambient: ["CAP_KILL"]}'
+  assert_status_line CapBnd 0000000000002021
+  assert_status_line CapInh 0000000000002020
+  assert_status_line CapPrm 0000000000000020
+  assert_status_line CapEff 0000000000000020
+  assert_status_line CapAmb 0000000000000020
+}
+
+test_no_capabilities_at_all() {
+  in_container 'cat /proc/self/status' '.process.capabilities = {}'
+  assert_status_line CapBnd 0000000000000000
+  assert_status_line CapPrm 0000000000000000
+  assert_status_line CapEff 0000000000000000
+  assert_status_line CapInh 0000000000000000
+  assert_status_line CapAmb 0000000000000000
+}
+
+test_no_capabilities_object_means_none() {
+  differs runc "without the object it drops nothing"
+  differs crun "the same"
+  in_container 'cat /proc/self/status' 'del(.process.capabilities)'
+  assert_status_line CapBnd 0000000000000000
+  assert_status_line CapEff 0000000000000000
+}
+
+test_unknown_capability_is_a_warning() {
+  differs crun "silent"
+  bundle c1 '.process.capabilities.bounding += ["CAP_NOSUCH"] | sh("echo ran")'
+  FLAGS=(--log "$T/log.json" --log-format json)
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" ran
+  assert_jq "$(<"$T/log.json")" 'select(.level == "warning") | .msg | test("CAP_NOSUCH")'
+}
+
+# ---- limits and other settings ----
+
+test_rlimits() {
+  in_container 'cat /proc/self/limits' '.process.rlimits = [
+    {type: "RLIMIT_NOFILE", soft: 100, hard: 200}, {type: "RLIMIT_CORE", soft: 0, hard: 0}, {type: "RLIMIT_STACK", soft: 1048576, hard: 2097152}]'
+  assert_match "$OUT" 'Max open files +100 +200 '
+  assert_match "$OUT" 'Max core file size +0 +0 '
+  assert_match "$OUT" 'Max stack size +1048576 +2097152 '
+}
+
+test_rlimit_is_seen_by_ulimit() {
+  in_container 'ulimit -Sn; ulimit -Hn' '.process.rlimits = [{type: "RLIMIT_NOFILE", soft: 64, hard: 128}]'
+  assert_eq "$OUT" $'64\n128'
+}
+
+test_rlimit_above_the_hard_limit() {
+  requires uml "CAP_SYS_RESOURCE"
+  in_container 'ulimit -Hn' '.process.rlimits = [{type: "RLIMIT_NOFILE", soft: 500000, hard: 600000}]'
+  assert_eq "$OUT" 600000
+}
+
+test_unset_rlimits_are_inherited() {
+  bundle c1 'args(["/bin/cat", "/proc/self/limits"]) | .process.rlimits = []'
+  (ulimit -c 4 && ulimit -n 333 && "$RUNTIME" --root "$ROOT" run --bundle "$B" c1) >"$T/out"
+  assert_match "$(<"$T/out")" 'Max open files +333 +333 '
+  assert_match "$(<"$T/out")" 'Max core file size +4096 +4096 '
+}
+
+test_no_new_privileges() {
+  in_container 'cat /proc/self/status' '.process.noNewPrivileges = true'
+  assert_status_line NoNewPrivs 1
+  in_container 'cat /proc/self/status' '.process.noNewPrivileges = false'
+  assert_status_line NoNewPrivs 0
+}
+
+test_oom_score_adj() {
+  in_container 'cat /proc/self/oom_score_adj' '.process.oomScoreAdj = 321'
+  assert_eq "$OUT" 321
+}
+
+test_unset_oom_score_adj_is_inherited() {
+  bundle c1 'args(["/bin/cat", "/proc/self/oom_score_adj"])'
+  (echo 77 >"/proc/$BASHPID/oom_score_adj" && exec "$RUNTIME" --root "$ROOT" run --bundle "$B" c1) >"$T/out"
+  assert_eq "$(<"$T/out")" 77
+}
+
+test_oom_score_adj_may_be_lowered() {
+  requires uml "CAP_SYS_RESOURCE"
+  in_container 'cat /proc/self/oom_score_adj' '.process.oomScoreAdj = -500'
+  assert_eq "$OUT" -500
+}
+
+test_signals_are_neither_ignored_nor_blocked() {
+  bundle c1 'args(["/bin/cat", "/proc/self/status"])'
+  run_ok run --bundle "$B" c1
+  assert_status_line SigBlk 0000000000000000
+  assert_status_line SigIgn 0000000000000000
+}
+
+test_signals_that_the_caller_ignores_or_blocks_are_reset() {
+  differs runc,crun "some pass through"
+  bundle c1 'args(["/bin/cat", "/proc/self/status"])'
+  "$STAGE/helpers/bad-signals" "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 >"$T/out"
+  slurp OUT "$T/out"
+  assert_status_line SigBlk 0000000000000000
+  assert_status_line SigIgn 0000000000000000
+}
+
+test_the_process_is_the_first_and_a_session_leader() {
+  in_container 'echo $$; cut -d" " -f1,4,5,6 /proc/1/stat'
+  assert_eq "$OUT" $'1\n1 0 1 1'
+}
+
+test_the_program_is_dumpable_again() {
+  bundle c1 'args(["sleep", "100"])'
+  run_ok run -d --bundle "$B" c1
+  pid_of c1
+  assert_eq "$(stat -c %u "/proc/$PID")" 0
+  assert_match "$(readlink "/proc/$PID/exe")" '/bin/busybox$'
+}
+
+# ---- session keyring ----
+
+ring='cat /proc/keys' # what the process can see; its session keyring is named after the container
+
+test_session_keyring_is_new() {
+  differs crun "another name"
+  requires file /proc/keys
+  in_container "$ring" '.linux.maskedPaths = []'
+  assert_match "$OUT" 'keyring +_ses.*c1'
+}
+
+test_no_new_keyring_keeps_the_callers() {
+  requires file /proc/keys
+  bundle c1 'args(["/bin/cat", "/proc/keys"]) | .linux.maskedPaths = []'
+  run_ok run --no-new-keyring --bundle "$B" c1
+  assert_no_match "$OUT" 'keyring +_ses.*c1'
+}
+
+# ---- file descriptors ----
+
+# fds_of ARG...: the numbers that are open in the container when run like that, with fds 3, 4, 5 and 9 open in the caller
+list_fds='cd /proc/self/fd && for f in *; do [ ! -e "$f" ] || echo "$f $(readlink "$f")"; done'
+
+test_only_stdio_survives() {
+  bundle c1 --arg s "$list_fds" 'sh($s)'
+  touch "$T/file"
+  "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 3<"$T/file" 4<"$T/file" 5<"$T/file" 9</ >"$T/out"
+  assert_eq "$(cut -d' ' -f1 "$T/out" | tr '\n' ' ')" '0 1 2 '
+}
+
+test_preserve_fds() {
+  bundle c1 'sh("cat <&3; cat <&4; [ ! -e /proc/self/fd/5 ]")'
+  echo three >"$T/3"
+  echo four >"$T/4"
+  "$RUNTIME" --root "$ROOT" run --preserve-fds 2 --bundle "$B" c1 3<"$T/3" 4<"$T/4" 5<"$T/4" 9</ >"$T/out"
+  assert_eq "$(<"$T/out")" $'three\nfour'
+}
+
+test_preserve_fds_with_create_and_start() {
+  bundle c1 'sh("cat <&3")'
+  echo three >"$T/3"
+  "$RUNTIME" --root "$ROOT" create --preserve-fds=1 --bundle "$B" c1 3<"$T/3" >"$T/out"
+  run_ok start c1
+  eventually has_status c1 stopped
+  assert_eq "$(<"$T/out")" three
+}
+
+test_preserve_fds_of_an_fd_that_the_caller_did_not_open() {
+  differs runc,crun "what they opened themselves passes into the container"
+  bundle c1
+  run_fails 1 'preserve|fd|file descriptor' create --preserve-fds 1 --bundle "$B" c1
+  exec 3</dev/null 5</dev/null # 4 is not open
+  run_fails 1 'preserve|fd|file descriptor' create --preserve-fds 3 --bundle "$B" c1
+}
+
+test_listen_fds() {
+  differs crun "sets LISTEN_PID only"
+  bundle c1 'sh("echo $LISTEN_FDS $LISTEN_PID; cat <&3; cat <&4")'
+  echo three >"$T/3"
+  echo four >"$T/4"
+  (exec 3<"$T/3" 4<"$T/4"; LISTEN_FDS=2 LISTEN_PID=$BASHPID exec "$RUNTIME" --root "$ROOT" run --bundle "$B" c1) >"$T/out"
+  assert_eq "$(<"$T/out")" $'2 1\nthree\nfour'
+}
+
+test_stdio_that_is_closed() {
+  differs crun "fails"
+  bundle c1 'sh("exit 7")'
+  local rc=0
+  "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 <&- >&- 2>&- || rc=$?
+  assert_eq "$rc" 7
+}
+
+test_the_runtime_is_not_reachable_for_writing() {
+  # An open file of the runtime, taken from /proc/PID/exe before the execve, must not be a way to write the host's file later.
+  bundle c1 'args(["sleep", "100"])'
+  run_ok create --bundle "$B" c1
+  pid_of c1
+  exec 9<"/proc/$PID/exe"
+  run_ok delete --force c1
+  [ "$(stat -Lc '%d:%i' /proc/self/fd/9)" != "$(stat -Lc '%d:%i' "$RUNTIME")" ] || ! (: >>/proc/self/fd/9) 2>/dev/null ||
+    fail "the runtime's own file can be written"
+}
