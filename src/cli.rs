@@ -46,7 +46,7 @@ pub struct Global {
     #[arg(long)]
     pub systemd_cgroup: bool,
     /// Accepted for compatibility
-    #[arg(long, value_name = "true|false|auto", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "true|false|auto", num_args = 1)]
     pub rootless: Option<String>,
     /// Print the version
     #[arg(short = 'v', long)]

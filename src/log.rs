@@ -111,7 +111,9 @@ fn details(err: &anyhow::Error) -> Vec<(String, Value)> {
         if let Some(invalid) = cause.downcast_ref::<Invalid>() {
             (field, code) = (Some(invalid.field.clone()), "config");
         } else if let Some(fault) = cause.downcast_ref::<StepFault>() {
-            (field, code) = (Some(fault.field.clone()).filter(|f| !f.is_empty()), "step");
+            // A field may be followed by the value that it has, for people to read.
+            let place = fault.field.split(' ').next().unwrap_or_default();
+            (field, code) = (Some(place.to_string()).filter(|f| !f.is_empty()), "step");
             errno = fault.errno.or(errno);
         } else if let Some(answer) = cause.downcast_ref::<Errno>() {
             errno = Some(*answer);
@@ -119,10 +121,9 @@ fn details(err: &anyhow::Error) -> Vec<(String, Value)> {
             errno = Some(Errno::from_raw(answer));
         }
     }
-    let mut details = vec![("code".to_string(), Value::from(code))];
-    details.extend(field.map(|field| ("field".to_string(), Value::from(field))));
-    details.extend(errno.map(|errno| ("errno".to_string(), Value::from(format!("{errno:?}")))));
-    details
+    let errno = errno.map(|errno| format!("{errno:?}"));
+    let details = [("code", Some(code.to_string())), ("field", field), ("errno", errno)];
+    details.into_iter().map(|(key, value)| (key.to_string(), Value::from(value))).collect()
 }
 
 #[cfg(test)]

@@ -208,8 +208,8 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Kill what is in it, and remove it with the cgroups below and, of those above, the last `depth` - 1, unless others
-    /// use them too.
+    /// Kill what is in it, and remove the cgroups below it and the last `depth` directories of its path: those that were made
+    /// for it, unless others use them too. One that was there before stays.
     pub fn remove(self, depth: usize) -> Result<()> {
         if self.is_populated()? {
             self.kill()?;
@@ -217,7 +217,7 @@ impl Cgroup {
         }
         self.remove_below()?;
         let mut path = self.path.as_path();
-        for level in 0..depth.max(1) {
+        for level in 0..depth {
             match nix::unistd::unlinkat(nix::fcntl::AT_FDCWD, path, nix::unistd::UnlinkatFlags::RemoveDir) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(Errno::EBUSY | Errno::ENOTEMPTY) if level > 0 => break,

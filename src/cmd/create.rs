@@ -40,7 +40,7 @@ pub struct Args {
 
 /// Make the container.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
-    make(args, global, Start::OnRequest, Console::None).with_context(|| format!("create {}", args.id))?;
+    make(args, global, Start::OnRequest, Console::None).with_context(|| format!("create {}", args.id.escape_debug()))?;
     Ok(0)
 }
 

@@ -19,7 +19,7 @@ pub struct Args {
 
 /// Delete the container.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
-    let warnings = delete(args, global).with_context(|| format!("delete {}", args.id))?;
+    let warnings = delete(args, global).with_context(|| format!("delete {}", args.id.escape_debug()))?;
     warnings.iter().for_each(|warning| global.log().warning(warning));
     Ok(0)
 }

@@ -29,7 +29,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
         let container = global.store().open(&args.id)?;
         send(&container, signal, args.all)
     };
-    kill().with_context(|| format!("kill {}", args.id))?;
+    kill().with_context(|| format!("kill {}", args.id.escape_debug()))?;
     Ok(0)
 }
 

@@ -28,7 +28,7 @@ pub struct Args {
 
 /// Make the container, start it, and unless it is detached wait for it and delete it.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
-    run_container(args, global).with_context(|| format!("run {}", args.create.id))
+    run_container(args, global).with_context(|| format!("run {}", args.create.id.escape_debug()))
 }
 
 fn run_container(args: &Args, global: &Global) -> Result<u8> {

@@ -2,6 +2,7 @@
 //!
 //! Nothing is decided here. A step that the kernel refuses is told to the parent and ends the child.
 
+mod copy_up;
 pub mod hook;
 mod mounts;
 mod paths;
@@ -13,6 +14,7 @@ use crate::channel::{Fault, FromInit, InitEnd};
 use crate::config::Namespace;
 use crate::plan::{Plan, Step};
 use crate::sys::{self, Errno, process as proc};
+use copy_up::CopyUp;
 use hook::About;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -138,8 +140,9 @@ impl Init<'_> {
             Step::Slave => root::slave(),
             Step::Root { slot, path } => self.attach_root(*slot, path),
             Step::RootDirectory(path) => self.enter_directory(path),
-            Step::Mount { target, lookup, source, propagation } => {
-                self.mount(target, *lookup, source, propagation)
+            Step::Mount { target, lookup, source, propagation, copy_up } => {
+                let copy_up = if *copy_up { CopyUp::Covered } else { CopyUp::Nothing };
+                self.mount(target, *lookup, source, propagation, copy_up)
             }
             Step::Attributes { target, reach, change } => self.attributes(target, *reach, *change),
             Step::Node(node) => self.node(node),

@@ -1,5 +1,6 @@
 //! Mounts, masks, read-only paths, device nodes and links.
 
+use super::copy_up::{self, CopyUp};
 use super::paths::{self, Make};
 use super::{Call, Init, Outcome, Refusal};
 use crate::config::rules::may_cover_in_proc;
@@ -17,13 +18,18 @@ impl Init<'_> {
         lookup: Lookup,
         source: &Source,
         propagation: &[(Reach, u64)],
+        copy_up: CopyUp,
     ) -> Outcome {
         let (onto, detached) = match source {
             Source::Tree(slot) => {
                 let tree = self.tree(*slot)?;
                 let directory = paths::is_directory(tree.as_fd()).call(|| "fstat".into())?;
                 let make = if directory { Make::Directory } else { Make::File };
-                (self.target(target, make, lookup)?, tree)
+                let onto = self.target(target, make, lookup)?;
+                if directory != paths::is_directory(onto.as_fd()).call(|| "fstat".into())? {
+                    return Err(Refusal::kernel(format!("mount on {target}"), Errno::ENOTDIR));
+                }
+                (onto, tree)
             }
             Source::New(filesystem) => {
                 let onto = self.target(target, Make::Directory, lookup)?;
@@ -32,6 +38,9 @@ impl Init<'_> {
             }
         };
         refuse_inside_proc(onto.as_fd(), target)?;
+        if copy_up == CopyUp::Covered {
+            copy_up::fill(onto.as_fd(), detached.as_fd()).call(|| format!("tmpcopyup of {target}"))?;
+        }
         mount::move_mount(detached.as_fd(), onto.as_fd()).call(|| format!("move_mount {target}"))?;
         for (reach, kind) in propagation {
             let change = Change { propagation: *kind, ..Change::default() };

@@ -76,11 +76,12 @@ impl Init<'_> {
     }
 
     fn ready(&mut self) -> Outcome {
+        // The container may outlive the command that made it as soon as that has recorded it. If it dies before, the closed
+        // channel tells.
+        cred::set_parent_death_signal(0).call(|| "prctl".into())?;
         let channel = &self.inherited.channel;
         channel.tell(&FromInit::Ready).call(|| "sendmsg".into())?;
-        channel.await_done().call(|| "recvmsg".into())?;
-        // From here on the container outlives the command that made it.
-        cred::set_parent_death_signal(0).call(|| "prctl".into())
+        channel.await_done().call(|| "recvmsg".into())
     }
 
     /// Wait for a connection that asks for the start, and answer over it from then on. Others, like `knarr state`, only

@@ -24,9 +24,9 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
         init.append(&mut rootfs.steps);
         init.append(&mut hooks(config));
         init.push(planned("", if request.pivot == Pivot::Root { Step::Pivot } else { Step::MoveRoot }));
-        init.extend(mounts::root_propagation(config.rootfs_propagation));
         init.extend(terminal(config));
         init.append(&mut finish);
+        init.extend(mounts::root_propagation(config.rootfs_propagation));
     } else {
         init.push(planned("root.path", Step::RootDirectory(config.root.path.clone())));
         init.append(&mut hooks(config));

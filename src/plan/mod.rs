@@ -237,6 +237,8 @@ pub enum Step {
         source: Source,
         /// Propagation types to set on it, in order.
         propagation: Vec<(Reach, u64)>,
+        /// Whether the files that it covers are copied into it.
+        copy_up: bool,
     },
     /// Change the mount at a target, after everything below it has been made.
     Attributes {

@@ -63,7 +63,12 @@ impl<'a> Rootfs<'a> {
     fn tree(&mut self, field: &str, source: &Path, reach: Reach, mut changes: Vec<(Reach, Change)>) -> usize {
         let slot = self.trees.len();
         // runc(8): a container's mounts are slaves of the host's unless rootfsPropagation says otherwise.
-        let default = self.config.rootfs_propagation.map_or(libc::MS_SLAVE, |p| p.kind);
+        let default = match self.config.rootfs_propagation.map(|p| p.kind) {
+            None => libc::MS_SLAVE,
+            // What is unbindable cannot be copied, as masks and read-only paths are; the root becomes so at the very end.
+            Some(libc::MS_UNBINDABLE) => libc::MS_PRIVATE,
+            Some(kind) => kind,
+        };
         if default != libc::MS_SHARED {
             changes.insert(0, (Reach::Tree, Change { propagation: default, ..Change::default() }));
         }
@@ -96,7 +101,8 @@ impl<'a> Rootfs<'a> {
             Source::New(self.filesystem(mount, &options, &named)?)
         };
         let propagation = if options.bind.is_some() { Vec::new() } else { options.propagation };
-        self.step(named, Step::Mount { target: mount.destination.clone(), lookup, source, propagation });
+        let copy_up = options.copy_up && mount.fstype == "tmpfs";
+        self.step(named, Step::Mount { target: mount.destination.clone(), lookup, source, propagation, copy_up });
         Ok(())
     }
 

@@ -20,11 +20,13 @@ enum Effect {
     BindTree,
     /// Change the mount that is there already.
     Remount,
+    /// Copy the covered files into a tmpfs.
+    CopyUp,
     /// A propagation type.
     Propagation,
 }
 
-use Effect::{Bind, BindTree, Nothing, Remount, Set, SetTree, Superblock};
+use Effect::{Bind, BindTree, CopyUp, Nothing, Remount, Set, SetTree, Superblock};
 
 const fn set(bits: u64) -> Effect {
     Set { set: bits, clear: 0 }
@@ -113,6 +115,7 @@ const TABLE: &[(&str, Effect)] = &[
     ("suid", clear(attr::NOSUID)),
     ("symfollow", clear(attr::NOSYMFOLLOW)),
     ("sync", Superblock),
+    ("tmpcopyup", CopyUp),
     ("unbindable", Effect::Propagation),
 ];
 
@@ -140,6 +143,8 @@ pub struct Options {
     pub tree: Change,
     /// Propagation types, in order.
     pub propagation: Vec<(Reach, u64)>,
+    /// Whether the covered files are copied.
+    pub copy_up: bool,
     /// Parameters of the filesystem.
     pub parameters: Vec<(String, Option<String>)>,
 }
@@ -164,6 +169,7 @@ impl Options {
                 Ok(Bind) => read.bind = read.bind.or(Some(Reach::Top)),
                 Ok(BindTree) => read.bind = Some(Reach::Tree),
                 Ok(Remount) => read.remount = true,
+                Ok(CopyUp) => read.copy_up = true,
                 Ok(Effect::Propagation) => read.propagation.extend(Propagation::parse(option).map(reach_and_kind)),
                 Err(_) => read.parameters.push(parameter(option)),
             }
