@@ -7,6 +7,7 @@ pub mod load;
 mod locate;
 mod resolve;
 pub mod rules;
+pub mod seccomp;
 pub mod spec;
 
 pub use load::{Loaded, load};
