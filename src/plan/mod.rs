@@ -10,6 +10,7 @@ mod display;
 mod mounts;
 mod options;
 mod process;
+pub mod seccomp;
 
 pub use create::create;
 pub use options::{NAMES as MOUNT_OPTIONS, Options};
