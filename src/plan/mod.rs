@@ -6,6 +6,7 @@
 
 mod cgroup;
 mod create;
+pub mod devices;
 mod display;
 mod mounts;
 mod options;
