@@ -3,10 +3,12 @@
 //! Only this module names oci-spec. What leaves it has no `Option` that stands for a default.
 
 pub mod capability;
+pub mod device_rules;
 pub mod load;
 mod locate;
 mod resolve;
 pub mod rules;
+pub mod seccomp;
 pub mod spec;
 
 pub use load::{Loaded, load};

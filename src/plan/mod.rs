@@ -6,10 +6,12 @@
 
 mod cgroup;
 mod create;
+pub mod devices;
 mod display;
 mod mounts;
 mod options;
 mod process;
+pub mod seccomp;
 
 pub use create::create;
 pub use options::{NAMES as MOUNT_OPTIONS, Options};
