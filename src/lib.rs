@@ -1,6 +1,15 @@
 //! knarr: an OCI container runtime that compiles config.json to a plan and then runs the plan.
 #![deny(unsafe_code)]
 
+pub mod cgroup;
+pub mod channel;
+pub mod cli;
+pub mod cmd;
 pub mod config;
+pub mod host;
+pub mod init;
+pub mod log;
 pub mod plan;
+pub mod run;
+pub mod state;
 pub mod sys;

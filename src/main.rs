@@ -1,2 +1,5 @@
 //! The `knarr` command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    knarr::cli::main()
+}

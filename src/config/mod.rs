@@ -2,7 +2,20 @@
 //!
 //! Only this module names oci-spec. What leaves it has no `Option` that stands for a default.
 
+pub mod capability;
+pub mod device_rules;
+pub mod load;
+mod locate;
+mod resolve;
+pub mod rules;
+pub mod seccomp;
+pub mod spec;
+
+pub use load::{Loaded, load};
+
+use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 /// A value in config.json that the runtime specification forbids, or that this runtime cannot honour.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,3 +40,312 @@ impl fmt::Display for Invalid {
 }
 
 impl std::error::Error for Invalid {}
+
+/// config.json, resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The version of the specification that the bundle follows.
+    pub oci_version: String,
+    /// The root filesystem.
+    pub root: Root,
+    /// The process to start. Without one, `create` works and `start` is an error.
+    pub process: Option<Process>,
+    /// The host name to set in the UTS namespace.
+    pub hostname: Option<String>,
+    /// The NIS domain name to set in the UTS namespace.
+    pub domainname: Option<String>,
+    /// Mounts, in order.
+    pub mounts: Vec<Mount>,
+    /// Hooks of all six kinds.
+    pub hooks: Hooks,
+    /// Free-form labels, copied into the state.
+    pub annotations: BTreeMap<String, String>,
+    /// Which namespaces are new, joined or inherited.
+    pub namespaces: Namespaces,
+    /// `linux.cgroupsPath`, as given.
+    pub cgroups_path: Option<String>,
+    /// Device nodes beside the default ones.
+    pub devices: Vec<Device>,
+    /// Kernel parameters, by their dotted name.
+    pub sysctl: BTreeMap<String, String>,
+    /// `linux.rootfsPropagation`.
+    pub rootfs_propagation: Option<Propagation>,
+    /// Paths that the container shall not read.
+    pub masked_paths: Vec<String>,
+    /// Paths that the container shall not write.
+    pub readonly_paths: Vec<String>,
+}
+
+/// `root`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// Absolute.
+    pub path: PathBuf,
+    /// Whether the container sees it read-only.
+    pub readonly: bool,
+}
+
+/// `process`, for create and for exec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Whether a pseudo-terminal is its standard input, output and error.
+    pub terminal: bool,
+    /// Rows and columns of that terminal; (0, 0) leaves the size alone.
+    pub console_size: (u16, u16),
+    /// The program and its arguments; never empty.
+    pub args: Vec<String>,
+    /// The environment, each `NAME=value`, no name twice.
+    pub env: Vec<String>,
+    /// Absolute.
+    pub cwd: String,
+    /// Ids and file mode mask.
+    pub user: User,
+    /// The five capability sets.
+    pub capabilities: Capabilities,
+    /// Resource limits, no resource twice.
+    pub rlimits: Vec<Rlimit>,
+    /// Whether it may never gain privileges by execve (prctl(2) PR_SET_NO_NEW_PRIVS).
+    pub no_new_privileges: bool,
+    /// The oom_score_adj to set; none leaves it alone.
+    pub oom_score_adj: Option<i32>,
+}
+
+/// `process.user`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// User id in the container.
+    pub uid: u32,
+    /// Group id in the container.
+    pub gid: u32,
+    /// Supplementary group ids.
+    pub additional_gids: Vec<u32>,
+    /// File mode creation mask.
+    pub umask: u32,
+}
+
+/// `process.capabilities`: each a set of bits, bit n for capability number n.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// What execve can ever give.
+    pub bounding: u64,
+    /// In force.
+    pub effective: u64,
+    /// Kept over execve of a file with inheritable capabilities.
+    pub inheritable: u64,
+    /// What may be put in force.
+    pub permitted: u64,
+    /// Kept over execve of a file without capabilities.
+    pub ambient: u64,
+}
+
+/// One of `process.rlimits`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rlimit {
+    /// As `RLIMIT_NOFILE`.
+    pub name: String,
+    /// The kernel's number.
+    pub resource: u32,
+    /// The limit in force.
+    pub soft: u64,
+    /// The ceiling of the soft limit.
+    pub hard: u64,
+}
+
+/// One of `mounts`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Absolute, in the container.
+    pub destination: String,
+    /// A filesystem type; empty for a bind mount.
+    pub fstype: String,
+    /// As given; a bind mount's is made absolute against the bundle.
+    pub source: String,
+    /// As given.
+    pub options: Vec<String>,
+}
+
+impl Mount {
+    /// Whether this is a bind mount, of one mount or of a tree.
+    pub fn is_bind(&self) -> bool {
+        self.options.iter().any(|o| o == "bind" || o == "rbind")
+    }
+}
+
+/// The kinds of namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(usize)]
+pub enum Namespace {
+    /// User and group ids, capabilities.
+    User,
+    /// Mount points.
+    Mount,
+    /// Process ids.
+    Pid,
+    /// Network.
+    Network,
+    /// System V IPC and POSIX message queues.
+    Ipc,
+    /// Host and domain name.
+    Uts,
+    /// Cgroup root.
+    Cgroup,
+    /// Boot and monotonic clocks.
+    Time,
+}
+
+impl Namespace {
+    /// All kinds, in the order in which they are joined: a user namespace first, for the rights it gives over the others.
+    pub const ALL: [Namespace; 8] = [
+        Namespace::User,
+        Namespace::Pid,
+        Namespace::Network,
+        Namespace::Ipc,
+        Namespace::Uts,
+        Namespace::Cgroup,
+        Namespace::Time,
+        Namespace::Mount,
+    ];
+
+    /// The `CLONE_NEW…` flag.
+    pub fn clone_flag(self) -> i32 {
+        match self {
+            Namespace::User => libc::CLONE_NEWUSER,
+            Namespace::Mount => libc::CLONE_NEWNS,
+            Namespace::Pid => libc::CLONE_NEWPID,
+            Namespace::Network => libc::CLONE_NEWNET,
+            Namespace::Ipc => libc::CLONE_NEWIPC,
+            Namespace::Uts => libc::CLONE_NEWUTS,
+            Namespace::Cgroup => libc::CLONE_NEWCGROUP,
+            Namespace::Time => 0x80,
+        }
+    }
+
+    /// Its name in config.json.
+    pub fn name(self) -> &'static str {
+        match self {
+            Namespace::User => "user",
+            Namespace::Mount => "mount",
+            Namespace::Pid => "pid",
+            Namespace::Network => "network",
+            Namespace::Ipc => "ipc",
+            Namespace::Uts => "uts",
+            Namespace::Cgroup => "cgroup",
+            Namespace::Time => "time",
+        }
+    }
+}
+
+/// What happens to one kind of namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Place {
+    /// The runtime's own.
+    #[default]
+    Inherited,
+    /// A new one.
+    New,
+    /// The one that a file like /proc/PID/ns/net names.
+    Joined {
+        /// The file.
+        path: PathBuf,
+        /// Its place in `linux.namespaces`.
+        index: usize,
+    },
+}
+
+/// What happens to each kind of namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Namespaces([Place; 8]);
+
+impl Namespaces {
+    /// What happens to `kind`.
+    pub fn of(&self, kind: Namespace) -> &Place {
+        &self.0[kind as usize]
+    }
+
+    /// Whether the container gets a `kind` that the runtime is not in, new or joined.
+    pub fn own(&self, kind: Namespace) -> bool {
+        *self.of(kind) != Place::Inherited
+    }
+
+    fn set(&mut self, kind: Namespace, place: Place) {
+        self.0[kind as usize] = place;
+    }
+}
+
+/// One of `linux.devices`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Absolute, in the container.
+    pub path: String,
+    /// `S_IFCHR`, `S_IFBLK` or `S_IFIFO`.
+    pub kind: u32,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// A propagation type, mount_namespaces(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Propagation {
+    /// `MS_SHARED`, `MS_SLAVE`, `MS_PRIVATE` or `MS_UNBINDABLE`.
+    pub kind: u64,
+    /// Whether mounts below are changed too.
+    pub recursive: bool,
+}
+
+impl Propagation {
+    /// The type that an option like `rslave` names.
+    pub fn parse(option: &str) -> Option<Propagation> {
+        let (recursive, name) = match option.strip_prefix('r') {
+            Some(rest) => (true, rest),
+            None => (false, option),
+        };
+        let kind = match name {
+            "shared" => libc::MS_SHARED,
+            "slave" => libc::MS_SLAVE,
+            "private" => libc::MS_PRIVATE,
+            "unbindable" => libc::MS_UNBINDABLE,
+            _ => return None,
+        };
+        Some(Propagation { kind, recursive })
+    }
+}
+
+/// `hooks`, by kind, each in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hooks {
+    /// Runtime namespaces, in create. Deprecated.
+    pub prestart: Vec<Hook>,
+    /// Runtime namespaces, in create, after prestart.
+    pub create_runtime: Vec<Hook>,
+    /// Container namespaces, in create, before pivot_root(2).
+    pub create_container: Vec<Hook>,
+    /// Container namespaces and root, in start, before the process.
+    pub start_container: Vec<Hook>,
+    /// Runtime namespaces, in start, after the process has started.
+    pub poststart: Vec<Hook>,
+    /// Runtime namespaces, in delete, after the container's resources are gone.
+    pub poststop: Vec<Hook>,
+}
+
+/// One hook.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Hook {
+    /// Its place in config.json, as `hooks.poststop[0]`.
+    pub field: String,
+    /// Absolute.
+    pub path: String,
+    /// With argument zero.
+    pub args: Vec<String>,
+    /// The whole environment; nothing is inherited.
+    pub env: Vec<String>,
+    /// Seconds until it is killed; none waits for ever.
+    pub timeout_s: Option<u64>,
+}

@@ -1,1 +1,382 @@
 //! What will be done, decided before anything is done. Pure: no I/O, no environment, no clock.
+//!
+//! A [`Plan`] is three lists: what the parent does in the host's namespaces, how it launches init, and the steps that
+//! init then takes in order. Each step carries the field of config.json that asked for it, so that whoever runs it can
+//! name that field when the kernel refuses. `Display` is what `knarr plan` prints and what the golden tests compare.
+
+mod cgroup;
+mod create;
+pub mod devices;
+mod display;
+mod mounts;
+mod options;
+mod process;
+pub mod seccomp;
+
+pub use create::create;
+pub use options::{NAMES as MOUNT_OPTIONS, Options};
+
+use crate::config::{Hook, Namespace};
+use crate::sys::mount::{Change, Reach};
+use std::path::PathBuf;
+
+/// What the caller asks beside config.json.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The container's id.
+    pub id: String,
+    /// The bundle, absolute.
+    pub bundle: PathBuf,
+    /// When the process starts.
+    pub start: Start,
+    /// How the new root is entered.
+    pub pivot: Pivot,
+    /// Whether the process gets a session keyring of its own.
+    pub keyring: Keyring,
+    /// How many descriptors after standard error the process keeps.
+    pub preserve_fds: u32,
+    /// Variables that announce such descriptors (sd_listen_fds(3)).
+    pub listen_env: Vec<String>,
+    /// Where the other end of the process's terminal goes.
+    pub console: Console,
+    /// How `linux.cgroupsPath` is read.
+    pub cgroup_driver: CgroupDriver,
+}
+
+/// When the container's process starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// When `knarr start` says so.
+    OnRequest,
+    /// As soon as the container is made (`knarr run`).
+    AtOnce,
+}
+
+/// How the new root is entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pivot {
+    /// pivot_root(2).
+    Root,
+    /// MS_MOVE and chroot(2), for a root on a ramfs (`--no-pivot`).
+    Move,
+}
+
+/// Whether the process gets a session keyring of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keyring {
+    /// A new one, called `_ses.ID`.
+    New,
+    /// The caller's (`--no-new-keyring`).
+    Callers,
+}
+
+/// Where the other end of the process's terminal goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Console {
+    /// To the caller, over `--console-socket`.
+    Socket,
+    /// To this process, which relays it.
+    Foreground,
+    /// Nowhere: a detached container without a console socket.
+    None,
+}
+
+/// How `linux.cgroupsPath` is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CgroupDriver {
+    /// A path in the cgroup tree.
+    Cgroupfs,
+    /// `slice:prefix:name` (`--systemd-cgroup`).
+    Systemd,
+}
+
+/// A step and the field of config.json that asked for it; empty where nothing there did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planned<T> {
+    /// The step.
+    pub step: T,
+    /// The field.
+    pub field: String,
+}
+
+/// All that will be done to make a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The container's id.
+    pub id: String,
+    /// The container's cgroup, relative to the root of the cgroup v2 tree, without a leading slash.
+    pub cgroup: String,
+    /// The number of the first descriptor that the process does not keep: standard ones and what the caller passes on.
+    pub keep_fds: i32,
+    /// What the parent does first.
+    pub host: Vec<Planned<HostStep>>,
+    /// How the parent makes init.
+    pub launch: Launch,
+    /// What init does then.
+    pub init: Vec<Planned<Step>>,
+}
+
+/// What the parent does in the host's namespaces, before init exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostStep {
+    /// Make the container's cgroup, or take an empty one, and open it.
+    Cgroup {
+        /// Relative to the root of the cgroup v2 tree.
+        path: String,
+        /// The controllers that the limits to come need.
+        controllers: Vec<&'static str>,
+    },
+    /// Open a namespace to join.
+    OpenNamespace {
+        /// Its kind.
+        kind: Namespace,
+        /// A file like /proc/PID/ns/net.
+        path: PathBuf,
+    },
+    /// Take a detached copy of a host mount, and change it before the container can see it.
+    CloneTree(Tree),
+    /// Bind the socket that `knarr start` connects to.
+    StartSocket,
+}
+
+/// A detached copy of a host mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    /// Its number among the copies.
+    pub slot: usize,
+    /// The host path.
+    pub source: PathBuf,
+    /// One mount or all below.
+    pub reach: Reach,
+    /// What is changed on it, in order.
+    pub changes: Vec<(Reach, Change)>,
+}
+
+/// How init is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Launch {
+    /// The `CLONE_NEW…` flags of clone3(2).
+    pub new: u64,
+    /// Whether the parent enters an existing pid namespace for the call, so that the child is born in it.
+    pub joins_pid: bool,
+}
+
+/// How the target of a mount is looked up inside the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    /// Symlinks are followed and stay inside the root.
+    Follow,
+    /// No part may be a symlink: /proc and /sys, which later steps rely on.
+    NoSymlinks,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The detached copy with this number.
+    Tree(usize),
+    /// A new filesystem.
+    New(Filesystem),
+}
+
+/// A new filesystem, for fsopen(2) to fsmount(2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filesystem {
+    /// Its type.
+    pub fstype: String,
+    /// The source that /proc/self/mountinfo shows.
+    pub source: String,
+    /// Its parameters: a key, and a value unless it is a flag.
+    pub parameters: Vec<(String, Option<String>)>,
+    /// Mount attributes.
+    pub attrs: u64,
+    /// Whether a tmpfs takes over the mode of the directory that it covers.
+    pub mode_from_target: bool,
+}
+
+/// What init does, in the container's namespaces. The order of the variants is about the order in a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// setns(2) into a namespace that the parent opened.
+    Join(Namespace),
+    /// setsid(2), so that no signal or terminal of the caller's reaches the container.
+    Session,
+    /// A new session keyring of this name.
+    Keyring(String),
+    /// Bring up `lo` of a new network namespace.
+    Loopback,
+    /// sethostname(2).
+    Hostname(String),
+    /// setdomainname(2).
+    Domainname(String),
+    /// Write a kernel parameter of one of the container's namespaces, through the host's /proc.
+    Sysctl {
+        /// Below /proc/sys, with slashes.
+        path: String,
+        /// The value.
+        value: String,
+    },
+    /// Write /proc/self/oom_score_adj, through the host's /proc.
+    OomScoreAdj(i32),
+    /// Make every mount of the new mount namespace a slave: nothing done here reaches the host.
+    Slave,
+    /// Attach the copy of the root filesystem at its own host path and go on inside it.
+    Root {
+        /// The number of the copy.
+        slot: usize,
+        /// The host path.
+        path: PathBuf,
+    },
+    /// Go on inside a root filesystem without a mount namespace.
+    RootDirectory(PathBuf),
+    /// Mount on a target, which is made if it is missing.
+    Mount {
+        /// In the container.
+        target: String,
+        /// How it is looked up.
+        lookup: Lookup,
+        /// What is mounted.
+        source: Source,
+        /// Propagation types to set on it, in order.
+        propagation: Vec<(Reach, u64)>,
+        /// Whether the files that it covers are copied into it.
+        copy_up: bool,
+    },
+    /// Change the mount at a target, after everything below it has been made.
+    Attributes {
+        /// In the container.
+        target: String,
+        /// One mount or all below.
+        reach: Reach,
+        /// The change.
+        change: Change,
+    },
+    /// Make a device node or FIFO.
+    Node(Node),
+    /// Make a symlink unless something is there.
+    Link {
+        /// In the container.
+        path: String,
+        /// What it points to.
+        target: String,
+    },
+    /// Replace /dev/ptmx by a link to the container's own pts/ptmx.
+    Ptmx,
+    /// Let the parent run the prestart and createRuntime hooks.
+    HostHooks,
+    /// Run the createContainer hooks.
+    ContainerHooks(Vec<Hook>),
+    /// pivot_root(2) into the root filesystem and drop the old root. From here no host path is valid.
+    Pivot,
+    /// Move the root filesystem over `/` and chroot(2). From here no host path is valid.
+    MoveRoot,
+    /// chroot(2) alone, without a mount namespace. From here no host path is valid.
+    Chroot,
+    /// Set the propagation type of the new root.
+    RootPropagation(Reach, u64),
+    /// Open a terminal of the container's devpts, bind it on /dev/console and hand its other end to the parent.
+    Terminal {
+        /// Lines and characters; zero leaves them alone.
+        size: (u16, u16),
+        /// Owner of the terminal.
+        uid: u32,
+    },
+    /// Make paths read-only that exist.
+    ReadonlyPaths(Vec<String>),
+    /// Cover paths that exist: files with the host's /dev/null, directories with an empty read-only tmpfs.
+    MaskPaths {
+        /// In the container.
+        paths: Vec<String>,
+        /// The number of the copy of the host's /dev/null.
+        null: usize,
+    },
+    /// Make the working directory if it is missing.
+    MakeCwd(String),
+    /// setrlimit(2).
+    Rlimit {
+        /// As `RLIMIT_NOFILE`.
+        name: String,
+        /// The kernel's number.
+        resource: u32,
+        /// In force.
+        soft: u64,
+        /// Ceiling.
+        hard: u64,
+    },
+    /// umask(2).
+    Umask(u32),
+    /// prctl(2) PR_SET_NO_NEW_PRIVS.
+    NoNewPrivileges,
+    /// Drop all but these capabilities from the bounding set.
+    Bounding {
+        /// To drop, by number.
+        drop: u64,
+        /// What stays, for the reader.
+        keep: u64,
+    },
+    /// setgroups(2), setresgid(2), setresuid(2), keeping permitted capabilities.
+    Ids {
+        /// User.
+        uid: u32,
+        /// Group.
+        gid: u32,
+        /// Supplementary groups.
+        groups: Vec<u32>,
+    },
+    /// capset(2) and the ambient set.
+    Capabilities {
+        /// In force.
+        effective: u64,
+        /// May be put in force.
+        permitted: u64,
+        /// Kept over execve.
+        inheritable: u64,
+        /// Kept over execve without file capabilities.
+        ambient: u64,
+    },
+    /// chdir(2), and check that it is inside the root.
+    Cwd(String),
+    /// Look the program up, in the PATH of the environment where its name has no slash.
+    Find {
+        /// As given in args.
+        program: String,
+        /// The directories.
+        path: Vec<String>,
+    },
+    /// Tell the parent that the container is ready, and wait until it has recorded it.
+    Ready,
+    /// Wait for `knarr start`.
+    AwaitStart,
+    /// The process is missing in config.json: `start` is an error.
+    NoProcess,
+    /// Run the startContainer hooks.
+    StartHooks(Vec<Hook>),
+    /// Close all descriptors but the first ones, reset signals and execve(2) the program.
+    Exec {
+        /// Arguments, with argument zero.
+        args: Vec<String>,
+        /// Environment.
+        env: Vec<String>,
+        /// Whether HOME is to be added from the container's /etc/passwd, and for whom.
+        home_of: Option<u32>,
+    },
+}
+
+/// A device node or FIFO.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// In the container.
+    pub path: String,
+    /// `S_IFCHR`, `S_IFBLK` or `S_IFIFO`.
+    pub kind: u32,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}

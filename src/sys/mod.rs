@@ -1,2 +1,32 @@
 //! The only unsafe code: one function a system call, owned and borrowed fds in and out, no policy.
+//!
+//! What nix already wraps is called through nix; this module holds what it lacks (the mount API of
+//! Linux 5.2, clone3, pidfds with a signal, seccomp, capset and a few prctls). Every function returns
+//! the kernel's answer as an [`Errno`] and decides nothing.
 #![allow(unsafe_code)]
+
+pub mod cred;
+pub mod fs;
+pub mod mount;
+pub mod net;
+pub mod process;
+pub mod socket;
+pub mod tty;
+
+pub use nix::errno::Errno;
+
+/// The result of a system call.
+pub type Result<T> = std::result::Result<T, Errno>;
+
+/// A C string from a Rust one. A NUL inside is EINVAL, as the kernel would see a shorter name.
+pub(crate) fn c(s: impl AsRef<[u8]>) -> Result<std::ffi::CString> {
+    std::ffi::CString::new(s.as_ref()).map_err(|_| Errno::EINVAL)
+}
+
+/// `errno`'s text in this project's style: lower case, with the name, as `no such file or directory (ENOENT)`.
+pub fn describe(errno: Errno) -> String {
+    let text = errno.desc();
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_ascii_lowercase()).unwrap_or_default();
+    format!("{first}{} ({errno:?})", chars.as_str())
+}

@@ -1,0 +1,243 @@
+//! A container's cgroup: made, entered at birth, killed and removed.
+//!
+//! All files are reached from a descriptor of the cgroup, below it and on its filesystem only.
+
+use crate::sys::{self, Errno, fs, process};
+use anyhow::{Context, Result, bail};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The longest file of a cgroup that is read, in bytes: cgroup.procs of half a million processes.
+const FILE_LIMIT: usize = 4 << 20;
+
+/// How long killed processes may take to go.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A cgroup, open.
+#[derive(Debug)]
+pub struct Cgroup {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// A cgroup that was just made or taken over, and how many directories were made for it.
+#[derive(Debug)]
+pub struct Made {
+    /// The cgroup.
+    pub cgroup: Cgroup,
+    /// How many of the last names of its path were made; 0 for one that was there already.
+    pub depth: usize,
+}
+
+/// Make the cgroup `path` below `root`, or take it over if it is there, empty and not frozen.
+pub fn make(root: &Path, path: &str) -> Result<Made> {
+    let whole = root.join(path);
+    let top = fs::open(root, fs::O_PATH | fs::O_DIRECTORY, 0).with_context(|| root.display().to_string())?;
+    // A parent may vanish between two calls, when another container that shared it is deleted.
+    for _ in 0..16 {
+        match make_chain(&top, path) {
+            Ok((fd, depth)) => {
+                let cgroup = Cgroup { fd, path: whole };
+                if depth == 0 {
+                    cgroup.refuse_used()?;
+                }
+                return Ok(Made { cgroup, depth });
+            }
+            Err(Errno::ENOENT) => {}
+            Err(errno) => bail!("mkdir {}: {}", whole.display(), sys::describe(errno)),
+        }
+    }
+    bail!("mkdir {}: {}", whole.display(), sys::describe(Errno::ENOENT))
+}
+
+/// Make the names of `path` that are missing: the last one's descriptor, and how many were made.
+fn make_chain(top: &OwnedFd, path: &str) -> sys::Result<(OwnedFd, usize)> {
+    let names: Vec<&str> = path.split('/').collect();
+    let mut depth = 0;
+    for end in 1..=names.len() {
+        match fs::mkdirat(top.as_fd(), &names[..end].join("/"), 0o755) {
+            Ok(()) => depth += 1,
+            Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok((open_below(top.as_fd(), path, fs::O_RDONLY | fs::O_DIRECTORY)?, depth))
+}
+
+fn open_below(dir: BorrowedFd<'_>, path: &str, flags: i32) -> sys::Result<OwnedFd> {
+    let inside = fs::RESOLVE_BENEATH | fs::RESOLVE_NO_XDEV | fs::RESOLVE_NO_SYMLINKS;
+    fs::openat2(dir, path, flags, 0, inside)
+}
+
+impl Cgroup {
+    /// Open the cgroup at `path`; none if it is gone.
+    pub fn open(path: &Path) -> Result<Option<Cgroup>> {
+        match fs::open(path, fs::O_RDONLY | fs::O_DIRECTORY | fs::O_NOFOLLOW, 0) {
+            Ok(fd) => Ok(Some(Cgroup { fd, path: path.into() })),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => bail!("open {}: {}", path.display(), sys::describe(errno)),
+        }
+    }
+
+    /// Its descriptor, for clone3(2).
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Its path on the host.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn read(&self, name: &str) -> Result<String> {
+        let data = open_below(self.fd.as_fd(), name, fs::O_RDONLY).and_then(|fd| fs::read_all(fd.as_fd(), FILE_LIMIT));
+        let data = data.map_err(|errno| self.refused("read", name, errno))?;
+        Ok(String::from_utf8_lossy(&data).into_owned())
+    }
+
+    fn write(&self, name: &str, value: &str) -> Result<()> {
+        let written = open_below(self.fd.as_fd(), name, fs::O_WRONLY)
+            .and_then(|fd| fs::write_once(fd.as_fd(), value.as_bytes()));
+        written.map_err(|errno| self.refused("write", name, errno))
+    }
+
+    fn refused(&self, verb: &str, name: &str, errno: Errno) -> anyhow::Error {
+        anyhow::Error::new(errno).context(format!("{verb} {}/{name}", self.path.display()))
+    }
+
+    /// An error if processes are in it, or if it is frozen: a process that is born there would never run.
+    fn refuse_used(&self) -> Result<()> {
+        let processes = self.processes()?;
+        if !processes.is_empty() {
+            bail!("cgroup {} is not empty: {} processes are in it", self.path.display(), processes.len());
+        }
+        if self.read("cgroup.freeze")?.trim() == "1" {
+            bail!("cgroup {} is frozen", self.path.display());
+        }
+        Ok(())
+    }
+
+    /// The processes in it and in the cgroups below it.
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        let mut pids = Vec::new();
+        self.collect(&mut pids)?;
+        Ok(pids)
+    }
+
+    fn collect(&self, pids: &mut Vec<i32>) -> Result<()> {
+        match self.read("cgroup.procs") {
+            Ok(text) => pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok())),
+            // A cgroup below that was removed meanwhile, or one that holds threads, which its parent lists.
+            Err(err) if matches!(err.downcast_ref(), Some(Errno::ENODEV | Errno::ENOENT | Errno::EOPNOTSUPP)) => {}
+            Err(err) => return Err(err),
+        }
+        for child in self.children()? {
+            child.collect(pids)?;
+        }
+        Ok(())
+    }
+
+    fn children(&self) -> Result<Vec<Cgroup>> {
+        let mut children = Vec::new();
+        let again = open_below(self.fd.as_fd(), ".", fs::O_RDONLY | fs::O_DIRECTORY);
+        let mut dir = match again.and_then(nix::dir::Dir::from_fd) {
+            Ok(dir) => dir,
+            Err(Errno::ENOENT | Errno::ENODEV) => return Ok(children),
+            Err(errno) => return Err(self.refused("read", ".", errno)),
+        };
+        for entry in dir.iter().filter_map(std::result::Result::ok) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name == "." || name == ".." || entry.file_type() != Some(nix::dir::Type::Directory) {
+                continue;
+            }
+            if let Ok(fd) = open_below(self.fd.as_fd(), &name, fs::O_RDONLY | fs::O_DIRECTORY) {
+                children.push(Cgroup { fd, path: self.path.join(name) });
+            }
+        }
+        Ok(children)
+    }
+
+    /// Whether all its processes are stopped by the freezer.
+    pub fn is_frozen(&self) -> bool {
+        self.read("cgroup.events").is_ok_and(|text| text.lines().any(|line| line == "frozen 1"))
+    }
+
+    /// SIGKILL every process in it and below, also frozen ones (`cgroup.kill`, Linux 5.14).
+    pub fn kill(&self) -> Result<()> {
+        self.write("cgroup.kill", "1")
+    }
+
+    /// Send `signal` to every process in it and below.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        if signal == libc::SIGKILL {
+            return self.kill();
+        }
+        for pid in self.processes()? {
+            let sent = process::pidfd_open(pid).and_then(|pidfd| process::pidfd_send_signal(pidfd.as_fd(), signal));
+            match sent {
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(errno) => return Err(anyhow::Error::new(errno).context(format!("signal {signal} to process {pid}"))),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether any process is in it or below.
+    fn is_populated(&self) -> Result<bool> {
+        Ok(self.read("cgroup.events")?.lines().any(|line| line == "populated 1"))
+    }
+
+    /// Wait until no process is left.
+    fn wait_empty(&self) -> Result<()> {
+        let deadline = Instant::now() + KILL_TIMEOUT;
+        let events = open_below(self.fd.as_fd(), "cgroup.events", fs::O_RDONLY)
+            .map_err(|errno| self.refused("open", "cgroup.events", errno))?;
+        // Opened before it is read, so that a change in between wakes poll(2).
+        while self.is_populated()? {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else {
+                let left = self.processes()?;
+                bail!("cgroup {}: processes {left:?} outlive SIGKILL", self.path.display());
+            };
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let _ = poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], timeout);
+            let _ = fs::read_all(events.as_fd(), FILE_LIMIT);
+            let _ = nix::unistd::lseek(&events, 0, nix::unistd::Whence::SeekSet);
+        }
+        Ok(())
+    }
+
+    /// Kill what is in it, and remove the cgroups below it and the last `depth` directories of its path: those that were made
+    /// for it, unless others use them too. One that was there before stays.
+    pub fn remove(self, depth: usize) -> Result<()> {
+        if self.is_populated()? {
+            self.kill()?;
+            self.wait_empty()?;
+        }
+        self.remove_below()?;
+        let mut path = self.path.as_path();
+        for level in 0..depth {
+            match nix::unistd::unlinkat(nix::fcntl::AT_FDCWD, path, nix::unistd::UnlinkatFlags::RemoveDir) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(Errno::EBUSY | Errno::ENOTEMPTY) if level > 0 => break,
+                Err(errno) => return Err(anyhow::Error::new(errno).context(format!("rmdir {}", path.display()))),
+            }
+            let Some(parent) = path.parent() else { break };
+            path = parent;
+        }
+        Ok(())
+    }
+
+    fn remove_below(&self) -> Result<()> {
+        for child in self.children()? {
+            child.remove_below()?;
+            let name = child.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            match fs::unlinkat(self.fd.as_fd(), &name, fs::Unlink::Dir) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(self.refused("rmdir", &name, errno)),
+            }
+        }
+        Ok(())
+    }
+}

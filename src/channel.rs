@@ -1,0 +1,166 @@
+//! What parent and init tell each other while a container is made: one SEQPACKET pair, one enum a direction.
+//!
+//! A fault is the number of a step, its field in config.json, the call, the kernel's errno and, where the kernel had more
+//! to say, its text. A closed channel means that the other side is gone.
+
+use crate::sys::{self, Errno, socket};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// A step of init that the kernel refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The step's place in the plan, from 0.
+    pub step: usize,
+    /// The field of config.json that asked for the step; empty where nothing there did.
+    pub field: String,
+    /// What was tried, with its object, as `open /nonexistent`; or the whole message where `errno` is 0.
+    pub call: String,
+    /// The kernel's answer; 0 where it was not the kernel that said no.
+    pub errno: i32,
+    /// What the kernel said beside its errno; empty for most calls.
+    pub text: String,
+}
+
+/// From init to its parent.
+#[derive(Debug)]
+pub enum FromInit {
+    /// Run the prestart and createRuntime hooks, and answer.
+    HostHooks,
+    /// The other end of the container's terminal.
+    Terminal(OwnedFd),
+    /// The container is made; record it, and answer.
+    Ready,
+    /// A step failed; init is about to exit.
+    Failed(Fault),
+}
+
+/// Room for one message: a tag, a step, an errno, and three strings.
+const ROOM: usize = 2048;
+
+/// The parent's answer, to hooks done or to a container recorded.
+const DONE: &[u8] = b"done";
+
+fn encode(fault: &Fault) -> Vec<u8> {
+    let mut data = vec![b'F'];
+    data.extend_from_slice(&(fault.step as u32).to_le_bytes());
+    data.extend_from_slice(&fault.errno.to_le_bytes());
+    data.extend_from_slice([fault.field.as_str(), &fault.call, &fault.text].join("\0").as_bytes());
+    data.truncate(ROOM);
+    data
+}
+
+fn decode(data: &[u8]) -> Option<Fault> {
+    let (step, rest) = data.split_first_chunk::<4>()?;
+    let (errno, rest) = rest.split_first_chunk::<4>()?;
+    let text = String::from_utf8_lossy(rest);
+    let mut parts = text.splitn(3, '\0').map(String::from);
+    Some(Fault {
+        step: u32::from_le_bytes(*step) as usize,
+        errno: i32::from_le_bytes(*errno),
+        field: parts.next()?,
+        call: parts.next()?,
+        text: parts.next().unwrap_or_default(),
+    })
+}
+
+/// Init's end.
+#[derive(Debug)]
+pub struct InitEnd(OwnedFd);
+
+impl InitEnd {
+    /// The end that is made of a connection to `knarr start`.
+    pub fn new(fd: OwnedFd) -> InitEnd {
+        InitEnd(fd)
+    }
+
+    /// Its descriptor, for a process that is about to close all others.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// Tell the parent something. A parent that is gone is EPIPE.
+    pub fn tell(&self, message: &FromInit) -> sys::Result<()> {
+        match message {
+            FromInit::HostHooks => socket::send(self.0.as_fd(), b"H", None),
+            FromInit::Terminal(fd) => socket::send(self.0.as_fd(), b"T", Some(fd.as_fd())),
+            FromInit::Ready => socket::send(self.0.as_fd(), b"R", None),
+            FromInit::Failed(fault) => socket::send(self.0.as_fd(), &encode(fault), None),
+        }
+    }
+
+    /// Wait for the parent's answer. A parent that is gone is EPIPE.
+    pub fn await_done(&self) -> sys::Result<()> {
+        let mut data = [0; 16];
+        let (n, _) = socket::receive(self.0.as_fd(), &mut data)?;
+        if &data[..n] == DONE { Ok(()) } else { Err(Errno::EPIPE) }
+    }
+}
+
+/// The parent's end.
+#[derive(Debug)]
+pub struct ParentEnd(OwnedFd);
+
+impl ParentEnd {
+    /// The end that is made of a connection to a waiting init.
+    pub fn new(fd: OwnedFd) -> ParentEnd {
+        ParentEnd(fd)
+    }
+
+    /// The next message; none when init has closed its end, by execve(2) or by dying.
+    pub fn hear(&self) -> sys::Result<Option<FromInit>> {
+        let mut data = [0; ROOM];
+        let (n, fd) = match socket::receive(self.0.as_fd(), &mut data) {
+            Err(Errno::ECONNRESET) => return Ok(None),
+            result => result?,
+        };
+        match (data[..n].split_first(), fd) {
+            (None, _) => Ok(None),
+            (Some((b'H', _)), _) => Ok(Some(FromInit::HostHooks)),
+            (Some((b'T', _)), Some(fd)) => Ok(Some(FromInit::Terminal(fd))),
+            (Some((b'R', _)), _) => Ok(Some(FromInit::Ready)),
+            (Some((b'F', rest)), _) => decode(rest).map(FromInit::Failed).map(Some).ok_or(Errno::EBADMSG),
+            _ => Err(Errno::EBADMSG),
+        }
+    }
+
+    /// Answer init. An init that is gone is EPIPE.
+    pub fn done(&self) -> sys::Result<()> {
+        socket::send(self.0.as_fd(), DONE, None)
+    }
+
+    /// Its descriptor, to wait for with others.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Both ends.
+pub fn pair() -> sys::Result<(ParentEnd, InitEnd)> {
+    let (parent, init) = socket::seqpacket_pair()?;
+    Ok((ParentEnd(parent), InitEnd(init)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_survives_the_channel() {
+        let (parent, init) = pair().unwrap();
+        let fault = Fault { step: 7, field: "mounts[2]".into(), call: "fsconfig".into(), errno: 22, text: "Unknown parameter 'frob'".into() };
+        init.tell(&FromInit::Failed(fault.clone())).unwrap();
+        let Some(FromInit::Failed(heard)) = parent.hear().unwrap() else { panic!("no fault") };
+        assert_eq!(heard, fault);
+    }
+
+    #[test]
+    fn a_closed_end_is_no_message_on_one_side_and_epipe_on_the_other() {
+        let (parent, init) = pair().unwrap();
+        drop(init);
+        assert!(parent.hear().unwrap().is_none());
+        let (parent, init) = pair().unwrap();
+        drop(parent);
+        assert_eq!(init.tell(&FromInit::Ready), Err(Errno::EPIPE));
+        assert_eq!(init.await_done(), Err(Errno::EPIPE));
+    }
+}

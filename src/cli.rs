@@ -1,0 +1,160 @@
+//! The command line: what runc's users type, parsed and dispatched.
+
+use crate::cmd;
+use crate::log::{Format, Log};
+use crate::plan::CgroupDriver;
+use crate::state::Store;
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Where containers are recorded unless `--root` says otherwise.
+const DEFAULT_ROOT: &str = "/run/knarr";
+
+/// The version of the runtime specification that is followed.
+pub const SPEC_VERSION: &str = "1.3.0";
+
+/// knarr runs containers from OCI bundles: a config.json and a root filesystem.
+#[derive(Debug, Parser)]
+#[command(name = "knarr", disable_version_flag = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Options before the command
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Option<Cmd>,
+}
+
+/// Options before the command.
+#[derive(Debug, clap::Args)]
+pub struct Global {
+    /// Directory in which containers are recorded [default: /run/knarr]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// File to append a record to when a command fails
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Form of the records
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    pub log_format: Format,
+    /// Accepted for compatibility; errors are always reported in full
+    #[arg(long)]
+    pub debug: bool,
+    /// Read linux.cgroupsPath as slice:prefix:name
+    #[arg(long)]
+    pub systemd_cgroup: bool,
+    /// Accepted for compatibility
+    #[arg(long, value_name = "true|false|auto", num_args = 1)]
+    pub rootless: Option<String>,
+    /// Print the version
+    #[arg(short = 'v', long)]
+    pub version: bool,
+}
+
+impl Global {
+    /// The store that `--root` names.
+    pub fn store(&self) -> Store {
+        Store::new(self.root.clone().unwrap_or_else(|| DEFAULT_ROOT.into()))
+    }
+
+    /// The log that `--log` and `--log-format` name.
+    pub fn log(&self) -> Log {
+        Log { file: self.log.clone(), format: self.log_format }
+    }
+
+    /// The driver that `--systemd-cgroup` chooses.
+    pub fn cgroup_driver(&self) -> CgroupDriver {
+        if self.systemd_cgroup { CgroupDriver::Systemd } else { CgroupDriver::Cgroupfs }
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub enum Cmd {
+    /// Make a container; its process waits for `start`
+    Create(cmd::create::Args),
+    /// Let a created container's process run
+    Start(cmd::Id),
+    /// Print a container's state in JSON
+    State(cmd::Id),
+    /// Send a signal to a container's process
+    Kill(cmd::kill::Args),
+    /// Remove a container
+    Delete(cmd::delete::Args),
+    /// Make a container, start it and wait for it
+    Run(cmd::run::Args),
+    /// List containers
+    List(cmd::list::Args),
+    /// Write a config.json to start from
+    Spec(cmd::spec::Args),
+    /// Print what `create` would do, step by step, without doing it
+    Plan(cmd::plan::Args),
+}
+
+impl Cmd {
+    fn run(&self, global: &Global) -> anyhow::Result<u8> {
+        match self {
+            Cmd::Create(args) => cmd::create::run(args, global),
+            Cmd::Start(args) => cmd::start::run(args, global),
+            Cmd::State(args) => cmd::state::run(args, global),
+            Cmd::Kill(args) => cmd::kill::run(args, global),
+            Cmd::Delete(args) => cmd::delete::run(args, global),
+            Cmd::Run(args) => cmd::run::run(args, global),
+            Cmd::List(args) => cmd::list::run(args, global),
+            Cmd::Spec(args) => cmd::spec::run(args),
+            Cmd::Plan(args) => cmd::plan::run(args, global),
+        }
+    }
+
+    /// Whether the command makes a process that enters a container.
+    fn enters(&self) -> bool {
+        matches!(self, Cmd::Create(_) | Cmd::Run(_))
+    }
+}
+
+/// The verbs of [`Cmd::enters`], looked for before anything is parsed.
+const ENTERING: [&str; 2] = ["create", "run"];
+
+/// Parse the command line, run the command, report its error. The exit status is 0, 1 or, of `run`, the container's.
+pub fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().map(long_option).collect();
+    // Sealing comes first, so that the work is done once, by the sealed copy.
+    let sealed = if args.iter().any(|arg| ENTERING.iter().any(|verb| arg == verb)) {
+        crate::run::seal::enter()
+    } else {
+        Ok(())
+    };
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(err) => {
+            let _ = err.print();
+            return ExitCode::from(u8::from(err.use_stderr()));
+        }
+    };
+    let global = &cli.global;
+    let result = match &cli.command {
+        _ if global.version => cmd::print(&version()),
+        None => cmd::print(&<Cli as clap::CommandFactory>::command().render_help().to_string()),
+        Some(command) if command.enters() => sealed.and_then(|()| command.run(global)),
+        Some(command) => command.run(global),
+    };
+    match result {
+        Ok(status) => ExitCode::from(status),
+        Err(err) => {
+            global.log().error(&err);
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// containerd's shim writes this one option with a single dash, as Go's flag package allows.
+fn long_option(arg: OsString) -> OsString {
+    if arg == "-no-subreaper" { "--no-subreaper".into() } else { arg }
+}
+
+fn version() -> String {
+    format!("knarr version {}\nspec: {SPEC_VERSION}\n", env!("CARGO_PKG_VERSION"))
+}

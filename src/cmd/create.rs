@@ -1,0 +1,155 @@
+//! `knarr create`, and what it shares with `knarr run`.
+
+use crate::cli::Global;
+use crate::config::{self, Config, Invalid};
+use crate::host::{self, Host};
+use crate::plan::{self, Console, Keyring, Pivot, Plan, Request, Start};
+use crate::run::create::{Made, Order, create};
+use crate::sys::{cred, fs, process, socket};
+use anyhow::{Context, Result, bail};
+use nix::sys::socket::SockType;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `create`, all of which `run` has too.
+#[derive(Debug, clap::Args)]
+#[group(id = "create")]
+pub struct Args {
+    /// The container's id
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Directory with config.json and, usually, the root filesystem
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub bundle: PathBuf,
+    /// Unix socket that receives the other end of the container's terminal
+    #[arg(long, value_name = "SOCKET")]
+    pub console_socket: Option<PathBuf>,
+    /// File to write the pid of the container's process to
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+    /// Enter the root filesystem by MS_MOVE and chroot(2) instead of pivot_root(2), for one on a ramfs
+    #[arg(long)]
+    pub no_pivot: bool,
+    /// Leave the process the caller's session keyring
+    #[arg(long)]
+    pub no_new_keyring: bool,
+    /// Pass this many descriptors after standard error on to the process
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub preserve_fds: u32,
+}
+
+/// Make the container.
+pub fn run(args: &Args, global: &Global) -> Result<u8> {
+    make(args, global, Start::OnRequest, Console::None).with_context(|| format!("create {}", args.id.escape_debug()))?;
+    Ok(0)
+}
+
+/// A bundle, compiled.
+pub(super) struct Compiled {
+    pub(super) bundle: PathBuf,
+    pub(super) config: Config,
+    pub(super) host: Host,
+    pub(super) plan: Plan,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Load the bundle and decide what to do.
+pub(super) fn compile(args: &Args, global: &Global, start: Start, console: Console, fds: Fds) -> Result<Compiled> {
+    crate::state::check_id(&args.id)?;
+    let bundle = args.bundle.canonicalize().with_context(|| format!("--bundle {}", args.bundle.display()))?;
+    let text = read_config(&bundle)?;
+    let loaded = config::load(&text, &bundle)?;
+    let host = host::probe()?;
+    let request = Request {
+        id: args.id.clone(),
+        bundle: bundle.clone(),
+        start,
+        pivot: if args.no_pivot { Pivot::Move } else { Pivot::Root },
+        keyring: if args.no_new_keyring { Keyring::Callers } else { Keyring::New },
+        preserve_fds: fds.count,
+        listen_env: fds.env,
+        console,
+        cgroup_driver: global.cgroup_driver(),
+    };
+    let plan = plan::create(&loaded.config, &request, &host)?;
+    Ok(Compiled { bundle, config: loaded.config, host, plan, warnings: loaded.warnings })
+}
+
+fn read_config(bundle: &Path) -> Result<Vec<u8>> {
+    let path = bundle.join("config.json");
+    let data = fs::open(&path, fs::O_RDONLY, 0).and_then(|fd| fs::read_all(fd.as_fd(), config::load::LIMIT));
+    data.with_context(|| path.display().to_string())
+}
+
+/// The descriptors that the caller passes on, and the variables that announce them (sd_listen_fds(3)).
+#[derive(Debug, Default)]
+pub(super) struct Fds {
+    count: u32,
+    env: Vec<String>,
+}
+
+impl Fds {
+    /// From `--preserve-fds` and `$LISTEN_FDS`. What the caller has not opened is an error, asked before this program opens
+    /// anything, so that no descriptor of its own is ever passed on.
+    pub(super) fn take(preserve: u32) -> Result<Fds> {
+        let variable = |name| std::env::var(name).ok();
+        let listen = variable("LISTEN_FDS").and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
+        let count = listen + preserve;
+        for fd in 3..3 + count {
+            if !process::is_open(fd as i32) {
+                bail!("--preserve-fds: descriptor {fd} is not open");
+            }
+        }
+        process::cloexec_from(3).context("close_range")?;
+        for fd in 3..3 + count {
+            process::keep_over_exec(fd as i32).context("fcntl")?;
+        }
+        let mut env = Vec::new();
+        if listen > 0 {
+            env.push(format!("LISTEN_FDS={listen}"));
+            env.push("LISTEN_PID=1".into());
+            env.extend(variable("LISTEN_FDNAMES").map(|names| format!("LISTEN_FDNAMES={names}")));
+        }
+        Ok(Fds { count, env })
+    }
+}
+
+/// Make the container. With `foreground`, its terminal is relayed unless a console socket is given.
+pub(super) fn make(args: &Args, global: &Global, start: Start, foreground: Console) -> Result<Made> {
+    let fds = Fds::take(args.preserve_fds)?;
+    // Until execve(2) no other process may look into this one or into init.
+    cred::set_dumpable(false).context("prctl")?;
+    let console = if args.console_socket.is_some() { Console::Socket } else { foreground };
+    let compiled = compile(args, global, start, console, fds)?;
+    let terminal = compiled.config.process.as_ref().is_some_and(|p| p.terminal);
+    check_console(terminal, console)?;
+    if !compiled.config.root.path.is_dir() {
+        let path = compiled.config.root.path.display();
+        return Err(Invalid::new("root.path", format!("{path} is not a directory: no such file or directory")).into());
+    }
+    let order = Order {
+        config: &compiled.config,
+        plan: &compiled.plan,
+        host: &compiled.host,
+        bundle: &compiled.bundle,
+        store: &global.store(),
+        pid_file: args.pid_file.clone(),
+        console: args.console_socket.as_deref().map(connect).transpose()?,
+    };
+    let made = create(&order)?;
+    let log = global.log();
+    compiled.warnings.iter().for_each(|warning| log.warning(warning));
+    Ok(made)
+}
+
+fn check_console(terminal: bool, console: Console) -> Result<()> {
+    match (terminal, console) {
+        (true, Console::None) => bail!("process.terminal: a detached container with a terminal needs --console-socket"),
+        (false, Console::Socket) => bail!("--console-socket: the container has no terminal (process.terminal)"),
+        _ => Ok(()),
+    }
+}
+
+fn connect(path: &Path) -> Result<OwnedFd> {
+    socket::connect_to(path, SockType::Stream).with_context(|| format!("--console-socket {}", path.display()))
+}

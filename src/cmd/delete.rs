@@ -1,0 +1,39 @@
+//! `knarr delete`.
+
+use crate::cli::Global;
+use crate::run::delete;
+use crate::state::Command;
+use anyhow::{Context, Result};
+
+/// Arguments of `delete`.
+#[derive(Debug, clap::Args)]
+#[group(id = "delete")]
+pub struct Args {
+    /// The container's id
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Kill what still runs; a container that does not exist is no error
+    #[arg(short, long)]
+    pub force: bool,
+}
+
+/// Delete the container.
+pub fn run(args: &Args, global: &Global) -> Result<u8> {
+    let warnings = delete(args, global).with_context(|| format!("delete {}", args.id.escape_debug()))?;
+    warnings.iter().for_each(|warning| global.log().warning(warning));
+    Ok(0)
+}
+
+fn delete(args: &Args, global: &Global) -> Result<Vec<String>> {
+    let container = match global.store().open_locked(&args.id) {
+        Err(err) if args.force && err.to_string() == "container does not exist" => {
+            global.store().forget(&args.id)?;
+            return Ok(Vec::new());
+        }
+        found => found?,
+    };
+    if !args.force {
+        container.allow(Command::Delete)?;
+    }
+    delete::destroy(container)
+}

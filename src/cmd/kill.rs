@@ -1,0 +1,98 @@
+//! `knarr kill`.
+
+use crate::cgroup::Cgroup;
+use crate::cli::Global;
+use crate::state::{Command, Container, Status, refuse};
+use crate::sys::{Errno, process};
+use anyhow::{Context, Result, anyhow, bail};
+use std::os::fd::AsFd;
+
+/// Arguments of `kill`.
+#[derive(Debug, clap::Args)]
+#[group(id = "kill")]
+pub struct Args {
+    /// The container's id
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// A signal: TERM, SIGTERM, 15; 0 only asks whether the process is there
+    #[arg(default_value = "TERM", value_name = "SIGNAL", allow_negative_numbers = true)]
+    pub signal: String,
+    /// Send it to all processes of the container
+    #[arg(short, long)]
+    pub all: bool,
+}
+
+/// Send the signal.
+pub fn run(args: &Args, global: &Global) -> Result<u8> {
+    let kill = || -> Result<()> {
+        let signal = parse_signal(&args.signal)?;
+        let container = global.store().open(&args.id)?;
+        send(&container, signal, args.all)
+    };
+    kill().with_context(|| format!("kill {}", args.id.escape_debug()))?;
+    Ok(0)
+}
+
+fn send(container: &Container, signal: i32, all: bool) -> Result<()> {
+    let status = container.status();
+    // Processes that outlive init can only be reached through the cgroup.
+    let through_cgroup = all || (signal == libc::SIGKILL && !container.state.private_pids);
+    if through_cgroup && status != Status::Creating {
+        return match Cgroup::open(&container.state.cgroup)? {
+            Some(cgroup) => cgroup.signal(signal),
+            None if all => Ok(()),
+            None => Err(anyhow!("container not running")),
+        };
+    }
+    if let Some(reason) = refuse(status, Command::Kill, &container.state.about.id) {
+        bail!(reason);
+    }
+    let pidfd = container.pidfd().ok_or_else(|| anyhow!("container not running"))?;
+    match process::pidfd_send_signal(pidfd.as_fd(), signal) {
+        Ok(()) => Ok(()),
+        Err(Errno::ESRCH) => bail!("container not running"),
+        Err(errno) => Err(errno).with_context(|| format!("signal {signal}")),
+    }
+}
+
+/// The number of a signal by its number or its name, with or without SIG, in any case.
+fn parse_signal(text: &str) -> Result<i32> {
+    let unknown = || anyhow!("unknown signal \"{text}\"");
+    if let Ok(number) = text.parse::<i32>() {
+        return if (0..=libc::SIGRTMAX()).contains(&number) { Ok(number) } else { Err(unknown()) };
+    }
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    let real_time = |base: i32, rest: &str| -> Option<i32> {
+        let offset = if rest.is_empty() { 0 } else { rest.parse::<i32>().ok()? };
+        Some(base + offset).filter(|n| (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(n))
+    };
+    if let Some(rest) = name.strip_prefix("RTMIN") {
+        return real_time(libc::SIGRTMIN(), rest).ok_or_else(unknown);
+    }
+    if let Some(rest) = name.strip_prefix("RTMAX") {
+        return real_time(libc::SIGRTMAX(), rest).ok_or_else(unknown);
+    }
+    match name {
+        "IOT" => Ok(libc::SIGABRT),
+        "POLL" => Ok(libc::SIGIO),
+        "CLD" => Ok(libc::SIGCHLD),
+        _ => format!("SIG{name}").parse::<nix::sys::signal::Signal>().map(|s| s as i32).map_err(|_| unknown()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_signal;
+
+    #[test]
+    fn signals_have_names_and_numbers() {
+        for (text, number) in [("TERM", 15), ("SIGTERM", 15), ("sigkill", 9), ("9", 9), ("0", 0), ("IOT", 6)] {
+            assert_eq!(parse_signal(text).unwrap(), number, "{text}");
+        }
+        assert_eq!(parse_signal("SIGRTMIN+3").unwrap(), libc::SIGRTMIN() + 3);
+        for text in ["", "SIG", "NOPE", "65", "-1", "RTMIN+99"] {
+            assert!(parse_signal(text).is_err(), "{text}");
+        }
+    }
+}

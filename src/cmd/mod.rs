@@ -1,0 +1,29 @@
+//! The commands, one file each: arguments, the call, what is printed.
+
+pub mod create;
+pub mod delete;
+pub mod kill;
+pub mod list;
+pub mod plan;
+pub mod run;
+pub mod spec;
+pub mod start;
+pub mod state;
+
+use anyhow::{Context, Result};
+use std::io::Write;
+
+/// The container that a command is about.
+#[derive(Debug, clap::Args)]
+pub struct Id {
+    /// The container's id
+    #[arg(value_name = "ID")]
+    pub id: String,
+}
+
+/// Print to standard output; a reader that is gone is an error, not a panic.
+pub fn print(text: &str) -> Result<u8> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("standard output")?;
+    Ok(0)
+}

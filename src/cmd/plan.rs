@@ -1,0 +1,37 @@
+//! `knarr plan`.
+
+use super::create::{self, Fds, compile};
+use super::print;
+use crate::cli::Global;
+use crate::plan::{Console, Start};
+use anyhow::{Context, Result};
+use std::path::PathBuf;
+
+/// Arguments of `plan`.
+#[derive(Debug, clap::Args)]
+#[group(id = "plan")]
+pub struct Args {
+    /// Directory with config.json
+    #[arg(value_name = "BUNDLE", default_value = ".")]
+    pub bundle: PathBuf,
+    /// The id that the container would have
+    #[arg(long, default_value = "plan")]
+    pub id: String,
+}
+
+/// Print the plan of `create`.
+pub fn run(args: &Args, global: &Global) -> Result<u8> {
+    let create = create::Args {
+        id: args.id.clone(),
+        bundle: args.bundle.clone(),
+        console_socket: None,
+        pid_file: None,
+        no_pivot: false,
+        no_new_keyring: false,
+        preserve_fds: 0,
+    };
+    let compiled = compile(&create, global, Start::OnRequest, Console::Socket, Fds::default());
+    let compiled = compiled.with_context(|| format!("plan {}", args.bundle.display()))?;
+    compiled.warnings.iter().for_each(|warning| global.log().warning(warning));
+    print(&compiled.plan.to_string())
+}

@@ -1,0 +1,63 @@
+//! `knarr run`.
+
+use super::create::{self, make};
+use crate::cli::Global;
+use crate::plan::{Console, Start};
+use crate::run::create::Made;
+use crate::run::foreground::{Signals, attend};
+use crate::run::{delete, start};
+use anyhow::{Context, Result};
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+#[group(id = "run")]
+pub struct Args {
+    /// What create takes too
+    #[command(flatten)]
+    pub create: create::Args,
+    /// Do not wait for the container
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Do not delete the container when it has ended
+    #[arg(long)]
+    pub keep: bool,
+    /// Accepted for compatibility: processes that lose their parent are not this command's
+    #[arg(long)]
+    pub no_subreaper: bool,
+}
+
+/// Make the container, start it, and unless it is detached wait for it and delete it.
+pub fn run(args: &Args, global: &Global) -> Result<u8> {
+    run_container(args, global).with_context(|| format!("run {}", args.create.id.escape_debug()))
+}
+
+fn run_container(args: &Args, global: &Global) -> Result<u8> {
+    let signals = if args.detach { None } else { Some(Signals::take()?) };
+    let console = if args.detach { Console::None } else { Console::Foreground };
+    let Made { container, pidfd, channel, terminal } = make(&args.create, global, Start::AtOnce, console)?;
+    let id = container.state.about.id.clone();
+    let container = match start::finish(container, &channel) {
+        Ok(container) => container,
+        Err(cause) => {
+            // A container that could not start is not kept either.
+            if let Ok(container) = global.store().open_locked(&id) {
+                for warning in delete::destroy(container).context(format!("after: {cause:#}"))? {
+                    global.log().warning(&warning);
+                }
+            }
+            return Err(cause);
+        }
+    };
+    let Some(signals) = signals else { return Ok(0) };
+    let unlocked = container.unlock();
+    let exit = attend(&pidfd, &signals, terminal)?;
+    if !args.keep {
+        // Somebody else may have deleted it meanwhile.
+        if let Some(container) = unlocked.lock_again()? {
+            for warning in delete::destroy(container)? {
+                global.log().warning(&warning);
+            }
+        }
+    }
+    Ok(exit.code() as u8)
+}

@@ -1,0 +1,50 @@
+//! `knarr state`.
+
+use super::{Id, print};
+use crate::cli::Global;
+use crate::state::{Container, Status};
+use anyhow::{Context, Result};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The state as it is printed: runtime.md: State, and what engines expect beside it.
+#[derive(Debug, Serialize)]
+pub(super) struct Shown<'a> {
+    #[serde(rename = "ociVersion")]
+    oci_version: &'a str,
+    pub(super) id: &'a str,
+    pub(super) pid: i32,
+    pub(super) status: Status,
+    pub(super) bundle: &'a Path,
+    rootfs: &'a Path,
+    pub(super) created: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: &'a BTreeMap<String, String>,
+    pub(super) owner: String,
+}
+
+impl<'a> Shown<'a> {
+    pub(super) fn of(container: &'a Container, owner: String) -> Shown<'a> {
+        let (state, about) = (&container.state, &container.state.about);
+        let status = container.status();
+        Shown {
+            oci_version: &about.oci_version,
+            id: &about.id,
+            pid: if status == Status::Stopped { 0 } else { state.pid },
+            status,
+            bundle: &about.bundle,
+            rootfs: &state.rootfs,
+            created: &state.created,
+            annotations: &about.annotations,
+            owner,
+        }
+    }
+}
+
+/// Print the container's state.
+pub fn run(args: &Id, global: &Global) -> Result<u8> {
+    let container = global.store().open(&args.id).with_context(|| format!("state {}", args.id.escape_debug()))?;
+    let shown = Shown::of(&container, String::new());
+    print(&format!("{}\n", serde_json::to_string_pretty(&shown)?))
+}

@@ -1,0 +1,259 @@
+//! From oci-spec's types to this project's: defaults filled in, strings turned into numbers.
+
+use super::{
+    Capabilities, Config, Device, Hook, Hooks, Invalid, Mount, Namespace, Namespaces, Place, Process, Propagation, Rlimit,
+    Root, User, capability,
+};
+use oci_spec::runtime as oci;
+use std::path::{Component, Path};
+
+/// The configuration that a checked `spec` asks for.
+pub(super) fn config(spec: oci::Spec, bundle: &Path, warnings: &mut Vec<String>) -> Result<Config, Invalid> {
+    let linux = spec.linux().clone().unwrap_or_else(empty_linux);
+    let Some(root) = spec.root() else { return Err(Invalid::new("root", "missing")) };
+    let root = Root { path: bundle.join(root.path()), readonly: root.readonly().unwrap_or(false) };
+    let process = spec.process().as_ref().map(|p| process(p, warnings)).transpose()?;
+    let mounts = spec.mounts().as_deref().unwrap_or_default();
+    let name = |name: &Option<String>| name.clone().filter(|n| !n.is_empty());
+    Ok(Config {
+        oci_version: spec.version().clone(),
+        root,
+        process,
+        hostname: name(spec.hostname()),
+        domainname: name(spec.domainname()),
+        mounts: mounts.iter().enumerate().map(|(i, m)| mount(i, m, bundle, warnings)).collect(),
+        hooks: spec.hooks().as_ref().map(hooks).unwrap_or_default(),
+        annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
+        namespaces: namespaces(linux.namespaces().as_deref().unwrap_or_default()),
+        cgroups_path: linux.cgroups_path().as_ref().map(|p| text(p)).filter(|p| !p.is_empty()),
+        devices: linux.devices().as_deref().unwrap_or_default().iter().map(device).collect(),
+        sysctl: linux.sysctl().iter().flatten().map(|(k, v)| (dotted_sysctl(k), v.clone())).collect(),
+        rootfs_propagation: linux.rootfs_propagation().as_deref().and_then(Propagation::parse),
+        masked_paths: linux.masked_paths().clone().unwrap_or_default(),
+        readonly_paths: linux.readonly_paths().clone().unwrap_or_default(),
+    })
+}
+
+/// oci-spec's `Linux::default()` asks for namespaces and masks; a config without `linux` asks for nothing.
+fn empty_linux() -> oci::Linux {
+    serde_json::from_str("{}").unwrap_or_default()
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// The names of a path, with `.`, `..` and repeated slashes resolved as text; `..` at the top stays there.
+pub(super) fn names_of(path: &Path) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => names.push(name.to_string_lossy().into_owned()),
+            Component::ParentDir => drop(names.pop()),
+            _ => {}
+        }
+    }
+    names
+}
+
+/// A kernel parameter's name with dots between its parts; a `/` may separate them too, and then dots are part of names.
+pub(super) fn dotted_sysctl(name: &str) -> String {
+    match name.find(['.', '/']) {
+        Some(at) if name.as_bytes()[at] == b'/' => {
+            name.chars().map(|c| if c == '/' { '.' } else if c == '.' { '/' } else { c }).collect()
+        }
+        _ => name.into(),
+    }
+}
+
+pub(super) fn namespace(kind: oci::LinuxNamespaceType) -> Namespace {
+    match kind {
+        oci::LinuxNamespaceType::Mount => Namespace::Mount,
+        oci::LinuxNamespaceType::Cgroup => Namespace::Cgroup,
+        oci::LinuxNamespaceType::Uts => Namespace::Uts,
+        oci::LinuxNamespaceType::Ipc => Namespace::Ipc,
+        oci::LinuxNamespaceType::User => Namespace::User,
+        oci::LinuxNamespaceType::Pid => Namespace::Pid,
+        oci::LinuxNamespaceType::Network => Namespace::Network,
+        oci::LinuxNamespaceType::Time => Namespace::Time,
+    }
+}
+
+fn namespaces(list: &[oci::LinuxNamespace]) -> Namespaces {
+    let mut places = Namespaces::default();
+    for (index, entry) in list.iter().enumerate() {
+        let place = match entry.path().clone().filter(|p| !p.as_os_str().is_empty()) {
+            Some(path) => Place::Joined { path, index },
+            None => Place::New,
+        };
+        places.set(namespace(entry.typ()), place);
+    }
+    places
+}
+
+fn mount(index: usize, mount: &oci::Mount, bundle: &Path, warnings: &mut Vec<String>) -> Mount {
+    if !mount.destination().is_absolute() {
+        let destination = mount.destination();
+        warnings.push(format!("mounts[{index}].destination: {destination:?} is relative, taken from /"));
+    }
+    let mut resolved = Mount {
+        destination: format!("/{}", names_of(mount.destination()).join("/")),
+        fstype: mount.typ().clone().unwrap_or_default(),
+        source: mount.source().as_ref().map(|p| text(p)).unwrap_or_default(),
+        options: mount.options().clone().unwrap_or_default(),
+    };
+    if resolved.fstype == "bind" && !resolved.is_bind() {
+        resolved.options.push("bind".into());
+    }
+    if resolved.is_bind() {
+        resolved.fstype.clear();
+        resolved.source = text(&bundle.join(&resolved.source));
+    }
+    resolved
+}
+
+pub(super) fn process(process: &oci::Process, warnings: &mut Vec<String>) -> Result<Process, Invalid> {
+    let size = process.console_size().map(|b| (clamp(b.height()), clamp(b.width())));
+    let sets = process.capabilities().as_ref();
+    Ok(Process {
+        terminal: process.terminal().unwrap_or(false),
+        console_size: size.unwrap_or((0, 0)),
+        args: process.args().clone().unwrap_or_default(),
+        env: last_wins(process.env().as_deref().unwrap_or_default()),
+        cwd: text(process.cwd()),
+        user: user(process.user())?,
+        capabilities: sets.map(|sets| capabilities(sets, warnings)).unwrap_or_default(),
+        rlimits: process.rlimits().as_deref().unwrap_or_default().iter().map(rlimit).collect(),
+        no_new_privileges: process.no_new_privileges().unwrap_or(false),
+        oom_score_adj: process.oom_score_adj(),
+    })
+}
+
+fn clamp(length: u64) -> u16 {
+    u16::try_from(length).unwrap_or(u16::MAX)
+}
+
+/// `env` with only the last entry of each name, in place of its first.
+fn last_wins(env: &[String]) -> Vec<String> {
+    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_string();
+    let mut seen = std::collections::HashMap::new();
+    let mut kept: Vec<String> = Vec::with_capacity(env.len());
+    for entry in env {
+        match seen.entry(name(entry)) {
+            std::collections::hash_map::Entry::Occupied(at) => kept[*at.get()] = entry.clone(),
+            std::collections::hash_map::Entry::Vacant(at) => {
+                at.insert(kept.len());
+                kept.push(entry.clone());
+            }
+        }
+    }
+    kept
+}
+
+fn user(user: &oci::User) -> Result<User, Invalid> {
+    // -1 means "leave it" to setresuid(2): it would keep root.
+    for (field, id) in [("process.user.uid", user.uid()), ("process.user.gid", user.gid())] {
+        if id == u32::MAX {
+            return Err(Invalid::new(field, "4294967295 is no id"));
+        }
+    }
+    let umask = user.umask().unwrap_or(0o022);
+    if umask > 0o7777 {
+        return Err(Invalid::new("process.user.umask", format!("{umask} is not a file mode mask")));
+    }
+    Ok(User {
+        uid: user.uid(),
+        gid: user.gid(),
+        additional_gids: user.additional_gids().clone().unwrap_or_default(),
+        umask,
+    })
+}
+
+fn capabilities(sets: &oci::LinuxCapabilities, warnings: &mut Vec<String>) -> Capabilities {
+    let mut bits = |set: &Option<oci::Capabilities>| {
+        let mut bits = 0;
+        for capability in set.iter().flatten() {
+            match capability::number(&format!("CAP_{capability}")) {
+                Some(n) => bits |= 1u64 << n,
+                None => warnings.push(format!("process.capabilities: unknown capability {capability} ignored")),
+            }
+        }
+        bits
+    };
+    Capabilities {
+        bounding: bits(sets.bounding()),
+        effective: bits(sets.effective()),
+        inheritable: bits(sets.inheritable()),
+        permitted: bits(sets.permitted()),
+        ambient: bits(sets.ambient()),
+    }
+}
+
+fn rlimit(limit: &oci::PosixRlimit) -> Rlimit {
+    let name = limit.typ().to_string();
+    let resource = match limit.typ() {
+        oci::PosixRlimitType::RlimitCpu => libc::RLIMIT_CPU,
+        oci::PosixRlimitType::RlimitFsize => libc::RLIMIT_FSIZE,
+        oci::PosixRlimitType::RlimitData => libc::RLIMIT_DATA,
+        oci::PosixRlimitType::RlimitStack => libc::RLIMIT_STACK,
+        oci::PosixRlimitType::RlimitCore => libc::RLIMIT_CORE,
+        oci::PosixRlimitType::RlimitRss => libc::RLIMIT_RSS,
+        oci::PosixRlimitType::RlimitNproc => libc::RLIMIT_NPROC,
+        oci::PosixRlimitType::RlimitNofile => libc::RLIMIT_NOFILE,
+        oci::PosixRlimitType::RlimitMemlock => libc::RLIMIT_MEMLOCK,
+        oci::PosixRlimitType::RlimitAs => libc::RLIMIT_AS,
+        oci::PosixRlimitType::RlimitLocks => libc::RLIMIT_LOCKS,
+        oci::PosixRlimitType::RlimitSigpending => libc::RLIMIT_SIGPENDING,
+        oci::PosixRlimitType::RlimitMsgqueue => libc::RLIMIT_MSGQUEUE,
+        oci::PosixRlimitType::RlimitNice => libc::RLIMIT_NICE,
+        oci::PosixRlimitType::RlimitRtprio => libc::RLIMIT_RTPRIO,
+        oci::PosixRlimitType::RlimitRttime => libc::RLIMIT_RTTIME,
+    };
+    Rlimit { name, resource, soft: limit.soft(), hard: limit.hard() }
+}
+
+fn device(device: &oci::LinuxDevice) -> Device {
+    let kind = match device.typ() {
+        oci::LinuxDeviceType::B => libc::S_IFBLK,
+        oci::LinuxDeviceType::P => libc::S_IFIFO,
+        _ => libc::S_IFCHR,
+    };
+    Device {
+        path: format!("/{}", names_of(device.path()).join("/")),
+        kind,
+        major: device.major() as u32,
+        minor: device.minor() as u32,
+        mode: device.file_mode().unwrap_or(0o666) & 0o7777,
+        uid: device.uid().unwrap_or(0),
+        gid: device.gid().unwrap_or(0),
+    }
+}
+
+fn hooks(hooks: &oci::Hooks) -> Hooks {
+    let list = |kind: &str, hooks: &Option<Vec<oci::Hook>>| -> Vec<Hook> {
+        let hooks = hooks.as_deref().unwrap_or_default().iter().enumerate();
+        hooks.map(|(i, h)| hook(format!("hooks.{kind}[{i}]"), h)).collect()
+    };
+    #[allow(deprecated)]
+    let prestart = list("prestart", hooks.prestart());
+    Hooks {
+        prestart,
+        create_runtime: list("createRuntime", hooks.create_runtime()),
+        create_container: list("createContainer", hooks.create_container()),
+        start_container: list("startContainer", hooks.start_container()),
+        poststart: list("poststart", hooks.poststart()),
+        poststop: list("poststop", hooks.poststop()),
+    }
+}
+
+fn hook(field: String, hook: &oci::Hook) -> Hook {
+    let path = text(hook.path());
+    let args = hook.args().clone().filter(|a| !a.is_empty()).unwrap_or_else(|| vec![path.clone()]);
+    Hook {
+        field,
+        path,
+        args,
+        env: hook.env().clone().unwrap_or_default(),
+        timeout_s: hook.timeout().and_then(|s| u64::try_from(s).ok()),
+    }
+}

@@ -1,0 +1,332 @@
+//! What the runtime specification demands of config.json, as a table of sections and checks.
+
+use super::{Invalid, Propagation};
+use oci_spec::runtime::{Hook, Linux, LinuxNamespaceType, Spec};
+use std::collections::HashSet;
+use std::path::Path;
+
+/// One demand.
+pub struct Rule {
+    /// Where it is written: document and heading of runtime-spec 1.3.
+    pub section: &'static str,
+    /// The check.
+    pub check: fn(&Spec) -> Result<(), Invalid>,
+}
+
+/// All demands, in the order in which they are checked.
+pub const RULES: &[Rule] = &[
+    Rule { section: "config.md: Specification version", check: version },
+    Rule { section: "config.md: Root", check: root },
+    Rule { section: "config.md: Process", check: process_args_and_cwd },
+    Rule { section: "config.md: Process", check: process_env },
+    Rule { section: "config.md: POSIX process", check: rlimits },
+    Rule { section: "config.md: Linux Process", check: oom_score_adj },
+    Rule { section: "config.md: Mounts", check: mounts },
+    Rule { section: "config.md: POSIX-platform Hooks", check: hooks },
+    Rule { section: "config.md: Annotations", check: annotations },
+    Rule { section: "config-linux.md: Namespaces", check: namespaces },
+    Rule { section: "config-linux.md: Namespaces", check: private_mounts },
+    Rule { section: "config.md: Hostname", check: host_names },
+    Rule { section: "config-linux.md: Devices", check: devices },
+    Rule { section: "config-linux.md: Sysctl", check: sysctls },
+    Rule { section: "config-linux.md: Rootfs Mount Propagation", check: rootfs_propagation },
+    Rule { section: "config-linux.md: Masked Paths, Readonly Paths", check: path_lists },
+    Rule { section: "config-linux.md: Control groups", check: cgroups_path },
+    Rule { section: "config.md, config-linux.md", check: not_supported },
+];
+
+fn ensure(ok: bool, field: impl Into<String>, reason: impl Into<String>) -> Result<(), Invalid> {
+    if ok { Ok(()) } else { Err(Invalid::new(field, reason)) }
+}
+
+fn version(spec: &Spec) -> Result<(), Invalid> {
+    let version = spec.version();
+    let mut parts = version.splitn(3, '.');
+    let number = |part: Option<&str>| part.filter(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit())).is_some();
+    let (major, minor, patch) = (parts.next(), parts.next(), parts.next());
+    let patch = patch.map(|p| p.split(['-', '+']).next().unwrap_or_default());
+    let semver = number(major) && number(minor) && number(patch);
+    ensure(!version.is_empty(), "ociVersion", "missing; it must be a version like 1.3.0")?;
+    ensure(semver, "ociVersion", format!("\"{version}\" is not a version like 1.3.0"))?;
+    ensure(major == Some("1"), "ociVersion", format!("\"{version}\" is not a 1.x version"))
+}
+
+fn root(spec: &Spec) -> Result<(), Invalid> {
+    match spec.root() {
+        None => Err(Invalid::new("root", "missing; it must name the root filesystem")),
+        Some(root) => ensure(!root.path().as_os_str().is_empty(), "root.path", "empty"),
+    }
+}
+
+fn process_args_and_cwd(spec: &Spec) -> Result<(), Invalid> {
+    let Some(process) = spec.process() else { return Ok(()) };
+    let args = process.args().as_deref().unwrap_or_default();
+    ensure(!args.is_empty(), "process.args", "empty; it must name a program")?;
+    for (i, arg) in args.iter().enumerate() {
+        no_nul(arg, || format!("process.args[{i}]"))?;
+    }
+    let cwd = process.cwd();
+    ensure(cwd.is_absolute(), "process.cwd", format!("{cwd:?} is not an absolute path"))
+}
+
+fn process_env(spec: &Spec) -> Result<(), Invalid> {
+    let env = spec.process().as_ref().and_then(|p| p.env().as_deref()).unwrap_or_default();
+    for (i, entry) in env.iter().enumerate() {
+        let named = entry.find('=').is_some_and(|at| at > 0);
+        ensure(named, format!("process.env[{i}]"), format!("\"{entry}\" is not of the form NAME=value"))?;
+        no_nul(entry, || format!("process.env[{i}]"))?;
+    }
+    Ok(())
+}
+
+fn no_nul(text: &str, field: impl Fn() -> String) -> Result<(), Invalid> {
+    if text.contains('\0') { Err(Invalid::new(field(), "contains a NUL character")) } else { Ok(()) }
+}
+
+fn rlimits(spec: &Spec) -> Result<(), Invalid> {
+    let limits = spec.process().as_ref().and_then(|p| p.rlimits().as_deref()).unwrap_or_default();
+    let mut seen = HashSet::new();
+    for (i, limit) in limits.iter().enumerate() {
+        let (name, field) = (limit.typ().to_string(), format!("process.rlimits[{i}]"));
+        ensure(seen.insert(name.clone()), format!("{field}.type"), format!("{name} is set twice"))?;
+        let order = limit.soft() <= limit.hard();
+        ensure(order, field, format!("soft limit {} is above hard limit {}", limit.soft(), limit.hard()))?;
+    }
+    Ok(())
+}
+
+fn oom_score_adj(spec: &Spec) -> Result<(), Invalid> {
+    let Some(score) = spec.process().as_ref().and_then(oci_spec::runtime::Process::oom_score_adj) else { return Ok(()) };
+    let valid = (-1000..=1000).contains(&score);
+    ensure(valid, "process.oomScoreAdj", format!("{score} is not between -1000 and 1000"))
+}
+
+/// The files below /proc that may be covered by a mount: those that lxcfs and its like replace.
+const COVERABLE: [&str; 10] = [
+    "cpuinfo",
+    "diskstats",
+    "meminfo",
+    "stat",
+    "swaps",
+    "uptime",
+    "loadavg",
+    "slabinfo",
+    "sys/kernel/ns_last_pid",
+    "sys/crypto/fips_enabled",
+];
+
+/// Whether a mount may cover `path`, given relative to the root of a procfs.
+pub fn may_cover_in_proc(path: &str) -> bool {
+    COVERABLE.contains(&path)
+}
+
+fn mounts(spec: &Spec) -> Result<(), Invalid> {
+    for (i, mount) in spec.mounts().as_deref().unwrap_or_default().iter().enumerate() {
+        let field = format!("mounts[{i}].destination");
+        let destination = mount.destination();
+        ensure(!destination.as_os_str().is_empty(), &field, "empty")?;
+        let names = super::resolve::names_of(destination);
+        ensure(!names.is_empty(), &field, format!("{destination:?} is the root filesystem itself"))?;
+        if names[0] == "proc" && names.len() > 1 {
+            let inside = names[1..].join("/");
+            let reason = format!("{destination:?} lies inside /proc, where only {} may be covered", COVERABLE.join(", "));
+            ensure(may_cover_in_proc(&inside), &field, reason)?;
+        }
+        let mapped = mount.uid_mappings().is_some() || mount.gid_mappings().is_some();
+        ensure(!mapped, format!("mounts[{i}].uidMappings"), "id-mapped mounts are not supported by this version")?;
+    }
+    Ok(())
+}
+
+fn hooks(spec: &Spec) -> Result<(), Invalid> {
+    let Some(hooks) = spec.hooks() else { return Ok(()) };
+    #[allow(deprecated)]
+    let kinds = [
+        ("prestart", hooks.prestart()),
+        ("createRuntime", hooks.create_runtime()),
+        ("createContainer", hooks.create_container()),
+        ("startContainer", hooks.start_container()),
+        ("poststart", hooks.poststart()),
+        ("poststop", hooks.poststop()),
+    ];
+    for (kind, list) in kinds {
+        for (i, hook) in list.as_deref().unwrap_or_default().iter().enumerate() {
+            check_hook(hook, &format!("hooks.{kind}[{i}]"))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_hook(hook: &Hook, field: &str) -> Result<(), Invalid> {
+    let path = hook.path();
+    ensure(path.is_absolute(), format!("{field}.path"), format!("{path:?} is not an absolute path"))?;
+    let valid = hook.timeout().is_none_or(|seconds| seconds > 0);
+    ensure(valid, format!("{field}.timeout"), "must be more than 0 seconds")
+}
+
+fn annotations(spec: &Spec) -> Result<(), Invalid> {
+    let empty = spec.annotations().as_ref().is_some_and(|a| a.contains_key(""));
+    ensure(!empty, "annotations", "a key is empty")
+}
+
+fn linux(spec: &Spec) -> Option<&Linux> {
+    spec.linux().as_ref()
+}
+
+fn namespaces(spec: &Spec) -> Result<(), Invalid> {
+    let mut seen = HashSet::new();
+    let list = linux(spec).and_then(|l| l.namespaces().as_deref()).unwrap_or_default();
+    for (i, namespace) in list.iter().enumerate() {
+        let kind = super::resolve::namespace(namespace.typ()).name();
+        let field = format!("linux.namespaces[{i}]");
+        ensure(seen.insert(kind), format!("{field}.type"), format!("\"{kind}\" is listed twice"))?;
+        let Some(path) = namespace.path().as_deref().filter(|p| !p.as_os_str().is_empty()) else { continue };
+        ensure(path.is_absolute(), format!("{field}.path"), format!("{kind} {path:?} is not an absolute path"))?;
+    }
+    Ok(())
+}
+
+/// Whether the container has a `kind` namespace other than the runtime's.
+fn has(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    linux(spec).and_then(|l| l.namespaces().as_deref()).is_some_and(|list| list.iter().any(|n| n.typ() == kind))
+}
+
+/// Without a mount namespace of its own a container's mounts would be the host's.
+fn private_mounts(spec: &Spec) -> Result<(), Invalid> {
+    if has(spec, LinuxNamespaceType::Mount) {
+        return Ok(());
+    }
+    let asks = |list: Option<&Vec<String>>| list.is_some_and(|l| !l.is_empty());
+    let needs = [
+        ("mounts", spec.mounts().as_ref().is_some_and(|m| !m.is_empty())),
+        ("linux.maskedPaths", linux(spec).is_some_and(|l| asks(l.masked_paths().as_ref()))),
+        ("linux.readonlyPaths", linux(spec).is_some_and(|l| asks(l.readonly_paths().as_ref()))),
+        ("root.readonly", spec.root().as_ref().is_some_and(|r| r.readonly() == Some(true))),
+        ("process.terminal", spec.process().as_ref().is_some_and(|p| p.terminal() == Some(true))),
+    ];
+    for (field, asked) in needs {
+        ensure(!asked, field, "needs a mount namespace in linux.namespaces")?;
+    }
+    Ok(())
+}
+
+fn host_names(spec: &Spec) -> Result<(), Invalid> {
+    for (field, name) in [("hostname", spec.hostname()), ("domainname", spec.domainname())] {
+        let Some(name) = name.as_deref().filter(|n| !n.is_empty()) else { continue };
+        ensure(has(spec, LinuxNamespaceType::Uts), field, "needs a uts namespace in linux.namespaces")?;
+        ensure(name.len() <= 64, field, format!("\"{name}\" is longer than 64 bytes"))?;
+    }
+    Ok(())
+}
+
+fn devices(spec: &Spec) -> Result<(), Invalid> {
+    use oci_spec::runtime::LinuxDeviceType::A;
+    for (i, device) in linux(spec).and_then(|l| l.devices().as_deref()).unwrap_or_default().iter().enumerate() {
+        let field = format!("linux.devices[{i}]");
+        let path = device.path();
+        ensure(path.is_absolute(), format!("{field}.path"), format!("{path:?} is not an absolute path"))?;
+        ensure(!matches!(device.typ(), A), format!("{field}.type"), "\"a\" is no type of a node")?;
+        let number = |n: i64| u32::try_from(n).is_ok();
+        ensure(number(device.major()), format!("{field}.major"), format!("{} is out of range", device.major()))?;
+        ensure(number(device.minor()), format!("{field}.minor"), format!("{} is out of range", device.minor()))?;
+    }
+    Ok(())
+}
+
+/// Which namespace a kernel parameter belongs to; none for one of the whole machine.
+fn sysctl_namespace(name: &str) -> Option<LinuxNamespaceType> {
+    const IPC: [&str; 8] = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
+    if IPC.contains(&name) || name.starts_with("fs.mqueue.") {
+        Some(LinuxNamespaceType::Ipc)
+    } else if name.starts_with("net.") {
+        Some(LinuxNamespaceType::Network)
+    } else if name == "kernel.domainname" {
+        Some(LinuxNamespaceType::Uts)
+    } else if name.starts_with("user.") {
+        Some(LinuxNamespaceType::User)
+    } else {
+        None
+    }
+}
+
+fn sysctls(spec: &Spec) -> Result<(), Invalid> {
+    for name in linux(spec).and_then(|l| l.sysctl().as_ref()).into_iter().flat_map(|map| map.keys()) {
+        let field = format!("linux.sysctl.{name}");
+        // net.ipv4.conf.eth0/1 and net/ipv4/ip_forward are both in use; a dot after a slash is a dot of the name.
+        let dotted = super::resolve::dotted_sysctl(name);
+        let plain = !name.is_empty() && !name.contains("..") && !name.contains("//") && !name.starts_with(['/', '.']);
+        ensure(plain && !name.contains('\0'), &field, "is not the name of a kernel parameter")?;
+        ensure(dotted != "kernel.hostname", &field, "is set by hostname")?;
+        let Some(kind) = sysctl_namespace(&dotted) else {
+            return Err(Invalid::new(field, "belongs to no namespace, it would change the host"));
+        };
+        let kind_name = super::resolve::namespace(kind).name();
+        ensure(has(spec, kind), field, format!("needs a {kind_name} namespace in linux.namespaces"))?;
+    }
+    Ok(())
+}
+
+fn rootfs_propagation(spec: &Spec) -> Result<(), Invalid> {
+    let Some(name) = linux(spec).and_then(|l| l.rootfs_propagation().as_deref()) else { return Ok(()) };
+    let known = name.is_empty() || Propagation::parse(name).is_some();
+    ensure(known, "linux.rootfsPropagation", format!("\"{name}\" is not shared, slave, private or unbindable"))
+}
+
+fn path_lists(spec: &Spec) -> Result<(), Invalid> {
+    let Some(linux) = linux(spec) else { return Ok(()) };
+    for (list, paths) in [("maskedPaths", linux.masked_paths()), ("readonlyPaths", linux.readonly_paths())] {
+        for (i, path) in paths.as_deref().unwrap_or_default().iter().enumerate() {
+            let absolute = Path::new(path).is_absolute();
+            ensure(absolute, format!("linux.{list}[{i}]"), format!("\"{path}\" is not an absolute path"))?;
+        }
+    }
+    Ok(())
+}
+
+fn cgroups_path(spec: &Spec) -> Result<(), Invalid> {
+    let Some(path) = linux(spec).and_then(|l| l.cgroups_path().as_deref()) else { return Ok(()) };
+    let field = "linux.cgroupsPath";
+    if path.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let climbs = path.components().any(|c| matches!(c, std::path::Component::ParentDir));
+    ensure(!climbs, field, format!("{path:?} contains \"..\""))?;
+    let named = !super::resolve::names_of(path).is_empty();
+    ensure(named, field, format!("{path:?} would be the root cgroup"))
+}
+
+/// Fail closed: what was asked for and is not done yet is an error, never left out in silence.
+fn not_supported(spec: &Spec) -> Result<(), Invalid> {
+    let process = spec.process().as_ref();
+    let linux = linux(spec);
+    let text = |value: Option<&String>| value.is_some_and(|v| !v.is_empty());
+    let asked = [
+        ("linux.namespaces", has(spec, LinuxNamespaceType::User), "a user namespace"),
+        ("linux.namespaces", has(spec, LinuxNamespaceType::Time), "a time namespace"),
+        ("process.apparmorProfile", text(process.and_then(|p| p.apparmor_profile().as_ref())), "an AppArmor profile"),
+        ("process.selinuxLabel", text(process.and_then(|p| p.selinux_label().as_ref())), "a SELinux label"),
+        ("process.scheduler", process.is_some_and(|p| p.scheduler().is_some()), "a scheduling policy"),
+        ("process.ioPriority", process.is_some_and(|p| p.io_priority().is_some()), "an I/O priority"),
+        ("linux.mountLabel", text(linux.and_then(|l| l.mount_label().as_ref())), "a mount label"),
+        ("linux.intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some()), "resource director technology"),
+        ("linux.memoryPolicy", linux.is_some_and(|l| l.memory_policy().is_some()), "a memory policy"),
+        ("linux.netDevices", linux.is_some_and(|l| l.net_devices().as_ref().is_some_and(|d| !d.is_empty())), "moving network devices"),
+        ("linux.personality", linux.is_some_and(|l| l.personality().is_some()), "an execution domain"),
+        ("linux.timeOffsets", linux.is_some_and(|l| l.time_offsets().as_ref().is_some_and(|o| !o.is_empty())), "clock offsets"),
+        ("linux.uidMappings", linux.is_some_and(|l| l.uid_mappings().as_ref().is_some_and(|m| !m.is_empty())), "id mapping"),
+        ("linux.seccomp", linux.is_some_and(|l| l.seccomp().is_some()), "a system call filter"),
+    ];
+    for (field, asked, what) in asked {
+        ensure(!asked, field, format!("{what} is not supported by this version"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! Facts about this machine, asked once. A literal in tests.
+
+use crate::sys::{self, fs};
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+
+/// What the plan needs to know about the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// The effective user id of the runtime.
+    pub euid: u32,
+    /// Where the cgroup v2 tree is mounted.
+    pub cgroup_root: PathBuf,
+    /// The runtime's own cgroup, as /proc/self/cgroup gives it; asked only where a relative path needs it.
+    pub own_cgroup: String,
+    /// The capabilities that the running kernel knows, as a set of bits.
+    pub known_capabilities: u64,
+    /// The capabilities in the runtime's bounding set.
+    pub bounding: u64,
+}
+
+const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
+
+/// Ask the machine.
+pub fn probe() -> Result<Host> {
+    let (mut known, mut bounding) = (0u64, 0u64);
+    for n in (0..64).take_while(|n| sys::cred::capability_known(*n)) {
+        known |= 1 << n;
+        bounding |= u64::from(sys::cred::in_bounding_set(n)) << n;
+    }
+    Ok(Host {
+        euid: nix::unistd::geteuid().as_raw(),
+        cgroup_root: cgroup_root()?,
+        own_cgroup: own_cgroup()?,
+        known_capabilities: known,
+        bounding,
+    })
+}
+
+/// The cgroup v2 mount: the usual place, the usual place of a hybrid host, or wherever /proc/self/mountinfo says.
+fn cgroup_root() -> Result<PathBuf> {
+    for path in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
+        let magic = fs::open(path, fs::O_PATH | fs::O_DIRECTORY, 0).and_then(sys::mount::fs_magic);
+        if magic == Ok(CGROUP2_SUPER_MAGIC) {
+            return Ok(path.into());
+        }
+    }
+    let mounts = read("/proc/self/mountinfo")?;
+    let found = mounts.lines().find_map(|line| {
+        let (fields, fstype) = line.split_once(" - ")?;
+        if !fstype.starts_with("cgroup2 ") {
+            return None;
+        }
+        fields.split(' ').nth(4)
+    });
+    match found {
+        Some(path) => Ok(PathBuf::from(path)),
+        None => bail!("cgroup v2 is not mounted anywhere; mount it: mount -t cgroup2 none /sys/fs/cgroup"),
+    }
+}
+
+/// This process's place in the cgroup v2 tree.
+fn own_cgroup() -> Result<String> {
+    let text = read("/proc/self/cgroup")?;
+    match text.lines().find_map(|line| line.strip_prefix("0::")) {
+        Some(path) => Ok(path.to_string()),
+        None => bail!("/proc/self/cgroup: no cgroup v2 entry"),
+    }
+}
+
+/// The whole of a file of the kernel.
+pub fn read(path: impl AsRef<Path>) -> Result<String> {
+    let path = path.as_ref();
+    let fd = fs::open(path, fs::O_RDONLY, 0).map_err(anyhow::Error::from);
+    let data = fd.and_then(|fd| Ok(fs::read_all(std::os::fd::AsFd::as_fd(&fd), 64 << 20)?));
+    let data = data.with_context(|| path.display().to_string())?;
+    Ok(String::from_utf8_lossy(&data).into_owned())
+}

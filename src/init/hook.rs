@@ -1,0 +1,151 @@
+//! One hook: a process with the container's state on its standard input, an exact environment and a time limit.
+
+use crate::config::Hook;
+use crate::sys::process::{self as proc, Cloned, Exit};
+use crate::sys::{self, Errno, describe};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How much of a hook's output is kept for the error message, in bytes.
+const OUTPUT_LIMIT: usize = 4096;
+
+/// What hooks are told about a container, runtime.md: State.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct About {
+    /// The version of the specification that the bundle follows.
+    pub oci_version: String,
+    /// The container's id.
+    pub id: String,
+    /// The bundle, absolute.
+    pub bundle: PathBuf,
+    /// From config.json.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl About {
+    /// The state in JSON. Without a process there is no pid.
+    pub fn json(&self, status: &str, pid: Option<i32>) -> String {
+        let mut state = json!({
+            "ociVersion": self.oci_version,
+            "id": self.id,
+            "status": status,
+            "bundle": self.bundle,
+            "annotations": self.annotations,
+        });
+        if let Some(pid) = pid {
+            state["pid"] = Value::from(pid);
+        }
+        state.to_string()
+    }
+}
+
+/// Run `hook` with `state` on its standard input, in directory `cwd`. The error is the whole message.
+pub fn run(hook: &Hook, state: &str, cwd: &Path) -> Result<(), String> {
+    let place = |what: String| format!("{} {}: {what}", hook.field, hook.path);
+    let kernel = |call: &'static str| move |errno: Errno| place(format!("{call}: {}", describe(errno)));
+    let input = state_file(state).map_err(kernel("memfd_create"))?;
+    let (output, theirs) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(kernel("pipe2"))?;
+    let (args, env) = (strings(&hook.args), strings(&hook.env));
+    let (args, env) = args.zip(env).ok_or_else(|| place("an argument or variable contains a NUL".into()))?;
+    let pidfd = match proc::clone3(0, None).map_err(kernel("clone3"))? {
+        Cloned::Child => become_hook(hook, &input, &theirs, cwd, &args, &env),
+        Cloned::Parent { pidfd, pid } => (pidfd, pid),
+    };
+    drop((input, theirs));
+    let (pidfd, pid) = pidfd;
+    let deadline = hook.timeout_s.map(|s| Instant::now() + Duration::from_secs(s));
+    let mut said = Vec::new();
+    let ended = wait_until(&pidfd, &output, deadline, &mut said).map_err(kernel("poll"))?;
+    if !ended {
+        kill_group(&pidfd, pid);
+    }
+    let exit = proc::wait(pidfd.as_fd()).map_err(kernel("waitid"))?;
+    let said = String::from_utf8_lossy(&said);
+    let said = if said.trim().is_empty() { String::new() } else { format!(": {}", said.trim()) };
+    match exit {
+        _ if !ended => Err(place(format!("killed after {} s{said}", hook.timeout_s.unwrap_or_default()))),
+        Exit::Status(0) => Ok(()),
+        Exit::Status(status) => Err(place(format!("exit status {status}{said}"))),
+        Exit::Signal(signal) => Err(place(format!("ended by signal {signal}{said}"))),
+    }
+}
+
+/// A file to read the state from: unlike a pipe it never makes the writer wait for a hook that does not read.
+fn state_file(state: &str) -> sys::Result<OwnedFd> {
+    let fd = nix::sys::memfd::memfd_create(c"state", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
+    sys::fs::write_once(fd.as_fd(), state.as_bytes())?;
+    nix::unistd::lseek(&fd, 0, nix::unistd::Whence::SeekSet)?;
+    Ok(fd)
+}
+
+fn strings(list: &[String]) -> Option<Vec<CString>> {
+    list.iter().map(|s| CString::new(s.as_str()).ok()).collect()
+}
+
+/// In the child: stdio, a session of its own, no other descriptor, execve(2).
+fn become_hook(hook: &Hook, input: &OwnedFd, output: &OwnedFd, cwd: &Path, args: &[CString], env: &[CString]) -> ! {
+    let prepare = || -> Result<(), (&str, Errno)> {
+        nix::unistd::setsid().map_err(|e| ("setsid", e))?;
+        nix::unistd::chdir(cwd).map_err(|e| ("chdir", e))?;
+        proc::replace_stdio(input.as_fd(), 0).map_err(|e| ("dup2", e))?;
+        proc::replace_stdio(output.as_fd(), 1).map_err(|e| ("dup2", e))?;
+        proc::replace_stdio(output.as_fd(), 2).map_err(|e| ("dup2", e))?;
+        proc::cloexec_from(3).map_err(|e| ("close_range", e))?;
+        proc::reset_signals().map_err(|e| ("sigprocmask", e))?;
+        Err(("execve", proc::execve(&hook.path, args, env)))
+    };
+    if let Err((call, errno)) = prepare() {
+        // Standard error is the pipe to the parent by now, or the caller's.
+        let _ = sys::fs::write_once(output.as_fd(), format!("{call}: {}", describe(errno)).as_bytes());
+    }
+    proc::exit_now(127)
+}
+
+/// Collect output until the hook ends; false if the deadline came first.
+fn wait_until(pidfd: &OwnedFd, output: &OwnedFd, deadline: Option<Instant>, said: &mut Vec<u8>) -> sys::Result<bool> {
+    let mut open = true;
+    loop {
+        let left = match deadline {
+            None => PollTimeout::NONE,
+            Some(at) => match at.checked_duration_since(Instant::now()) {
+                None => return Ok(false),
+                Some(left) => PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
+            },
+        };
+        let mut fds = vec![PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        if open {
+            fds.push(PollFd::new(output.as_fd(), PollFlags::POLLIN));
+        }
+        match poll(&mut fds, left) {
+            Err(Errno::EINTR) => continue,
+            result => result?,
+        };
+        let ready = |fd: &PollFd<'_>| fd.revents().is_some_and(|r| !r.is_empty());
+        let (ended, speaks) = (ready(&fds[0]), fds.get(1).is_some_and(ready));
+        if speaks {
+            open = take_output(output.as_fd(), said)?;
+        } else if ended {
+            return Ok(true);
+        }
+    }
+}
+
+/// Read once; false at the end. What exceeds the limit is read and dropped, so that the hook never blocks on it.
+fn take_output(output: BorrowedFd<'_>, said: &mut Vec<u8>) -> sys::Result<bool> {
+    let mut chunk = [0; OUTPUT_LIMIT];
+    let n = nix::unistd::read(output, &mut chunk)?;
+    let room = OUTPUT_LIMIT - said.len();
+    said.extend_from_slice(&chunk[..n.min(room)]);
+    Ok(n > 0)
+}
+
+/// The hook leads a session and with it a process group; its pid cannot be reused before it is reaped.
+fn kill_group(pidfd: &OwnedFd, pid: i32) {
+    let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+    let _ = proc::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+}

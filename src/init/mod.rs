@@ -1,0 +1,182 @@
+//! The child: takes the steps of the plan in order, in the container's namespaces, and becomes the container's process.
+//!
+//! Nothing is decided here. A step that the kernel refuses is told to the parent and ends the child.
+
+mod copy_up;
+pub mod hook;
+mod mounts;
+mod paths;
+mod process;
+mod root;
+mod terminal;
+
+use crate::channel::{Fault, FromInit, InitEnd};
+use crate::config::Namespace;
+use crate::plan::{Plan, Step};
+use crate::sys::{self, Errno, process as proc};
+use copy_up::CopyUp;
+use hook::About;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// What init inherits from its parent beside the plan.
+#[derive(Debug)]
+pub struct Inherited<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What hooks are told about the container.
+    pub about: &'a About,
+    /// The namespaces to join.
+    pub namespaces: Vec<(Namespace, OwnedFd)>,
+    /// The copies of host mounts, by number.
+    pub trees: Vec<Option<OwnedFd>>,
+    /// The socket that `knarr start` connects to.
+    pub listener: Option<OwnedFd>,
+    /// The channel to the parent.
+    pub channel: InitEnd,
+}
+
+impl Inherited<'_> {
+    /// Close what the parent had open for itself: no host directory, no lock, no cgroup stays open in a process that the
+    /// container can see.
+    fn close_others(&self) -> sys::Result<()> {
+        let mut keep: Vec<i32> = vec![self.channel.as_fd().as_raw_fd()];
+        keep.extend(self.namespaces.iter().map(|(_, fd)| fd.as_raw_fd()));
+        keep.extend(self.trees.iter().flatten().map(AsRawFd::as_raw_fd));
+        keep.extend(self.listener.iter().map(AsRawFd::as_raw_fd));
+        keep.sort_unstable();
+        let mut next = self.plan.keep_fds;
+        for fd in keep {
+            proc::close_between(next, fd)?;
+            next = fd + 1;
+        }
+        proc::close_from(next)
+    }
+}
+
+/// Why a step failed, before its number is known.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    call: String,
+    errno: i32,
+    text: String,
+}
+
+impl Refusal {
+    /// The kernel refused `call`.
+    pub(crate) fn kernel(call: impl Into<String>, errno: Errno) -> Refusal {
+        Refusal { call: call.into(), errno: errno as i32, text: String::new() }
+    }
+
+    /// The step found something wrong by itself.
+    pub(crate) fn message(text: impl Into<String>) -> Refusal {
+        Refusal { call: text.into(), errno: 0, text: String::new() }
+    }
+
+    fn with_text(mut self, text: String) -> Refusal {
+        self.text = text;
+        self
+    }
+}
+
+/// The result of a step.
+pub(crate) type Outcome<T = ()> = std::result::Result<T, Refusal>;
+
+/// Names the call that failed.
+pub(crate) trait Call<T> {
+    /// `self`, with `name` as the call that failed.
+    fn call(self, name: impl FnOnce() -> String) -> Outcome<T>;
+}
+
+impl<T> Call<T> for sys::Result<T> {
+    fn call(self, name: impl FnOnce() -> String) -> Outcome<T> {
+        self.map_err(|errno| Refusal::kernel(name(), errno))
+    }
+}
+
+/// The child's state between steps.
+struct Init<'a> {
+    inherited: Inherited<'a>,
+    /// The root filesystem, once it is attached.
+    root: Option<OwnedFd>,
+    /// The program, once it is found.
+    program: String,
+}
+
+/// Take all steps. Does not return: the last step is execve(2), and a failure ends the process.
+pub fn run(inherited: Inherited<'_>) -> ! {
+    let plan = inherited.plan;
+    if inherited.close_others().is_err() {
+        proc::exit_now(1);
+    }
+    let mut init = Init { inherited, root: None, program: String::new() };
+    for (number, planned) in plan.init.iter().enumerate() {
+        if let Err(refusal) = init.take(&planned.step) {
+            let Refusal { call, errno, text } = refusal;
+            let fault = Fault { step: number, field: planned.field.clone(), call, errno, text };
+            // A parent that is gone needs no telling.
+            let _ = init.inherited.channel.tell(&FromInit::Failed(fault));
+            proc::exit_now(1);
+        }
+    }
+    proc::exit_now(1)
+}
+
+impl Init<'_> {
+    /// The root filesystem. Every plan attaches it before it is asked for.
+    fn root(&self) -> Outcome<BorrowedFd<'_>> {
+        self.root.as_ref().map(AsFd::as_fd).ok_or_else(|| Refusal::message("the root filesystem is not attached"))
+    }
+
+    fn take(&mut self, step: &Step) -> Outcome {
+        match step {
+            Step::Join(kind) => self.join(*kind),
+            Step::Session => nix::unistd::setsid().map(drop).call(|| "setsid".into()),
+            Step::Keyring(name) => process::keyring(name),
+            Step::Loopback => process::loopback(),
+            Step::Hostname(name) => nix::unistd::sethostname(name).call(|| "sethostname".into()),
+            Step::Domainname(name) => proc::set_domainname(name).call(|| "setdomainname".into()),
+            Step::Sysctl { path, value } => process::write_host_file(&format!("/proc/sys/{path}"), value),
+            Step::OomScoreAdj(score) => process::write_host_file("/proc/self/oom_score_adj", &score.to_string()),
+            Step::Slave => root::slave(),
+            Step::Root { slot, path } => self.attach_root(*slot, path),
+            Step::RootDirectory(path) => self.enter_directory(path),
+            Step::Mount { target, lookup, source, propagation, copy_up } => {
+                let copy_up = if *copy_up { CopyUp::Covered } else { CopyUp::Nothing };
+                self.mount(target, *lookup, source, propagation, copy_up)
+            }
+            Step::Attributes { target, reach, change } => self.attributes(target, *reach, *change),
+            Step::Node(node) => self.node(node),
+            Step::Link { path, target } => self.link(path, target),
+            Step::Ptmx => self.ptmx(),
+            Step::HostHooks => self.ask_for_hooks(),
+            Step::ContainerHooks(hooks) => self.container_hooks(hooks),
+            Step::Pivot => self.pivot(),
+            Step::MoveRoot => self.move_root(),
+            Step::Chroot => self.chroot(),
+            Step::RootPropagation(reach, kind) => self.root_propagation(*reach, *kind),
+            Step::Terminal { size, uid } => self.terminal(*size, *uid),
+            Step::ReadonlyPaths(paths) => self.readonly_paths(paths),
+            Step::MaskPaths { paths, null } => self.mask_paths(paths, *null),
+            _ => self.take_process_step(step),
+        }
+    }
+
+    fn join(&mut self, kind: Namespace) -> Outcome {
+        let namespaces = &mut self.inherited.namespaces;
+        let at = namespaces.iter().position(|(k, _)| *k == kind);
+        let Some(at) = at else { return Err(Refusal::message("the namespace was not opened")) };
+        let (_, fd) = namespaces.swap_remove(at);
+        proc::setns(fd.as_fd(), kind.clone_flag()).call(|| "setns".into())
+    }
+
+    fn tree(&mut self, slot: usize) -> Outcome<OwnedFd> {
+        let tree = self.inherited.trees.get_mut(slot).and_then(Option::take);
+        tree.ok_or_else(|| Refusal::message(format!("copy #{slot} was not made")))
+    }
+
+    fn ask_for_hooks(&self) -> Outcome {
+        let channel = &self.inherited.channel;
+        channel.tell(&FromInit::HostHooks).call(|| "sendmsg".into())?;
+        channel.await_done().call(|| "recvmsg".into())
+    }
+}

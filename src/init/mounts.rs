@@ -1,0 +1,204 @@
+//! Mounts, masks, read-only paths, device nodes and links.
+
+use super::copy_up::{self, CopyUp};
+use super::paths::{self, Make};
+use super::{Call, Init, Outcome, Refusal};
+use crate::config::rules::may_cover_in_proc;
+use crate::plan::{Filesystem, Lookup, Node, Source};
+use crate::sys::mount::{self, Change, Reach, attr};
+use crate::sys::{self, Errno, fs};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+
+impl Init<'_> {
+    pub(super) fn mount(
+        &mut self,
+        target: &str,
+        lookup: Lookup,
+        source: &Source,
+        propagation: &[(Reach, u64)],
+        copy_up: CopyUp,
+    ) -> Outcome {
+        let (onto, detached) = match source {
+            Source::Tree(slot) => {
+                let tree = self.tree(*slot)?;
+                let directory = paths::is_directory(tree.as_fd()).call(|| "fstat".into())?;
+                let make = if directory { Make::Directory } else { Make::File };
+                let onto = self.target(target, make, lookup)?;
+                if directory != paths::is_directory(onto.as_fd()).call(|| "fstat".into())? {
+                    return Err(Refusal::kernel(format!("mount on {target}"), Errno::ENOTDIR));
+                }
+                (onto, tree)
+            }
+            Source::New(filesystem) => {
+                let onto = self.target(target, Make::Directory, lookup)?;
+                let mode = if filesystem.mode_from_target { Some(mode_of(onto.as_fd())?) } else { None };
+                (onto, new_filesystem(filesystem, mode)?)
+            }
+        };
+        refuse_inside_proc(onto.as_fd(), target)?;
+        if copy_up == CopyUp::Covered {
+            copy_up::fill(onto.as_fd(), detached.as_fd()).call(|| format!("tmpcopyup of {target}"))?;
+        }
+        mount::move_mount(detached.as_fd(), onto.as_fd()).call(|| format!("move_mount {target}"))?;
+        for (reach, kind) in propagation {
+            let change = Change { propagation: *kind, ..Change::default() };
+            mount::mount_setattr(detached.as_fd(), *reach, change).call(|| "mount_setattr".into())?;
+        }
+        Ok(())
+    }
+
+    fn target(&self, path: &str, make: Make, lookup: Lookup) -> Outcome<OwnedFd> {
+        paths::open_or_make(self.root()?, path, make, lookup).call(|| format!("open target {path}"))
+    }
+
+    pub(super) fn attributes(&self, target: &str, reach: Reach, change: Change) -> Outcome {
+        let fd = paths::open(self.root()?, target, fs::O_PATH, Lookup::Follow).call(|| format!("open {target}"))?;
+        mount::mount_setattr(fd.as_fd(), reach, change).call(|| format!("mount_setattr {target}"))
+    }
+
+    pub(super) fn readonly_paths(&self, list: &[String]) -> Outcome {
+        let root = self.root()?;
+        for path in list {
+            let Some(fd) = existing(root, path)? else { continue };
+            let copy = mount::clone_tree_fd(fd.as_fd(), Reach::Tree).call(|| format!("open_tree {path}"))?;
+            let change = Change { set: attr::RDONLY, ..Change::default() };
+            mount::mount_setattr(copy.as_fd(), Reach::Tree, change).call(|| format!("mount_setattr {path}"))?;
+            mount::move_mount(copy.as_fd(), fd.as_fd()).call(|| format!("move_mount {path}"))?;
+        }
+        Ok(())
+    }
+
+    /// Cover each path: a directory with one empty tmpfs, any other file with the host's own /dev/null, never with a
+    /// node of the container's.
+    pub(super) fn mask_paths(&mut self, list: &[String], null: usize) -> Outcome {
+        let null = self.tree(null)?;
+        let (mut null, mut empty) = (Cover { mount: null, attached: false }, None);
+        let root = self.root()?;
+        for path in list {
+            let Some(fd) = existing(root, path)? else { continue };
+            let cover = if paths::is_directory(fd.as_fd()).call(|| format!("fstat {path}"))? {
+                match &mut empty {
+                    Some(cover) => cover,
+                    none => none.insert(Cover { mount: empty_tmpfs()?, attached: false }),
+                }
+            } else {
+                &mut null
+            };
+            cover.put_on(fd.as_fd()).call(|| format!("move_mount {path}"))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn node(&self, node: &Node) -> Outcome {
+        let (dir, name) = paths::parent_of(self.root()?, &node.path, Lookup::Follow)
+            .call(|| format!("open parent of {}", node.path))?;
+        let rdev = if node.kind == libc::S_IFIFO { 0 } else { fs::makedev(node.major, node.minor) };
+        match fs::mknodat(dir.as_fd(), &name, node.kind, node.mode, rdev) {
+            Err(Errno::EEXIST) => {
+                let found = fs::statat(dir.as_fd(), &name).call(|| format!("fstatat {}", node.path))?;
+                let same = found.st_mode & libc::S_IFMT == node.kind
+                    && (node.kind == libc::S_IFIFO || found.st_rdev == rdev);
+                return if same {
+                    Ok(())
+                } else {
+                    Err(Refusal::message(format!("{} exists and is not the device that was asked for", node.path)))
+                };
+            }
+            made => made.call(|| format!("mknod {}", node.path))?,
+        }
+        if (node.uid, node.gid) == (0, 0) {
+            return Ok(());
+        }
+        fs::chownat(dir.as_fd(), &name, node.uid, node.gid).call(|| format!("chown {}", node.path))
+    }
+
+    pub(super) fn link(&self, path: &str, target: &str) -> Outcome {
+        let (dir, name) = paths::parent_of(self.root()?, path, Lookup::Follow).call(|| format!("open parent of {path}"))?;
+        match fs::symlinkat(target, dir.as_fd(), &name) {
+            Ok(()) | Err(Errno::EEXIST) => Ok(()),
+            Err(errno) => Err(Refusal::kernel(format!("symlink {path}"), errno)),
+        }
+    }
+
+    pub(super) fn ptmx(&self) -> Outcome {
+        let (dir, name) = paths::parent_of(self.root()?, "/dev/ptmx", Lookup::Follow).call(|| "open /dev".into())?;
+        match fs::unlinkat(dir.as_fd(), &name, fs::Unlink::File) {
+            Ok(()) | Err(Errno::ENOENT) => {}
+            Err(errno) => return Err(Refusal::kernel("unlink /dev/ptmx", errno)),
+        }
+        fs::symlinkat("pts/ptmx", dir.as_fd(), &name).call(|| "symlink /dev/ptmx".into())
+    }
+}
+
+/// A mount that is put on several places: the first time it is attached itself, after that copies of it are, since
+/// kernels before 6.15 copy only attached mounts.
+struct Cover {
+    mount: OwnedFd,
+    attached: bool,
+}
+
+impl Cover {
+    fn put_on(&mut self, onto: BorrowedFd<'_>) -> sys::Result<()> {
+        if self.attached {
+            let copy = mount::clone_tree_fd(self.mount.as_fd(), Reach::Top)?;
+            return mount::move_mount(copy.as_fd(), onto);
+        }
+        self.attached = true;
+        mount::move_mount(self.mount.as_fd(), onto)
+    }
+}
+
+/// What is at `path`; none where it does not exist, as on kernels without that file.
+fn existing(root: BorrowedFd<'_>, path: &str) -> Outcome<Option<OwnedFd>> {
+    match paths::open(root, path, fs::O_PATH, Lookup::Follow) {
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        found => found.map(Some).call(|| format!("open {path}")),
+    }
+}
+
+fn empty_tmpfs() -> Outcome<OwnedFd> {
+    let parameters = [("nr_blocks", "1"), ("nr_inodes", "1"), ("mode", "0555")];
+    let filesystem = Filesystem {
+        fstype: "tmpfs".into(),
+        source: "tmpfs".into(),
+        parameters: parameters.iter().map(|(key, value)| (key.to_string(), Some(value.to_string()))).collect(),
+        attrs: attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC,
+        mode_from_target: false,
+    };
+    new_filesystem(&filesystem, None)
+}
+
+fn mode_of(fd: BorrowedFd<'_>) -> Outcome<u32> {
+    Ok(fs::stat_fd(fd).call(|| "fstat".into())?.st_mode & 0o7777)
+}
+
+/// A detached mount of a new filesystem. A refusal carries the kernel's own text.
+fn new_filesystem(filesystem: &Filesystem, mode: Option<u32>) -> Outcome<OwnedFd> {
+    let fs = mount::fsopen(&filesystem.fstype).call(|| format!("fsopen {}", filesystem.fstype))?;
+    let fs = fs.as_fd();
+    let explain = |refusal: Refusal| refusal.with_text(mount::fs_log(fs));
+    mount::fsconfig_string(fs, "source", &filesystem.source).call(|| "fsconfig source".into()).map_err(explain)?;
+    for (key, value) in &filesystem.parameters {
+        let set = match value {
+            Some(value) => mount::fsconfig_string(fs, key, value),
+            None => mount::fsconfig_flag(fs, key),
+        };
+        set.call(|| format!("fsconfig {key}")).map_err(explain)?;
+    }
+    if let Some(mode) = mode {
+        mount::fsconfig_string(fs, "mode", &format!("{mode:o}")).call(|| "fsconfig mode".into()).map_err(explain)?;
+    }
+    mount::fsconfig_create(fs).call(|| format!("create {}", filesystem.fstype)).map_err(explain)?;
+    mount::fsmount(fs, filesystem.attrs).call(|| "fsmount".into()).map_err(explain)
+}
+
+/// config.json was checked for destinations inside /proc by name; a symlink of the image may still lead there.
+fn refuse_inside_proc(onto: BorrowedFd<'_>, target: &str) -> Outcome {
+    let inside = target.strip_prefix("/proc/").unwrap_or_default();
+    if may_cover_in_proc(inside) || mount::fs_magic(onto).call(|| "fstatfs".into())? != PROC_SUPER_MAGIC {
+        return Ok(());
+    }
+    Err(Refusal::message(format!("{target} leads into /proc")))
+}

@@ -1,0 +1,239 @@
+//! From a container with its mounts in place to execve(2): limits, ids, capabilities, working directory, program.
+
+use super::paths::{self, Make};
+use super::{Call, Init, Outcome, Refusal, hook};
+use crate::channel::{FromInit, InitEnd};
+use crate::config::Hook;
+use crate::plan::{Lookup, Step};
+use crate::sys::{Errno, cred, fs, process as proc, socket};
+use std::ffi::CString;
+use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+/// The longest /etc/passwd of an image that is searched for a home, in bytes.
+const PASSWD_LIMIT: usize = 1 << 20;
+
+/// Write a file of the kernel through the host's /proc, while host paths are valid.
+pub(super) fn write_host_file(path: &str, value: &str) -> Outcome {
+    let fd = fs::open(path, fs::O_WRONLY, 0).call(|| format!("open {path}"))?;
+    fs::write_once(fd.as_fd(), value.as_bytes()).call(|| format!("write \"{value}\" to {path}"))
+}
+
+/// A new session keyring. A kernel without keyrings has none to share, so there is nothing to refuse.
+pub(super) fn keyring(name: &str) -> Outcome {
+    match cred::join_session_keyring(name) {
+        Ok(_) | Err(Errno::ENOSYS) => Ok(()),
+        Err(errno) => Err(Refusal::kernel("keyctl", errno)),
+    }
+}
+
+/// Bring up `lo`, netdevice(7).
+pub(super) fn loopback() -> Outcome {
+    crate::sys::net::up("lo").call(|| "bring up lo".into())
+}
+
+impl Init<'_> {
+    pub(super) fn take_process_step(&mut self, step: &Step) -> Outcome {
+        match step {
+            Step::MakeCwd(path) => self.make_cwd(path),
+            Step::Rlimit { resource, soft, hard, .. } => {
+                proc::set_rlimit(*resource, *soft, *hard).call(|| format!("setrlimit {soft} {hard}"))
+            }
+            Step::Umask(mask) => {
+                nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(*mask));
+                Ok(())
+            }
+            Step::NoNewPrivileges => cred::no_new_privs().call(|| "prctl".into()),
+            Step::Bounding { drop, .. } => bounding(*drop),
+            Step::Ids { uid, gid, groups } => ids(*uid, *gid, groups),
+            Step::Capabilities { effective, permitted, inheritable, ambient } => {
+                capabilities(*effective, *permitted, *inheritable, *ambient)
+            }
+            Step::Cwd(path) => working_directory(path),
+            Step::Find { program, path } => {
+                self.program = find(program, path)?;
+                Ok(())
+            }
+            Step::Ready => self.ready(),
+            Step::AwaitStart => self.await_start(),
+            Step::NoProcess => Err(Refusal::message("missing; there is nothing to start")),
+            Step::StartHooks(hooks) => self.start_hooks(hooks),
+            Step::Exec { args, env, home_of } => self.exec(args, env, *home_of),
+            _ => Err(Refusal::message("the plan holds a step that init cannot take")),
+        }
+    }
+
+    fn make_cwd(&self, path: &str) -> Outcome {
+        if path == "/" {
+            return Ok(());
+        }
+        let cwd = paths::open_or_make(self.root()?, path, Make::Directory, Lookup::Follow);
+        match cwd {
+            // The process's own user may still be able to enter it.
+            Ok(_) | Err(Errno::EACCES) => Ok(()),
+            Err(errno) => Err(Refusal::kernel(format!("mkdir {path}"), errno)),
+        }
+    }
+
+    fn ready(&mut self) -> Outcome {
+        // The container may outlive the command that made it as soon as that has recorded it. If it dies before, the closed
+        // channel tells.
+        cred::set_parent_death_signal(0).call(|| "prctl".into())?;
+        let channel = &self.inherited.channel;
+        channel.tell(&FromInit::Ready).call(|| "sendmsg".into())?;
+        channel.await_done().call(|| "recvmsg".into())
+    }
+
+    /// Wait for a connection that asks for the start, and answer over it from then on. Others, like `knarr state`, only
+    /// look whether somebody waits here.
+    fn await_start(&mut self) -> Outcome {
+        let Some(listener) = self.inherited.listener.take() else {
+            return Err(Refusal::message("nothing to wait on"));
+        };
+        // The command that made this container is gone, or soon will be.
+        self.root = None;
+        loop {
+            let peer = socket::accept(listener.as_fd()).call(|| "accept4".into())?;
+            let peer = InitEnd::new(peer);
+            if peer.await_done().is_ok() {
+                self.inherited.channel = peer;
+                return Ok(());
+            }
+        }
+    }
+
+    pub(super) fn container_hooks(&self, hooks: &[Hook]) -> Outcome {
+        nix::unistd::fchdir(self.root()?).call(|| "fchdir".into())?;
+        self.run_hooks(hooks, "creating", Path::new("."))
+    }
+
+    fn start_hooks(&self, hooks: &[Hook]) -> Outcome {
+        self.run_hooks(hooks, "created", Path::new("/"))
+    }
+
+    fn run_hooks(&self, hooks: &[Hook], status: &str, cwd: &Path) -> Outcome {
+        let state = self.inherited.about.json(status, Some(nix::unistd::getpid().as_raw()));
+        for hook in hooks {
+            hook::run(hook, &state, cwd).map_err(Refusal::message)?;
+        }
+        Ok(())
+    }
+
+    fn exec(&mut self, args: &[String], env: &[String], home_of: Option<u32>) -> Outcome {
+        let mut env: Vec<String> = env.to_vec();
+        if let Some(uid) = home_of {
+            env.push(format!("HOME={}", home(uid)));
+        }
+        let strings = |list: &[String]| -> Outcome<Vec<CString>> {
+            let list = list.iter().map(|s| CString::new(s.as_str()));
+            list.collect::<Result<_, _>>().map_err(|_| Refusal::kernel("execve", Errno::EINVAL))
+        };
+        let (args, env) = (strings(args)?, strings(&env)?);
+        self.close_all_but(self.inherited.plan.keep_fds)?;
+        proc::reset_signals().call(|| "sigprocmask".into())?;
+        let errno = proc::execve(&self.program, &args, &env);
+        Err(Refusal::kernel(format!("exec: \"{}\"", self.program), errno))
+    }
+
+    /// Leave open only descriptors below `first` and the channel, which reports a failing execve(2) and is closed by one
+    /// that succeeds. What the plan lists below `first` the caller has opened for the container.
+    fn close_all_but(&mut self, first: i32) -> Outcome {
+        let channel = self.inherited.channel.as_fd();
+        let at_first = nix::fcntl::fcntl(channel, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(first)).call(|| "dup".into())?;
+        let channel = proc::own(at_first);
+        // Everything that this process still holds is closed by number below; its owners never run again.
+        let inherited = &mut self.inherited;
+        inherited.trees.clear();
+        inherited.namespaces.clear();
+        self.root = None;
+        let old = std::mem::replace(&mut inherited.channel, InitEnd::new(channel));
+        drop(old);
+        let kept = self.inherited.channel.as_fd().as_raw_fd();
+        proc::close_between(first, kept).and_then(|()| proc::close_from(kept + 1)).call(|| "close_range".into())
+    }
+}
+
+fn bounding(drop: u64) -> Outcome {
+    for n in (0..64).filter(|n| drop & (1 << n) != 0) {
+        cred::drop_bounding(n).call(|| format!("PR_CAPBSET_DROP {n}"))?;
+    }
+    Ok(())
+}
+
+fn ids(uid: u32, gid: u32, groups: &[u32]) -> Outcome {
+    cred::keep_caps(true).call(|| "PR_SET_KEEPCAPS".into())?;
+    cred::set_ids(uid, gid, groups).map_err(|(call, errno)| Refusal::kernel(call, errno))?;
+    cred::keep_caps(false).call(|| "PR_SET_KEEPCAPS".into())
+}
+
+fn capabilities(effective: u64, permitted: u64, inheritable: u64, ambient: u64) -> Outcome {
+    cred::capset(effective, permitted, inheritable).call(|| "capset".into())?;
+    cred::clear_ambient().call(|| "PR_CAP_AMBIENT".into())?;
+    for n in (0..64).filter(|n| ambient & (1 << n) != 0) {
+        cred::raise_ambient(n).call(|| format!("PR_CAP_AMBIENT_RAISE {n}"))?;
+    }
+    Ok(())
+}
+
+/// chdir(2), and refuse a directory that is not below the root (getcwd(3) then answers `(unreachable)…`).
+fn working_directory(path: &str) -> Outcome {
+    nix::unistd::chdir(path).call(|| format!("chdir {path}"))?;
+    let cwd = nix::unistd::getcwd().call(|| "getcwd".into())?;
+    if cwd.is_absolute() { Ok(()) } else { Err(Refusal::message(format!("{path} is outside of the container's root"))) }
+}
+
+/// The program's path. Engines look for these texts, which are those of a shell.
+fn find(program: &str, path: &[String]) -> Outcome<String> {
+    if program.contains('/') {
+        return check(program).map(|()| program.to_string()).map_err(|errno| match errno {
+            Errno::EISDIR => Refusal::kernel(format!("exec: \"{program}\": is a directory"), Errno::EACCES),
+            Errno::EACCES => Refusal::kernel(format!("exec: \"{program}\""), errno),
+            _ => Refusal::kernel(format!("exec: \"{program}\": stat {program}"), errno),
+        });
+    }
+    let mut denied = None;
+    for dir in path.iter().filter(|_| !program.is_empty()) {
+        let candidate = format!("{dir}/{program}");
+        match check(&candidate) {
+            Ok(()) => return Ok(candidate),
+            Err(Errno::EACCES) => denied = Some(candidate),
+            Err(_) => {}
+        }
+    }
+    match denied {
+        Some(candidate) => Err(Refusal::kernel(format!("exec: \"{candidate}\""), Errno::EACCES)),
+        None => Err(Refusal::message(format!("exec: \"{program}\": executable file not found in $PATH"))),
+    }
+}
+
+fn check(path: &str) -> Result<(), Errno> {
+    let stat = nix::sys::stat::stat(path)?;
+    if stat.st_mode & libc::S_IFMT == libc::S_IFDIR {
+        return Err(Errno::EISDIR);
+    }
+    fs::executable(path)
+}
+
+/// The home of `uid` in the container's /etc/passwd, or `/`. A file that is none, or a huge one, has no home to give.
+fn home(uid: u32) -> String {
+    let found = || -> Option<String> {
+        let root = fs::open("/", fs::O_PATH | fs::O_DIRECTORY, 0).ok()?;
+        let flags = fs::O_RDONLY | fs::O_NONBLOCK | fs::O_NOCTTY;
+        let passwd = paths::open(root.as_fd(), "/etc/passwd", flags, Lookup::Follow).ok()?;
+        home_in(passwd.as_fd(), uid)
+    };
+    found().unwrap_or_else(|| "/".into())
+}
+
+fn home_in(passwd: BorrowedFd<'_>, uid: u32) -> Option<String> {
+    if fs::stat_fd(passwd).ok()?.st_mode & libc::S_IFMT != libc::S_IFREG {
+        return None;
+    }
+    let text = fs::read_all(passwd, PASSWD_LIMIT).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    text.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let home = fields.get(5).filter(|home| !home.is_empty())?;
+        (fields.get(2)?.parse() == Ok(uid)).then(|| home.to_string())
+    })
+}

@@ -1,0 +1,70 @@
+//! The root filesystem: attaching it and making it `/`.
+
+use super::{Call, Init, Outcome, Refusal};
+use crate::sys::mount::{self, Change, Reach};
+use crate::sys::{Errno, fs};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// Make every mount of this namespace a slave, so that nothing done here reaches the host.
+pub(super) fn slave() -> Outcome {
+    let root = fs::open("/", fs::O_PATH | fs::O_DIRECTORY, 0).call(|| "open /".into())?;
+    let change = Change { propagation: libc::MS_SLAVE, ..Change::default() };
+    mount::mount_setattr(root.as_fd(), Reach::Tree, change).call(|| "mount_setattr /".into())
+}
+
+impl Init<'_> {
+    pub(super) fn attach_root(&mut self, slot: usize, path: &Path) -> Outcome {
+        let tree = self.tree(slot)?;
+        let onto = fs::open(path, fs::O_PATH | fs::O_DIRECTORY, 0).call(|| format!("open {}", path.display()))?;
+        mount::move_mount(tree.as_fd(), onto.as_fd()).call(|| format!("move_mount {}", path.display()))?;
+        self.root = Some(tree);
+        // Device nodes and directories get exactly the modes of the plan.
+        nix::sys::stat::umask(nix::sys::stat::Mode::empty());
+        Ok(())
+    }
+
+    pub(super) fn enter_directory(&mut self, path: &Path) -> Outcome {
+        let root = fs::open(path, fs::O_PATH | fs::O_DIRECTORY, 0).call(|| format!("open {}", path.display()))?;
+        self.root = Some(root);
+        Ok(())
+    }
+
+    pub(super) fn pivot(&self) -> Outcome {
+        nix::unistd::fchdir(self.root()?).call(|| "fchdir".into())?;
+        mount::pivot_root_here().call(|| "pivot_root".into())?;
+        // The old root is now stacked on the new one, and the working directory is below it.
+        mount::detach_here().call(|| "umount2 of the old root".into())?;
+        nix::unistd::chdir("/").call(|| "chdir /".into())
+    }
+
+    pub(super) fn move_root(&self) -> Outcome {
+        nix::unistd::fchdir(self.root()?).call(|| "fchdir".into())?;
+        self.uncover_host_files()?;
+        mount::move_here_to_root().call(|| "move_mount to /".into())?;
+        self.chroot()
+    }
+
+    /// Without pivot_root(2) the old root stays mounted underneath. A process that gets out of the chroot(2) would find
+    /// the host's proc and sysfs there in full, so they go first.
+    fn uncover_host_files(&self) -> Outcome {
+        for path in ["/proc", "/sys"] {
+            match nix::mount::umount2(path, nix::mount::MntFlags::MNT_DETACH) {
+                Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
+                Err(errno) => return Err(Refusal::kernel(format!("umount2 {path}"), errno)),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn chroot(&self) -> Outcome {
+        nix::unistd::fchdir(self.root()?).call(|| "fchdir".into())?;
+        nix::unistd::chroot(".").call(|| "chroot".into())?;
+        nix::unistd::chdir("/").call(|| "chdir /".into())
+    }
+
+    pub(super) fn root_propagation(&self, reach: Reach, kind: u64) -> Outcome {
+        let change = Change { propagation: kind, ..Change::default() };
+        mount::mount_setattr(self.root()?, reach, change).call(|| "mount_setattr /".into())
+    }
+}

@@ -1,0 +1,141 @@
+//! `--log` and `--log-format`: what engines read when a command fails.
+//!
+//! A failing command writes exactly one record: containerd takes the last one with level `error`, Podman parses the whole
+//! file as one object. A command that succeeds writes only its warnings.
+
+use crate::config::Invalid;
+use crate::run::StepFault;
+use crate::sys::{Errno, fs};
+use serde_json::{Map, Value};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// `--log-format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// `time="…" level=error msg="…"`.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where records go.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// `--log`.
+    pub file: Option<PathBuf>,
+    /// `--log-format`.
+    pub format: Format,
+}
+
+/// `at` in RFC 3339, UTC, with nanoseconds.
+pub fn rfc3339(at: SystemTime) -> String {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, second) = (since.as_secs() / 86400, since.as_secs() % 86400);
+    let (year, month, day) = civil(days as i64);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:09}Z", since.subsec_nanos())
+}
+
+/// The Gregorian date of a day counted from 1970-01-01. Years are counted from March, so that a leap day ends one.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+}
+
+impl Log {
+    /// Report a failed command: plainly on standard error, and as a record.
+    pub fn error(&self, err: &anyhow::Error) {
+        let message = message(err);
+        eprintln!("knarr: {message}");
+        let mut record = self.record("error", &message);
+        record.extend(details(err));
+        self.write(record);
+    }
+
+    /// Report something that was tolerated: as a record if there is a log, on standard error otherwise.
+    pub fn warning(&self, message: &str) {
+        if self.file.is_none() {
+            eprintln!("knarr: warning: {message}");
+        }
+        self.write(self.record("warning", message));
+    }
+
+    fn record(&self, level: &str, message: &str) -> Map<String, Value> {
+        let time = rfc3339(SystemTime::now());
+        let pairs = [("level", level), ("msg", message), ("time", &time)];
+        pairs.into_iter().map(|(key, value)| (key.to_string(), Value::from(value))).collect()
+    }
+
+    fn write(&self, record: Map<String, Value>) {
+        let Some(path) = &self.file else { return };
+        let text = |key: &str| record.get(key).and_then(Value::as_str).unwrap_or_default();
+        let line = match self.format {
+            Format::Json => format!("{}\n", Value::Object(record)),
+            Format::Text => format!("time=\"{}\" level={} msg={:?}\n", text("time"), text("level"), text("msg")),
+        };
+        let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_APPEND;
+        let written = fs::open(path, flags, 0o644).and_then(|fd| fs::write_once(fd.as_fd(), line.as_bytes()));
+        if let Err(errno) = written {
+            eprintln!("knarr: warning: --log {}: {}", path.display(), crate::sys::describe(errno));
+        }
+    }
+}
+
+/// An error and its causes on one line, each of the kernel's answers in this project's style.
+pub fn message(err: &anyhow::Error) -> String {
+    let parts: Vec<String> = err.chain().map(part).collect();
+    parts.join(": ")
+}
+
+fn part(cause: &(dyn std::error::Error + 'static)) -> String {
+    let os = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error).map(Errno::from_raw);
+    match cause.downcast_ref::<Errno>().copied().or(os) {
+        Some(errno) => crate::sys::describe(errno),
+        None => cause.to_string(),
+    }
+}
+
+/// What tools can tell errors apart by: `field`, the place in config.json; `errno`, the kernel's answer; `code`, the kind.
+fn details(err: &anyhow::Error) -> Vec<(String, Value)> {
+    let (mut field, mut errno, mut code) = (None, None, "error");
+    for cause in err.chain() {
+        if let Some(invalid) = cause.downcast_ref::<Invalid>() {
+            (field, code) = (Some(invalid.field.clone()), "config");
+        } else if let Some(fault) = cause.downcast_ref::<StepFault>() {
+            // A field may be followed by the value that it has, for people to read.
+            let place = fault.field.split(' ').next().unwrap_or_default();
+            (field, code) = (Some(place.to_string()).filter(|f| !f.is_empty()), "step");
+            errno = fault.errno.or(errno);
+        } else if let Some(answer) = cause.downcast_ref::<Errno>() {
+            errno = Some(*answer);
+        } else if let Some(answer) = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
+            errno = Some(Errno::from_raw(answer));
+        }
+    }
+    let errno = errno.map(|errno| format!("{errno:?}"));
+    let details = [("code", Some(code.to_string())), ("field", field), ("errno", errno)];
+    details.into_iter().map(|(key, value)| (key.to_string(), Value::from(value))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn times_are_rfc3339() {
+        let at = |s| rfc3339(UNIX_EPOCH + Duration::new(s, 5));
+        assert_eq!(at(0), "1970-01-01T00:00:00.000000005Z");
+        assert_eq!(at(951_827_696), "2000-02-29T12:34:56.000000005Z");
+        assert_eq!(at(4_107_542_399), "2100-02-28T23:59:59.000000005Z");
+    }
+}

@@ -1,0 +1,221 @@
+//! The text of a plan: what `knarr plan` prints and what golden tests compare.
+
+use super::{Filesystem, HostStep, Launch, Lookup, Plan, Planned, Source, Step, Tree};
+use crate::config::{Namespace, capability};
+use crate::sys::mount::{Change, Reach, attr};
+use std::fmt::{self, Display, Formatter};
+
+impl Display for Plan {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "container {}, descriptors 0 to {}", self.id, self.keep_fds - 1)?;
+        writeln!(f, "parent, in the host's namespaces:")?;
+        list(f, &self.host, 1)?;
+        writeln!(f, "launch:\n  {}", self.launch)?;
+        writeln!(f, "init, in the container's namespaces:")?;
+        list(f, &self.init, 1)
+    }
+}
+
+fn list<T: Display>(f: &mut Formatter<'_>, steps: &[Planned<T>], first: usize) -> fmt::Result {
+    for (i, planned) in steps.iter().enumerate() {
+        write!(f, "{:>4}  {}", i + first, planned.step)?;
+        if planned.field.is_empty() {
+            writeln!(f)?;
+        } else {
+            writeln!(f, "    # {}", planned.field)?;
+        }
+    }
+    Ok(())
+}
+
+impl Display for Launch {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.joins_pid {
+            write!(f, "setns pid, ")?;
+        }
+        write!(f, "clone3 into-cgroup")?;
+        for kind in Namespace::ALL {
+            if self.new & kind.clone_flag() as u64 != 0 {
+                write!(f, " new-{}", kind.name())?;
+            }
+        }
+        if self.joins_pid { write!(f, ", setns back") } else { Ok(()) }
+    }
+}
+
+impl Display for HostStep {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            HostStep::Cgroup { path, controllers } if controllers.is_empty() => write!(f, "cgroup /{path}"),
+            HostStep::Cgroup { path, controllers } => write!(f, "cgroup /{path} with {}", controllers.join(" ")),
+            HostStep::OpenNamespace { kind, path } => write!(f, "open {} namespace {}", kind.name(), path.display()),
+            HostStep::CloneTree(tree) => write!(f, "{tree}"),
+            HostStep::StartSocket => write!(f, "listen for start"),
+        }
+    }
+}
+
+impl Display for Tree {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let reach = if self.reach == Reach::Tree { "tree" } else { "mount" };
+        write!(f, "copy #{} of {reach} {}", self.slot, self.source.display())?;
+        for (reach, change) in &self.changes {
+            write!(f, ", ")?;
+            change_text(f, *reach, *change)?;
+        }
+        Ok(())
+    }
+}
+
+/// The names of attributes in the order of their bits.
+fn attr_names(bits: u64) -> Vec<&'static str> {
+    const NAMES: [(u64, &str); 6] = [
+        (attr::RDONLY, "ro"),
+        (attr::NOSUID, "nosuid"),
+        (attr::NODEV, "nodev"),
+        (attr::NOEXEC, "noexec"),
+        (attr::NODIRATIME, "nodiratime"),
+        (attr::NOSYMFOLLOW, "nosymfollow"),
+    ];
+    let mut names: Vec<_> = NAMES.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name).collect();
+    match bits & attr::ATIME_MASK {
+        attr::NOATIME => names.push("noatime"),
+        attr::STRICTATIME => names.push("strictatime"),
+        _ => {}
+    }
+    names
+}
+
+fn propagation_name(kind: u64) -> &'static str {
+    match kind {
+        libc::MS_SHARED => "shared",
+        libc::MS_SLAVE => "slave",
+        libc::MS_PRIVATE => "private",
+        _ => "unbindable",
+    }
+}
+
+fn change_text(f: &mut Formatter<'_>, reach: Reach, change: Change) -> fmt::Result {
+    let r = if reach == Reach::Tree { "r" } else { "" };
+    let mut words: Vec<String> = attr_names(change.set).iter().map(|name| format!("{r}{name}")).collect();
+    let clear = change.clear & !change.set & !attr::ATIME_MASK;
+    words.extend(attr_names(clear).iter().map(|name| format!("not {r}{name}")));
+    if change.clear & attr::ATIME_MASK != 0 && change.set & attr::ATIME_MASK == attr::RELATIME {
+        words.push(format!("{r}relatime"));
+    }
+    if change.propagation != 0 {
+        words.push(format!("{r}{}", propagation_name(change.propagation)));
+    }
+    write!(f, "{}", words.join(" "))
+}
+
+impl Display for Filesystem {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "new {} {}", self.fstype, self.source)?;
+        for (key, value) in &self.parameters {
+            match value {
+                Some(value) => write!(f, " {key}={value}")?,
+                None => write!(f, " {key}")?,
+            }
+        }
+        let attrs = attr_names(self.attrs);
+        if attrs.is_empty() { Ok(()) } else { write!(f, " ({})", attrs.join(" ")) }
+    }
+}
+
+/// Where the words of a step stand.
+fn mount_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
+    let Step::Mount { target, lookup, source, propagation, copy_up } = step else { return Ok(()) };
+    write!(f, "mount {target} ")?;
+    if *lookup == Lookup::NoSymlinks {
+        write!(f, "(no symlinks) ")?;
+    }
+    match source {
+        Source::Tree(slot) => write!(f, "copy #{slot}")?,
+        Source::New(filesystem) => write!(f, "{filesystem}")?,
+    }
+    for (reach, kind) in propagation {
+        let r = if *reach == Reach::Tree { "r" } else { "" };
+        write!(f, ", {r}{}", propagation_name(*kind))?;
+    }
+    if *copy_up { write!(f, ", filled with what it covers") } else { Ok(()) }
+}
+
+impl Display for Step {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Join(kind) => write!(f, "join {} namespace", kind.name()),
+            Step::Session => write!(f, "new session"),
+            Step::Keyring(name) => write!(f, "session keyring {name}"),
+            Step::Loopback => write!(f, "loopback up"),
+            Step::Hostname(name) => write!(f, "hostname {name}"),
+            Step::Domainname(name) => write!(f, "domainname {name}"),
+            Step::Sysctl { path, value } => write!(f, "/proc/sys/{path} = {value}"),
+            Step::OomScoreAdj(score) => write!(f, "oom_score_adj {score}"),
+            Step::Slave => write!(f, "all mounts slaves of the host's"),
+            Step::Root { slot, path } => write!(f, "root copy #{slot} on {}", path.display()),
+            Step::RootDirectory(path) => write!(f, "root {}", path.display()),
+            Step::Mount { .. } => mount_text(f, self),
+            Step::Attributes { target, reach, change } => {
+                write!(f, "change {target}: ")?;
+                change_text(f, *reach, *change)
+            }
+            Step::Node(node) => {
+                let kind = match node.kind {
+                    libc::S_IFBLK => 'b',
+                    libc::S_IFIFO => 'p',
+                    _ => 'c',
+                };
+                let (mode, uid, gid) = (node.mode, node.uid, node.gid);
+                write!(f, "node {} {kind} {}:{} mode {mode:04o} owner {uid}:{gid}", node.path, node.major, node.minor)
+            }
+            Step::Link { path, target } => write!(f, "link {path} -> {target}"),
+            Step::Ptmx => write!(f, "link /dev/ptmx -> pts/ptmx, replacing"),
+            Step::HostHooks => write!(f, "ask the parent for prestart and createRuntime hooks"),
+            Step::ContainerHooks(hooks) => write!(f, "{} createContainer hooks", hooks.len()),
+            Step::Pivot => write!(f, "pivot_root"),
+            Step::MoveRoot => write!(f, "move root over / and chroot"),
+            Step::Chroot => write!(f, "chroot"),
+            Step::RootPropagation(reach, kind) => {
+                let r = if *reach == Reach::Tree { "r" } else { "" };
+                write!(f, "root {r}{}", propagation_name(*kind))
+            }
+            Step::Terminal { size: (0, 0), uid } => write!(f, "terminal for {uid}"),
+            Step::Terminal { size: (rows, columns), uid } => write!(f, "terminal {rows}x{columns} for {uid}"),
+            _ => process_text(f, self),
+        }
+    }
+}
+
+fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
+    match step {
+        Step::ReadonlyPaths(paths) => write!(f, "read-only {}", paths.join(" ")),
+        Step::MaskPaths { paths, null } => write!(f, "mask, files with copy #{null}: {}", paths.join(" ")),
+        Step::MakeCwd(path) => write!(f, "make working directory {path}"),
+        Step::Rlimit { name, soft, hard, .. } => write!(f, "rlimit {name} {} {}", limit(*soft), limit(*hard)),
+        Step::Umask(mask) => write!(f, "umask {mask:04o}"),
+        Step::NoNewPrivileges => write!(f, "no new privileges"),
+        Step::Bounding { keep, .. } => write!(f, "bounding set {}", capability::describe(*keep)),
+        Step::Ids { uid, gid, groups } => write!(f, "ids {uid}:{gid} groups {groups:?}"),
+        Step::Capabilities { effective, permitted, inheritable, ambient } => {
+            let sets = [("effective", effective), ("permitted", permitted), ("inheritable", inheritable), ("ambient", ambient)];
+            let sets: Vec<String> = sets.iter().map(|(name, set)| format!("{name} {}", capability::describe(**set))).collect();
+            write!(f, "capabilities {}", sets.join("; "))
+        }
+        Step::Cwd(path) => write!(f, "working directory {path}"),
+        Step::Find { program, .. } => write!(f, "find {program}"),
+        Step::Ready => write!(f, "tell the parent: ready"),
+        Step::AwaitStart => write!(f, "await start"),
+        Step::NoProcess => write!(f, "no process: start is an error"),
+        Step::StartHooks(hooks) => write!(f, "{} startContainer hooks", hooks.len()),
+        Step::Exec { args, env, home_of } => {
+            let home = if home_of.is_some() { " and HOME" } else { "" };
+            write!(f, "execve {args:?} with {} variables{home}", env.len())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn limit(value: u64) -> String {
+    if value == u64::MAX { "unlimited".into() } else { value.to_string() }
+}

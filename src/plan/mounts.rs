@@ -1,0 +1,184 @@
+//! `mounts`, devices and links of /dev, masked and read-only paths: config.json to steps.
+
+use super::options::{Options, reach_and_kind};
+use super::{Filesystem, HostStep, Lookup, Node, Planned, Source, Step, Tree};
+use crate::config::{Config, Device, Invalid, Mount, Namespace, Propagation};
+use crate::host::Host;
+use crate::sys::mount::{Change, Reach, attr};
+use std::path::Path;
+
+/// Collects the two lists that mounts turn into.
+pub(super) struct Rootfs<'a> {
+    config: &'a Config,
+    host: &'a Host,
+    /// Copies of host mounts, for the parent.
+    pub(super) trees: Vec<Planned<HostStep>>,
+    /// What init does with them.
+    pub(super) steps: Vec<Planned<Step>>,
+    /// Attributes that wait until everything below has been made.
+    late: Vec<Planned<Step>>,
+}
+
+impl<'a> Rootfs<'a> {
+    /// All steps between a fresh mount namespace and pivot_root(2).
+    pub(super) fn plan(config: &'a Config, host: &'a Host) -> Result<Rootfs<'a>, Invalid> {
+        let mut rootfs = Rootfs { config, host, trees: Vec::new(), steps: Vec::new(), late: Vec::new() };
+        rootfs.step("linux.namespaces", Step::Slave);
+        let slot = rootfs.tree("root.path", &config.root.path, Reach::Tree, Vec::new());
+        rootfs.step("root.path", Step::Root { slot, path: config.root.path.clone() });
+        for (i, mount) in config.mounts.iter().enumerate() {
+            rootfs.mount(mount, &format!("mounts[{i}]"))?;
+        }
+        rootfs.dev();
+        Ok(rootfs)
+    }
+
+    /// The steps that make things read-only or hide them, for after pivot_root(2).
+    pub(super) fn finish(&mut self) -> Vec<Planned<Step>> {
+        let null = if self.config.masked_paths.is_empty() {
+            None
+        } else {
+            Some(self.tree("linux.maskedPaths", Path::new("/dev/null"), Reach::Top, Vec::new()))
+        };
+        let mut steps = std::mem::take(&mut self.late);
+        let mut step = |field: &str, step| steps.push(Planned { step, field: field.into() });
+        if self.config.root.readonly {
+            let change = Change { set: attr::RDONLY, ..Change::default() };
+            step("root.readonly", Step::Attributes { target: "/".into(), reach: Reach::Top, change });
+        }
+        if !self.config.readonly_paths.is_empty() {
+            step("linux.readonlyPaths", Step::ReadonlyPaths(self.config.readonly_paths.clone()));
+        }
+        if let Some(null) = null {
+            step("linux.maskedPaths", Step::MaskPaths { paths: self.config.masked_paths.clone(), null });
+        }
+        steps
+    }
+
+    fn step(&mut self, field: impl Into<String>, step: Step) {
+        self.steps.push(Planned { step, field: field.into() });
+    }
+
+    /// A copy of a host mount, with the propagation that the container's mounts have by default and then `changes`.
+    fn tree(&mut self, field: &str, source: &Path, reach: Reach, mut changes: Vec<(Reach, Change)>) -> usize {
+        let slot = self.trees.len();
+        // runc(8): a container's mounts are slaves of the host's unless rootfsPropagation says otherwise.
+        let default = match self.config.rootfs_propagation.map(|p| p.kind) {
+            None => libc::MS_SLAVE,
+            // What is unbindable cannot be copied, as masks and read-only paths are; the root becomes so at the very end.
+            Some(libc::MS_UNBINDABLE) => libc::MS_PRIVATE,
+            Some(kind) => kind,
+        };
+        if default != libc::MS_SHARED {
+            changes.insert(0, (Reach::Tree, Change { propagation: default, ..Change::default() }));
+        }
+        let tree = Tree { slot, source: source.into(), reach, changes };
+        self.trees.push(Planned { step: HostStep::CloneTree(tree), field: field.into() });
+        slot
+    }
+
+    fn mount(&mut self, mount: &Mount, field: &str) -> Result<(), Invalid> {
+        let options = Options::parse(&mount.options, field)?;
+        let named = format!("{field} {}", mount.destination);
+        let lookup = match mount.fstype.as_str() {
+            "proc" | "sysfs" => Lookup::NoSymlinks,
+            _ => Lookup::Follow,
+        };
+        if options.remount {
+            let attributes = [(Reach::Top, options.top), (Reach::Tree, options.tree)];
+            for (reach, change) in attributes.into_iter().filter(|(_, change)| *change != Change::default()) {
+                self.step(&named, Step::Attributes { target: mount.destination.clone(), reach, change });
+            }
+            return Ok(());
+        }
+        let source = if let Some(reach) = options.bind {
+            self.bind(&named, Path::new(&mount.source), reach, &options)
+        } else if mount.fstype == "cgroup" && !self.config.namespaces.own(Namespace::Cgroup) {
+            // Without a cgroup namespace the container sees the host's tree.
+            let root = self.host.cgroup_root.clone();
+            self.bind(&named, &root, Reach::Top, &options)
+        } else {
+            Source::New(self.filesystem(mount, &options, &named)?)
+        };
+        let propagation = if options.bind.is_some() { Vec::new() } else { options.propagation };
+        let copy_up = options.copy_up && mount.fstype == "tmpfs";
+        self.step(named, Step::Mount { target: mount.destination.clone(), lookup, source, propagation, copy_up });
+        Ok(())
+    }
+
+    fn bind(&mut self, field: &str, source: &Path, reach: Reach, options: &Options) -> Source {
+        let attributes = [(Reach::Top, options.top), (Reach::Tree, options.tree)];
+        let propagation = options.propagation.iter();
+        let propagation = propagation.map(|(reach, kind)| (*reach, Change { propagation: *kind, ..Change::default() }));
+        let changes = attributes.into_iter().chain(propagation).filter(|(_, change)| *change != Change::default());
+        Source::Tree(self.tree(field, source, reach, changes.collect()))
+    }
+
+    fn filesystem(&mut self, mount: &Mount, options: &Options, field: &str) -> Result<Filesystem, Invalid> {
+        if mount.fstype.is_empty() {
+            return Err(Invalid::new(field, "neither a type nor the option bind is given"));
+        }
+        let mut attrs = options.top.set | options.tree.set;
+        // What lies below a tmpfs or /dev is made by later steps, so these turn read-only last.
+        if attrs & attr::RDONLY != 0 && (mount.fstype == "tmpfs" || mount.destination.starts_with("/dev")) {
+            attrs &= !attr::RDONLY;
+            let change = Change { set: attr::RDONLY, ..Change::default() };
+            let step = Step::Attributes { target: mount.destination.clone(), reach: Reach::Top, change };
+            self.late.push(Planned { step, field: field.into() });
+        }
+        let fstype = if mount.fstype == "cgroup" { "cgroup2" } else { &mount.fstype };
+        let mode_given = options.parameters.iter().any(|(key, _)| key == "mode");
+        Ok(Filesystem {
+            fstype: fstype.into(),
+            source: if mount.source.is_empty() { fstype.into() } else { mount.source.clone() },
+            parameters: options.parameters.clone(),
+            attrs,
+            mode_from_target: mount.fstype == "tmpfs" && !mode_given,
+        })
+    }
+
+    /// Devices and links in /dev, unless the whole of /dev is the host's.
+    fn dev(&mut self) {
+        if self.config.mounts.iter().any(|m| m.destination == "/dev" && m.is_bind()) {
+            return;
+        }
+        for (path, minor) in [("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)] {
+            self.default_node(path, 1, minor);
+        }
+        self.default_node("tty", 5, 0);
+        for (i, device) in self.config.devices.iter().enumerate() {
+            self.step(format!("linux.devices[{i}]"), Step::Node(node(device)));
+        }
+        let links = [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"), ("core", "/proc/kcore")];
+        for (name, target) in links {
+            self.step("", Step::Link { path: format!("/dev/{name}"), target: target.into() });
+        }
+        self.step("", Step::Ptmx);
+    }
+
+    fn default_node(&mut self, name: &str, major: u32, minor: u32) {
+        let path = format!("/dev/{name}");
+        if self.config.devices.iter().all(|device| device.path != path) {
+            let node = Node { path, kind: libc::S_IFCHR, major, minor, mode: 0o666, uid: 0, gid: 0 };
+            self.step("", Step::Node(node));
+        }
+    }
+}
+
+fn node(device: &Device) -> Node {
+    Node {
+        path: device.path.clone(),
+        kind: device.kind,
+        major: device.major,
+        minor: device.minor,
+        mode: device.mode,
+        uid: device.uid,
+        gid: device.gid,
+    }
+}
+
+/// The step that gives the new root the propagation type that was asked for.
+pub(super) fn root_propagation(propagation: Option<Propagation>) -> Option<Planned<Step>> {
+    let (reach, kind) = reach_and_kind(propagation?);
+    Some(Planned { step: Step::RootPropagation(reach, kind), field: "linux.rootfsPropagation".into() })
+}

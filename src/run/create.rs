@@ -1,0 +1,225 @@
+//! `create`, and the first half of `run`.
+
+use super::launch::{Launched, Opened, launch};
+use super::undo::Undo;
+use super::StepFault;
+use crate::cgroup;
+use crate::channel::{FromInit, ParentEnd};
+use crate::config::{Config, Hook, Namespace, Place};
+use crate::host::Host;
+use crate::init::hook::{self, About};
+use crate::plan::{HostStep, Plan, Planned, Tree};
+use crate::state::{Container, Dir, State, Store, process_stat};
+use crate::sys::mount;
+use crate::sys::{Errno, fs, process, tty};
+use anyhow::{Context, Result, anyhow};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// What goes into making a container.
+#[derive(Debug)]
+pub struct Order<'a> {
+    /// The configuration, for hooks and the record.
+    pub config: &'a Config,
+    /// What is done.
+    pub plan: &'a Plan,
+    /// This machine.
+    pub host: &'a Host,
+    /// The bundle, absolute.
+    pub bundle: &'a Path,
+    /// Where containers are recorded.
+    pub store: &'a Store,
+    /// `--pid-file`.
+    pub pid_file: Option<PathBuf>,
+    /// A connection to `--console-socket`.
+    pub console: Option<OwnedFd>,
+}
+
+/// A container that was made and recorded.
+#[derive(Debug)]
+pub struct Made {
+    /// Its record.
+    pub container: Container,
+    /// Init.
+    pub pidfd: OwnedFd,
+    /// The channel to init, on which a container of `run` reports a failing start.
+    pub channel: ParentEnd,
+    /// The other end of its terminal, unless a console socket took it.
+    pub terminal: Option<OwnedFd>,
+}
+
+/// Make the container, or leave nothing behind.
+pub fn create(order: &Order<'_>) -> Result<Made> {
+    let mut undo = Undo::default();
+    match build(order, &mut undo) {
+        Ok(made) => Ok(made),
+        Err(cause) => Err(undo.roll_back(cause)),
+    }
+}
+
+fn about(order: &Order<'_>) -> About {
+    About {
+        oci_version: order.config.oci_version.clone(),
+        id: order.plan.id.clone(),
+        bundle: order.bundle.into(),
+        annotations: order.config.annotations.clone(),
+    }
+}
+
+fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
+    let about = about(order);
+    let cgroup_path = order.host.cgroup_root.join(&order.plan.cgroup);
+    let mut state = State::new(about.clone(), &order.config.root.path, cgroup_path, &order.config.hooks);
+    state.private_pids = *order.config.namespaces.of(Namespace::Pid) == Place::New;
+    let dir = undo.dir.insert(order.store.make(&order.plan.id)?);
+    // Recorded before anything else is made, so that `delete` can clean up after a killed `create`.
+    dir.save(&state)?;
+    let mut opened = Opened::default();
+    for planned in &order.plan.host {
+        host_step(planned, order.host, dir, &mut opened, &mut undo.cgroup)?;
+    }
+    let Some((cgroup, depth)) = &undo.cgroup else { return Err(anyhow!("the plan makes no cgroup")) };
+    state.cgroup_depth = *depth;
+    dir.save(&state)?;
+    let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup.as_fd())?;
+    let pidfd = undo.init.insert(pidfd);
+    let mut parent = Parent { order, about: &about, pid, terminal: None, began_hooks: false };
+    let ready = parent.until_ready(&channel, pidfd);
+    if parent.began_hooks {
+        undo.poststop = Some((order.config.hooks.poststop.clone(), about.clone()));
+    }
+    let terminal = { ready?; parent.terminal };
+    state.pid = pid;
+    state.pid_start = process_stat(pid).context("init has ended before it was recorded")?.1;
+    dir.save(&state)?;
+    if let Some(path) = &order.pid_file {
+        write_pid_file(path, pid)?;
+    }
+    if let Err(errno) = channel.done() {
+        return Err(anyhow!("init has ended before it was recorded: {}", crate::sys::describe(errno)));
+    }
+    let (Some(dir), Some(pidfd)) = (undo.dir.take(), undo.init.take()) else {
+        return Err(anyhow!("the container was not made"));
+    };
+    Ok(Made { container: Container { dir, state }, pidfd, channel, terminal })
+}
+
+fn host_step(
+    planned: &Planned<HostStep>,
+    host: &Host,
+    dir: &Dir,
+    opened: &mut Opened,
+    cgroup: &mut Option<(cgroup::Cgroup, usize)>,
+) -> Result<()> {
+    let fault = |call: String| {
+        let field = planned.field.clone();
+        move |errno: Errno| StepFault { field, call, errno: Some(errno), text: String::new() }
+    };
+    match &planned.step {
+        HostStep::Cgroup { path, .. } => {
+            let made = cgroup::make(&host.cgroup_root, path).with_context(|| planned.field.clone())?;
+            *cgroup = Some((made.cgroup, made.depth));
+        }
+        HostStep::OpenNamespace { kind, path } => {
+            let fd = fs::open(path, fs::O_RDONLY, 0).map_err(fault(format!("open {}", path.display())))?;
+            let is = process::namespace_kind(fd.as_fd()).ok();
+            if is != Some(kind.clone_flag()) {
+                let call = format!("{} is not a {} namespace", path.display(), kind.name());
+                return Err(StepFault { field: planned.field.clone(), call, errno: None, text: String::new() }.into());
+            }
+            opened.namespaces.push((*kind, fd));
+        }
+        HostStep::CloneTree(tree) => opened.trees.push(Some(clone_tree(tree).map_err(|(call, e)| fault(call)(e))?)),
+        HostStep::StartSocket => opened.listener = Some(dir.listen()?),
+    }
+    Ok(())
+}
+
+fn clone_tree(tree: &Tree) -> std::result::Result<OwnedFd, (String, Errno)> {
+    let copy = mount::clone_tree(None, &tree.source, tree.reach)
+        .map_err(|errno| (format!("open_tree {}", tree.source.display()), errno))?;
+    for (reach, change) in &tree.changes {
+        mount::mount_setattr(copy.as_fd(), *reach, *change)
+            .map_err(|errno| (format!("mount_setattr {}", tree.source.display()), errno))?;
+    }
+    Ok(copy)
+}
+
+/// The parent's side of the conversation with init.
+struct Parent<'a> {
+    order: &'a Order<'a>,
+    about: &'a About,
+    pid: i32,
+    terminal: Option<OwnedFd>,
+    began_hooks: bool,
+}
+
+impl Parent<'_> {
+    fn until_ready(&mut self, channel: &ParentEnd, pidfd: &OwnedFd) -> Result<()> {
+        self.began_hooks = !self.order.config.hooks.create_container.is_empty();
+        loop {
+            match channel.hear().context("recvmsg from init")? {
+                Some(FromInit::Ready) => return Ok(()),
+                Some(FromInit::Failed(fault)) => return Err(StepFault::from(fault).into()),
+                Some(FromInit::HostHooks) => {
+                    self.began_hooks = true;
+                    self.host_hooks()?;
+                    channel.done().context("sendmsg to init")?;
+                }
+                Some(FromInit::Terminal(master)) => self.take_terminal(master)?,
+                None => return Err(died(pidfd)),
+            }
+        }
+    }
+
+    fn host_hooks(&self) -> Result<()> {
+        let state = self.about.json("creating", Some(self.pid));
+        let hooks = &self.order.config.hooks;
+        for hook in hooks.prestart.iter().chain(&hooks.create_runtime) {
+            run_hook(hook, &state, &self.about.bundle)?;
+        }
+        Ok(())
+    }
+
+    fn take_terminal(&mut self, master: OwnedFd) -> Result<()> {
+        let Some(console) = &self.order.console else {
+            self.terminal = Some(master);
+            return Ok(());
+        };
+        tty::clear_onlcr(&master).context("tcsetattr of the terminal")?;
+        let sent = crate::sys::socket::send(console.as_fd(), b"/dev/ptmx", Some(master.as_fd()));
+        sent.context("--console-socket: sendmsg")
+    }
+}
+
+/// Run one hook of the runtime's namespaces; its failure names it.
+pub(super) fn run_hook(hook: &Hook, state: &str, cwd: &Path) -> Result<()> {
+    hook::run(hook, state, cwd).map_err(|call| {
+        StepFault { field: hook.field.clone(), call, errno: None, text: String::new() }.into()
+    })
+}
+
+/// Init closed the channel without a word.
+fn died(pidfd: &OwnedFd) -> anyhow::Error {
+    let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+    anyhow!("init was killed before the container was ready")
+}
+
+/// Write a pid file: digits only, complete from the moment it is there.
+fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> crate::sys::Result<()> {
+        let dir = fs::open(parent, fs::O_RDONLY | fs::O_DIRECTORY, 0)?;
+        let temporary = format!(".{name}.{}", std::process::id());
+        let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_EXCL;
+        let fd = fs::openat(dir.as_fd(), &temporary, flags, 0o644)?;
+        let written = fs::write_once(fd.as_fd(), pid.to_string().as_bytes())
+            .and_then(|()| fs::renameat(dir.as_fd(), &temporary, &name));
+        if written.is_err() {
+            let _ = fs::unlinkat(dir.as_fd(), &temporary, fs::Unlink::File);
+        }
+        written
+    };
+    write().with_context(|| format!("--pid-file {}", path.display()))
+}

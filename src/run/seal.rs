@@ -1,0 +1,85 @@
+//! A sealed copy of this program: what enters a container must never lead back to the host's file.
+//!
+//! A process in a container can reach the executable of another through /proc/PID/exe, and could overwrite the runtime on
+//! the host (CVE-2019-5736). So the commands that enter one first execute themselves again from a place that no write can
+//! reach: a detached overlay without an upper layer, or, where mounting is not allowed, a sealed memfd.
+
+use crate::sys::mount::{self, attr};
+use crate::sys::{Errno, fs, process};
+use anyhow::{Context, Result};
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+const OVERLAYFS_SUPER_MAGIC: i64 = 0x794c_7630;
+
+/// Go on as a sealed copy. Returns in the copy.
+pub fn enter() -> Result<()> {
+    let exe = std::fs::read_link("/proc/self/exe").context("readlink /proc/self/exe")?;
+    if is_sealed(&exe).context("inspect /proc/self/exe")? {
+        return Ok(());
+    }
+    let copy = overlay(&exe).or_else(|_| memfd()).context("seal the executable")?;
+    let args: Vec<CString> = std::env::args_os().filter_map(|arg| CString::new(arg.into_vec()).ok()).collect();
+    let env = std::env::vars_os().filter_map(|(name, value)| {
+        let mut entry = name.into_vec();
+        entry.push(b'=');
+        entry.extend(value.into_vec());
+        CString::new(entry).ok()
+    });
+    let errno = process::exec_fd(copy.as_fd(), &args, &env.collect::<Vec<_>>());
+    Err(errno).context("execveat of the sealed executable")
+}
+
+/// Whether this process runs from a sealed copy. The answer depends on nothing that a caller could set.
+fn is_sealed(exe: &Path) -> std::result::Result<bool, Errno> {
+    let own = fs::open("/proc/self/exe", fs::O_RDONLY, 0)?;
+    if let Ok(seals) = fcntl(&own, FcntlArg::F_GET_SEALS) {
+        return Ok(SealFlag::from_bits_truncate(seals).contains(SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SEAL));
+    }
+    if mount::fs_magic(&own)? != OVERLAYFS_SUPER_MAGIC || exe.parent() != Some(Path::new("/")) {
+        return Ok(false);
+    }
+    // A detached mount is nobody's root: its path is not to be found, or leads to another file.
+    let here = fs::stat_fd(own.as_fd())?;
+    let same = |found: libc::stat| (found.st_dev, found.st_ino) == (here.st_dev, here.st_ino);
+    Ok(!nix::sys::stat::lstat(exe).is_ok_and(same))
+}
+
+/// This program's file in a detached overlay of its folder. It has no upper layer, so nothing can be written through it,
+/// and unlike a read-only bind mount it cannot be made writable.
+fn overlay(exe: &Path) -> std::result::Result<OwnedFd, Errno> {
+    let (folder, name) = (exe.parent().ok_or(Errno::EINVAL)?, exe.file_name().ok_or(Errno::EINVAL)?);
+    let folder = folder.to_str().ok_or(Errno::EINVAL)?;
+    let escaped: String = folder.chars().flat_map(|c| [Some('\\').filter(|_| ":,\\".contains(c)), Some(c)]).flatten().collect();
+    let overlay = mount::fsopen("overlay")?;
+    let overlay = overlay.as_fd();
+    // The kernel wants two lower layers where there is no upper one; /sys is a folder on every machine.
+    mount::fsconfig_string(overlay, "lowerdir", &format!("{escaped}:/sys"))?;
+    mount::fsconfig_create(overlay)?;
+    let mount = mount::fsmount(overlay, attr::RDONLY | attr::NOSUID | attr::NODEV)?;
+    fs::openat(mount.as_fd(), name.to_str().ok_or(Errno::EINVAL)?, fs::O_PATH | fs::O_NOFOLLOW, 0)
+}
+
+/// This program in a memfd that can neither be written nor resized nor unsealed.
+fn memfd() -> std::result::Result<OwnedFd, Errno> {
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+    let own = fs::open("/proc/self/exe", fs::O_RDONLY, 0)?;
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    // MFD_EXEC is Linux 6.3; older kernels make every memfd executable.
+    let exec = MFdFlags::from_bits_retain(0x10);
+    let copy = memfd_create(c"knarr", flags | exec).or_else(|_| memfd_create(c"knarr", flags))?;
+    let mut left = fs::stat_fd(own.as_fd())?.st_size as usize;
+    while left > 0 {
+        let n = nix::sys::sendfile::sendfile(&copy, &own, None, left)?;
+        if n == 0 {
+            return Err(Errno::EIO);
+        }
+        left -= n;
+    }
+    let all = SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
+    fcntl(&copy, FcntlArg::F_ADD_SEALS(all))?;
+    Ok(copy)
+}

@@ -1,0 +1,418 @@
+//! What is recorded of a container: a directory below `--root` with its state.json, and the lock on that directory.
+
+use crate::cgroup::Cgroup;
+use crate::config::{Hook, Hooks};
+use crate::host;
+use crate::init::hook::About;
+use crate::sys::{self, Errno, fs, process, socket};
+use anyhow::{Context, Result, anyhow, bail};
+use nix::sys::socket::SockType;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+const STATE: &str = "state.json";
+const START_SOCKET: &str = "start.sock";
+
+/// The longest state.json that is read, in bytes.
+const STATE_LIMIT: usize = 16 << 20;
+
+/// Where a container is in its life, runtime.md: State. `paused` is this runtime's addition to the specification's four.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// `create` has not finished.
+    Creating,
+    /// Made; the process has not been started.
+    Created,
+    /// The process runs.
+    Running,
+    /// All its processes are frozen.
+    Paused,
+    /// The process has ended.
+    Stopped,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Status::Creating => "creating",
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Stopped => "stopped",
+        })
+    }
+}
+
+/// A command that depends on the status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// `start`.
+    Start,
+    /// `kill`.
+    Kill,
+    /// `delete` without `--force`.
+    Delete,
+}
+
+/// The error of a command that the status does not allow; none where it does.
+pub fn refuse(status: Status, command: Command, id: &str) -> Option<String> {
+    use Status::{Created, Creating, Paused, Running, Stopped};
+    match (command, status) {
+        (Command::Start, Created) => None,
+        (Command::Start, Stopped) => Some("cannot start a container that has stopped".into()),
+        (Command::Start, Running) => Some("cannot start an already running container".into()),
+        (Command::Start, Paused | Creating) => Some(format!("cannot start a container that is {status}")),
+        (Command::Kill, Created | Running | Paused) => None,
+        (Command::Kill, Stopped | Creating) => Some("container not running".into()),
+        (Command::Delete, Created | Stopped) => None,
+        (Command::Delete, Running | Paused | Creating) => {
+            Some(format!("cannot delete container {id} that is not stopped: {status}"))
+        }
+    }
+}
+
+/// state.json.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// What hooks and users are told.
+    pub about: About,
+    /// The root filesystem on the host.
+    pub rootfs: PathBuf,
+    /// When the container was made, RFC 3339.
+    pub created: String,
+    /// Init's pid in the runtime's pid namespace; 0 until there is one.
+    pub pid: i32,
+    /// When that process started, in clock ticks after boot (proc_pid_stat(5), field 22): a pid alone may be reused.
+    pub pid_start: u64,
+    /// Whether init is PID 1 of a pid namespace of its own, so that all other processes end with it.
+    pub private_pids: bool,
+    /// The container's cgroup on the host.
+    pub cgroup: PathBuf,
+    /// How many directories of that path were made for it.
+    pub cgroup_depth: usize,
+    /// For `start`.
+    pub poststart: Vec<Hook>,
+    /// For `delete`.
+    pub poststop: Vec<Hook>,
+}
+
+impl State {
+    /// The state of a container that is about to be made.
+    pub fn new(about: About, rootfs: &Path, cgroup: PathBuf, hooks: &Hooks) -> State {
+        State {
+            about,
+            rootfs: rootfs.into(),
+            created: crate::log::rfc3339(std::time::SystemTime::now()),
+            pid: 0,
+            pid_start: 0,
+            private_pids: false,
+            cgroup,
+            cgroup_depth: 0,
+            poststart: hooks.poststart.clone(),
+            poststop: hooks.poststop.clone(),
+        }
+    }
+}
+
+/// A process in /proc/PID/stat: its state letter and its start time. None if there is no such process.
+pub fn process_stat(pid: i32) -> Option<(char, u64)> {
+    let text = host::read(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything, so fields are counted from its end: field 3 is the state.
+    let (_, rest) = text.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split(' ').collect();
+    Some((fields.first()?.chars().next()?, fields.get(19)?.parse().ok()?))
+}
+
+/// Check an id as a name: letters, digits, `_`, `+`, `-`, `.`.
+pub fn check_id(id: &str) -> Result<()> {
+    if id.is_empty() {
+        bail!("container id is empty");
+    }
+    if id.len() > 255 {
+        bail!("container id is longer than 255 bytes");
+    }
+    let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-.".contains(&b));
+    if !plain || id == "." || id == ".." {
+        bail!("invalid id format: \"{id}\" (allowed are letters, digits, _, +, - and .)");
+    }
+    Ok(())
+}
+
+/// All containers: the directory `--root`.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// The store at `root`.
+    pub fn new(root: PathBuf) -> Store {
+        Store { root }
+    }
+
+    /// Make and lock the directory of a new container.
+    pub fn make(&self, id: &str) -> Result<Dir> {
+        check_id(id)?;
+        let root = self.open_root()?;
+        match fs::mkdirat(root.as_fd(), id, 0o711) {
+            Ok(()) => {}
+            Err(Errno::EEXIST) => {
+                self.reclaim(id)?;
+                fs::mkdirat(root.as_fd(), id, 0o711).with_context(|| format!("mkdir {}", self.path(id).display()))?;
+            }
+            Err(errno) => bail!("mkdir {}: {}", self.path(id).display(), sys::describe(errno)),
+        }
+        let dir = self.open_dir(id)?.ok_or_else(|| anyhow!("{} vanished", self.path(id).display()))?;
+        dir.lock()?;
+        Ok(dir)
+    }
+
+    fn open_root(&self) -> Result<OwnedFd> {
+        let flags = fs::O_RDONLY | fs::O_DIRECTORY;
+        match fs::open(&self.root, flags, 0) {
+            Err(Errno::ENOENT) => {}
+            result => return result.with_context(|| format!("--root {}", self.root.display())),
+        }
+        use std::os::unix::fs::DirBuilderExt;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root);
+        made.with_context(|| format!("--root {}", self.root.display()))?;
+        fs::open(&self.root, flags, 0).with_context(|| format!("--root {}", self.root.display()))
+    }
+
+    /// Make way for a new container where a killed `create` has left its directory. Anything else in the way is an error.
+    fn reclaim(&self, id: &str) -> Result<()> {
+        let exists = || anyhow!("container with id {id} exists already");
+        let dir = self.open_dir(id)?.ok_or_else(exists)?;
+        if !dir.try_lock() {
+            return Err(exists());
+        }
+        match dir.load() {
+            Ok(state) if state.pid == 0 => {
+                remove_cgroup(&state)?;
+                dir.remove()
+            }
+            Err(err) if err.downcast_ref() == Some(&Errno::ENOENT) => dir.remove(),
+            _ => Err(exists()),
+        }
+    }
+
+    fn path(&self, id: &str) -> PathBuf {
+        self.root.join(id)
+    }
+
+    fn open_dir(&self, id: &str) -> Result<Option<Dir>> {
+        let path = self.path(id);
+        match fs::open(&path, fs::O_RDONLY | fs::O_DIRECTORY | fs::O_NOFOLLOW, 0) {
+            Ok(fd) => Ok(Some(Dir { fd, path })),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+            Err(errno) => bail!("open {}: {}", path.display(), sys::describe(errno)),
+        }
+    }
+
+    /// The container `id`.
+    pub fn open(&self, id: &str) -> Result<Container> {
+        check_id(id)?;
+        let dir = self.open_dir(id)?.ok_or_else(|| anyhow!("container does not exist"))?;
+        let state = match dir.load() {
+            Err(err) if err.downcast_ref() == Some(&Errno::ENOENT) => bail!("container does not exist"),
+            state => state?,
+        };
+        Ok(Container { dir, state })
+    }
+
+    /// The container `id`, locked against other commands that change it.
+    pub fn open_locked(&self, id: &str) -> Result<Container> {
+        let mut container = self.open(id)?;
+        container.dir.lock()?;
+        container.state = match container.dir.load() {
+            Err(err) if err.downcast_ref() == Some(&Errno::ENOENT) => bail!("container does not exist"),
+            state => state?,
+        };
+        Ok(container)
+    }
+
+    /// Remove what a killed `create` has left of `id`, if anything.
+    pub fn forget(&self, id: &str) -> Result<()> {
+        match self.open_dir(id)? {
+            Some(dir) if dir.try_lock() => dir.remove(),
+            _ => Ok(()),
+        }
+    }
+
+    /// All containers, by id. One that vanishes meanwhile is left out; one that cannot be read is an error in its place.
+    pub fn list(&self) -> Result<Vec<(String, Result<Container>)>> {
+        let entries = match std::fs::read_dir(&self.root) {
+            Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.with_context(|| format!("--root {}", self.root.display()))?,
+        };
+        let mut ids: Vec<String> = Vec::new();
+        for entry in entries {
+            ids.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        ids.sort();
+        let open = |id: String| match self.open(&id) {
+            Err(err) if err.to_string() == "container does not exist" => None,
+            found => Some((id, found)),
+        };
+        Ok(ids.into_iter().filter(|id| check_id(id).is_ok()).filter_map(open).collect())
+    }
+}
+
+/// Remove what `state` says was made in the cgroup tree.
+pub fn remove_cgroup(state: &State) -> Result<()> {
+    match Cgroup::open(&state.cgroup)? {
+        Some(cgroup) => cgroup.remove(state.cgroup_depth),
+        None => Ok(()),
+    }
+}
+
+/// A container's directory, open.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Dir {
+    fn lock(&self) -> Result<()> {
+        fs::lock_exclusive(self.fd.as_fd()).with_context(|| format!("flock {}", self.path.display()))
+    }
+
+    fn try_lock(&self) -> bool {
+        fs::try_lock_exclusive(self.fd.as_fd())
+    }
+
+    /// Read state.json.
+    pub fn load(&self) -> Result<State> {
+        let data = fs::openat(self.fd.as_fd(), STATE, fs::O_RDONLY, 0).and_then(|fd| fs::read_all(fd.as_fd(), STATE_LIMIT));
+        let place = || self.path.join(STATE).display().to_string();
+        let data = data.map_err(anyhow::Error::new).with_context(place)?;
+        serde_json::from_slice(&data).with_context(place)
+    }
+
+    /// Write state.json, whole or not at all.
+    pub fn save(&self, state: &State) -> Result<()> {
+        let data = serde_json::to_vec(state)?;
+        let save = || -> sys::Result<()> {
+            let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_TRUNC;
+            let fd = fs::openat(self.fd.as_fd(), ".state.json", flags, 0o600)?;
+            fs::write_once(fd.as_fd(), &data)?;
+            fs::renameat(self.fd.as_fd(), ".state.json", STATE)
+        };
+        save().with_context(|| format!("write {}", self.path.join(STATE).display()))
+    }
+
+    /// The start socket's path by this directory's descriptor, short enough for unix(7) however long `--root` is.
+    fn start_socket(&self) -> PathBuf {
+        use std::os::fd::AsRawFd;
+        PathBuf::from(format!("/proc/self/fd/{}/{START_SOCKET}", self.fd.as_raw_fd()))
+    }
+
+    /// Bind the start socket.
+    pub fn listen(&self) -> Result<OwnedFd> {
+        socket::listen_at(&self.start_socket()).with_context(|| format!("bind {}", self.path.join(START_SOCKET).display()))
+    }
+
+    /// Connect to an init that waits for `start`; none if none waits.
+    pub fn connect(&self) -> Result<Option<OwnedFd>> {
+        match socket::connect_to(&self.start_socket(), SockType::SeqPacket) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(Errno::ECONNREFUSED | Errno::ENOENT) => Ok(None),
+            Err(errno) => bail!("connect {}: {}", self.path.join(START_SOCKET).display(), sys::describe(errno)),
+        }
+    }
+
+    /// Whether an init waits for `start`. A full backlog means that it does, but has no time to answer.
+    fn awaits_start(&self) -> bool {
+        matches!(socket::connect_to(&self.start_socket(), SockType::SeqPacket), Ok(_) | Err(Errno::EAGAIN))
+    }
+
+    /// Its owner's user id.
+    pub fn owner(&self) -> u32 {
+        fs::stat_fd(self.fd.as_fd()).map_or(0, |stat| stat.st_uid)
+    }
+
+    /// Remove the directory and all in it.
+    pub fn remove(self) -> Result<()> {
+        let place = || format!("remove {}", self.path.display());
+        for name in [STATE, ".state.json", START_SOCKET] {
+            match fs::unlinkat(self.fd.as_fd(), name, fs::Unlink::File) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(anyhow::Error::new(errno).context(place())),
+            }
+        }
+        std::fs::remove_dir(&self.path).with_context(place)
+    }
+}
+
+/// A recorded container.
+#[derive(Debug)]
+pub struct Container {
+    /// Its directory.
+    pub dir: Dir,
+    /// What state.json says.
+    pub state: State,
+}
+
+impl Container {
+    /// A pidfd of init, if that very process is still there and not a zombie.
+    pub fn pidfd(&self) -> Option<OwnedFd> {
+        if self.state.pid == 0 {
+            return None;
+        }
+        let pidfd = process::pidfd_open(self.state.pid).ok()?;
+        // Asked after the pidfd is open: what it refers to cannot change any more.
+        let (letter, start) = process_stat(self.state.pid)?;
+        (start == self.state.pid_start && !matches!(letter, 'Z' | 'X')).then_some(pidfd)
+    }
+
+    /// Where the container is in its life, asked of the kernel, not of the record.
+    pub fn status(&self) -> Status {
+        if self.state.pid == 0 {
+            return if self.dir.try_lock() { Status::Stopped } else { Status::Creating };
+        }
+        if self.pidfd().is_none() {
+            return Status::Stopped;
+        }
+        let frozen = Cgroup::open(&self.state.cgroup).ok().flatten().is_some_and(|cgroup| cgroup.is_frozen());
+        match (frozen, self.dir.awaits_start()) {
+            (true, _) => Status::Paused,
+            (false, true) => Status::Created,
+            (false, false) => Status::Running,
+        }
+    }
+
+    /// Give the lock back while the container runs.
+    pub fn unlock(self) -> Unlocked {
+        fs::unlock(self.dir.fd.as_fd());
+        Unlocked(self)
+    }
+
+    /// An error if `command` is not allowed now.
+    pub fn allow(&self, command: Command) -> Result<Status> {
+        let status = self.status();
+        match refuse(status, command, &self.state.about.id) {
+            Some(reason) => bail!(reason),
+            None => Ok(status),
+        }
+    }
+}
+
+/// A container whose lock was given back.
+#[derive(Debug)]
+pub struct Unlocked(Container);
+
+impl Unlocked {
+    /// Take the lock again; none if the container was deleted meanwhile.
+    pub fn lock_again(self) -> Result<Option<Container>> {
+        self.0.dir.lock()?;
+        match self.0.dir.load() {
+            Ok(state) if state == self.0.state => Ok(Some(self.0)),
+            Err(err) if err.downcast_ref() != Some(&Errno::ENOENT) => Err(err),
+            _ => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Who a process is: ids, capabilities, no_new_privs, keyrings.
+
+use super::{Errno, Result, c};
+
+/// A set of capabilities, bit n for capability number n (capabilities(7)).
+pub type CapSet = u64;
+
+fn prctl(op: libc::c_int, a: libc::c_ulong, b: libc::c_ulong) -> Result<libc::c_int> {
+    // SAFETY: the operations used in this module take integers only.
+    Errno::result(unsafe { libc::prctl(op, a, b, 0, 0) })
+}
+
+/// Whether the running kernel knows capability `n` (`PR_CAPBSET_READ`; asked of the kernel, never of a mounted /proc).
+pub fn capability_known(n: u32) -> bool {
+    prctl(libc::PR_CAPBSET_READ, n.into(), 0).is_ok()
+}
+
+/// Whether capability `n` is in the bounding set.
+pub fn in_bounding_set(n: u32) -> bool {
+    prctl(libc::PR_CAPBSET_READ, n.into(), 0) == Ok(1)
+}
+
+/// Drop capability `n` from the bounding set.
+pub fn drop_bounding(n: u32) -> Result<()> {
+    prctl(libc::PR_CAPBSET_DROP, n.into(), 0).map(drop)
+}
+
+/// Keep permitted capabilities over a change of uid, or stop keeping them (`PR_SET_KEEPCAPS`).
+pub fn keep_caps(keep: bool) -> Result<()> {
+    prctl(libc::PR_SET_KEEPCAPS, keep.into(), 0).map(drop)
+}
+
+/// Raise capability `n` in the ambient set.
+pub fn raise_ambient(n: u32) -> Result<()> {
+    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong, n.into()).map(drop)
+}
+
+/// Empty the ambient set.
+pub fn clear_ambient() -> Result<()> {
+    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong, 0).map(drop)
+}
+
+/// no_new_privs, for good (`PR_SET_NO_NEW_PRIVS`).
+pub fn no_new_privs() -> Result<()> {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map(drop)
+}
+
+/// Whether other processes of the same user may trace this one and open its /proc files (`PR_SET_DUMPABLE`).
+pub fn set_dumpable(dumpable: bool) -> Result<()> {
+    prctl(libc::PR_SET_DUMPABLE, dumpable.into(), 0).map(drop)
+}
+
+/// The signal that this process gets when its parent thread ends (`PR_SET_PDEATHSIG`), 0 for none.
+pub fn set_parent_death_signal(signal: i32) -> Result<()> {
+    prctl(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong, 0).map(drop)
+}
+
+#[repr(C)]
+struct CapHeader {
+    version: u32,
+    pid: i32,
+}
+
+#[repr(C)]
+#[derive(Default, Clone, Copy)]
+struct CapData {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// capset(2) of this thread.
+pub fn capset(effective: CapSet, permitted: CapSet, inheritable: CapSet) -> Result<()> {
+    let header = CapHeader { version: CAPABILITY_VERSION_3, pid: 0 };
+    let half = |shift: u32| CapData {
+        effective: (effective >> shift) as u32,
+        permitted: (permitted >> shift) as u32,
+        inheritable: (inheritable >> shift) as u32,
+    };
+    let data = [half(0), half(32)];
+    // SAFETY: version 3 takes a header and two data structs, both live over the call.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) }).map(drop)
+}
+
+/// capget(2) of this thread: (effective, permitted, inheritable).
+pub fn capget() -> Result<(CapSet, CapSet, CapSet)> {
+    let header = CapHeader { version: CAPABILITY_VERSION_3, pid: 0 };
+    let mut data = [CapData::default(); 2];
+    // SAFETY: version 3 fills two data structs, both live over the call.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) })?;
+    let join = |f: fn(&CapData) -> u32| u64::from(f(&data[0])) | u64::from(f(&data[1])) << 32;
+    Ok((join(|d| d.effective), join(|d| d.permitted), join(|d| d.inheritable)))
+}
+
+/// setgroups(2), setresgid(2), setresuid(2): all three, in the order in which each is still allowed.
+pub fn set_ids(uid: u32, gid: u32, groups: &[u32]) -> std::result::Result<(), (&'static str, Errno)> {
+    // The raw calls: glibc's would signal other threads, and there are none.
+    // SAFETY: `groups` is a live slice of the length that is passed; gid_t is u32.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })
+        .map_err(|e| ("setgroups", e))?;
+    // SAFETY: integers only.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) }).map_err(|e| ("setresgid", e))?;
+    // SAFETY: integers only.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map_err(|e| ("setresuid", e))?;
+    Ok(())
+}
+
+/// keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING`: a new session keyring of that name. Returns its serial number.
+pub fn join_session_keyring(name: &str) -> Result<i32> {
+    let name = c(name)?;
+    // SAFETY: `name` is NUL-terminated and outlives the call.
+    Errno::result(unsafe {
+        libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING as libc::c_long, name.as_ptr())
+    })
+    .map(|serial| serial as i32)
+}

@@ -1,0 +1,199 @@
+//! Files by descriptor: openat2(2) inside a root, nodes, directories.
+
+use super::{Errno, Result, c};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+pub use libc::{
+    O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_TRUNC,
+    O_WRONLY, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
+};
+
+/// openat2(2). `O_CLOEXEC` is always added. EAGAIN, the answer to a rename or mount elsewhere during a
+/// lookup that may not leave its root, is tried again a bounded number of times.
+pub fn openat2(dir: BorrowedFd<'_>, path: &str, flags: i32, mode: u32, resolve: u64) -> Result<OwnedFd> {
+    let path = c(path)?;
+    // SAFETY: open_how is plain integers, for which all zeroes is a value.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = (flags | O_CLOEXEC) as u64;
+    how.mode = u64::from(mode);
+    how.resolve = resolve;
+    let mut tries = 0;
+    loop {
+        // SAFETY: `path` is NUL-terminated, `how` a live struct of the size that is passed.
+        let ret = unsafe {
+            libc::syscall(
+                libc::SYS_openat2,
+                dir.as_raw_fd(),
+                path.as_ptr(),
+                &raw const how,
+                size_of::<libc::open_how>(),
+            )
+        };
+        match Errno::result(ret) {
+            Err(Errno::EAGAIN) if tries < 128 => tries += 1,
+            // SAFETY: the kernel has just returned this descriptor to us alone.
+            result => return result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
+        }
+    }
+}
+
+/// open(2) of a host path, close-on-exec.
+pub fn open(path: impl AsRef<std::path::Path>, flags: i32, mode: u32) -> Result<OwnedFd> {
+    let path = c(path.as_ref().as_os_str().as_encoded_bytes())?;
+    // SAFETY: `path` is NUL-terminated and outlives the call; the kernel returns a descriptor that is ours alone.
+    unsafe {
+        let fd = Errno::result(libc::open(path.as_ptr(), flags | O_CLOEXEC, mode as libc::c_uint))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// openat(2), close-on-exec. For directories that no container can write; elsewhere [`openat2`].
+pub fn openat(dir: BorrowedFd<'_>, name: &str, flags: i32, mode: u32) -> Result<OwnedFd> {
+    let name = c(name)?;
+    // SAFETY: `name` is NUL-terminated and outlives the call; the kernel returns a descriptor that is ours alone.
+    unsafe {
+        let fd =
+            Errno::result(libc::openat(dir.as_raw_fd(), name.as_ptr(), flags | O_CLOEXEC, mode as libc::c_uint))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// mkdirat(2).
+pub fn mkdirat(dir: BorrowedFd<'_>, name: &str, mode: u32) -> Result<()> {
+    let name = c(name)?;
+    // SAFETY: `name` is NUL-terminated and outlives the call.
+    Errno::result(unsafe { libc::mkdirat(dir.as_raw_fd(), name.as_ptr(), mode) }).map(drop)
+}
+
+/// mknodat(2). `kind` is `S_IFREG`, `S_IFCHR`, `S_IFBLK` or `S_IFIFO`.
+pub fn mknodat(dir: BorrowedFd<'_>, name: &str, kind: u32, mode: u32, rdev: u64) -> Result<()> {
+    let name = c(name)?;
+    // SAFETY: `name` is NUL-terminated and outlives the call.
+    Errno::result(unsafe { libc::mknodat(dir.as_raw_fd(), name.as_ptr(), kind | mode, rdev) }).map(drop)
+}
+
+/// symlinkat(2): make `name` in `dir` a link to `target`.
+pub fn symlinkat(target: &str, dir: BorrowedFd<'_>, name: &str) -> Result<()> {
+    nix::unistd::symlinkat(target, dir, name)
+}
+
+/// What [`unlinkat`] removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unlink {
+    /// A file, link or node.
+    File,
+    /// An empty directory (`AT_REMOVEDIR`).
+    Dir,
+}
+
+/// unlinkat(2).
+pub fn unlinkat(dir: BorrowedFd<'_>, name: &str, what: Unlink) -> Result<()> {
+    let name = c(name)?;
+    let flags = if what == Unlink::Dir { libc::AT_REMOVEDIR } else { 0 };
+    // SAFETY: `name` is NUL-terminated and outlives the call.
+    Errno::result(unsafe { libc::unlinkat(dir.as_raw_fd(), name.as_ptr(), flags) }).map(drop)
+}
+
+/// renameat(2) inside one directory.
+pub fn renameat(dir: BorrowedFd<'_>, from: &str, to: &str) -> Result<()> {
+    let (from, to) = (c(from)?, c(to)?);
+    // SAFETY: both names are NUL-terminated and outlive the call.
+    Errno::result(unsafe { libc::renameat(dir.as_raw_fd(), from.as_ptr(), dir.as_raw_fd(), to.as_ptr()) }).map(drop)
+}
+
+/// fchownat(2) of the file that `fd` refers to (`AT_EMPTY_PATH`).
+pub fn chown_fd(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<()> {
+    // SAFETY: the path is the empty literal.
+    Errno::result(unsafe { libc::fchownat(fd.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH) }).map(drop)
+}
+
+/// fchownat(2) of `name` in `dir`, not following a link.
+pub fn chownat(dir: BorrowedFd<'_>, name: &str, uid: u32, gid: u32) -> Result<()> {
+    let name = c(name)?;
+    // SAFETY: `name` is NUL-terminated and outlives the call.
+    Errno::result(unsafe {
+        libc::fchownat(dir.as_raw_fd(), name.as_ptr(), uid, gid, libc::AT_SYMLINK_NOFOLLOW)
+    })
+    .map(drop)
+}
+
+/// fstatat(2) of the file that `fd` refers to (also an `O_PATH` one).
+pub fn stat_fd(fd: BorrowedFd<'_>) -> Result<libc::stat> {
+    nix::sys::stat::fstat(fd)
+}
+
+/// fstatat(2) of `name` in `dir`, not following a link.
+pub fn statat(dir: BorrowedFd<'_>, name: &str) -> Result<libc::stat> {
+    nix::sys::stat::fstatat(dir, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
+}
+
+/// readlinkat(2).
+pub fn readlinkat(dir: BorrowedFd<'_>, name: &str) -> Result<String> {
+    Ok(nix::fcntl::readlinkat(dir, name)?.to_string_lossy().into_owned())
+}
+
+/// faccessat2(2) for execution by the effective ids.
+pub fn executable(path: &str) -> Result<()> {
+    let path = c(path)?;
+    // SAFETY: `path` is NUL-terminated and outlives the call.
+    Errno::result(unsafe {
+        libc::syscall(libc::SYS_faccessat2, libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS)
+    })
+    .map(drop)
+}
+
+/// The device number of a node.
+pub fn makedev(major: u32, minor: u32) -> u64 {
+    libc::makedev(major, minor)
+}
+
+/// flock(2), exclusive; blocks until the lock is free.
+pub fn lock_exclusive(fd: BorrowedFd<'_>) -> Result<()> {
+    loop {
+        // SAFETY: no pointers are passed.
+        match Errno::result(unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX) }) {
+            Err(Errno::EINTR) => {}
+            result => return result.map(drop),
+        }
+    }
+}
+
+/// write(2) of all of `data` in one call, as kernel files in /proc, /sys and cgroupfs want it.
+pub fn write_once(fd: BorrowedFd<'_>, data: &[u8]) -> Result<()> {
+    let n = nix::unistd::write(fd, data)?;
+    if n == data.len() { Ok(()) } else { Err(Errno::EIO) }
+}
+
+/// The whole of a file of at most `limit` bytes; a longer one is EFBIG.
+pub fn read_all(fd: BorrowedFd<'_>, limit: usize) -> Result<Vec<u8>> {
+    let mut data = Vec::new();
+    let mut filled = 0;
+    loop {
+        if data.len() - filled < 1024 {
+            data.resize((data.len() * 2).max(4096), 0);
+        }
+        match nix::unistd::read(fd, &mut data[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        if filled > limit {
+            return Err(Errno::EFBIG);
+        }
+    }
+    data.truncate(filled);
+    Ok(data)
+}
+
+/// flock(2), exclusive, without waiting; whether it was had.
+pub fn try_lock_exclusive(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: no pointers are passed.
+    unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
+}
+
+/// flock(2): give a lock back.
+pub fn unlock(fd: BorrowedFd<'_>) {
+    // SAFETY: no pointers are passed. Unlocking what is open does not fail.
+    unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_UN) };
+}

@@ -1,0 +1,184 @@
+//! fsopen(2) and its family, open_tree(2), move_mount(2), mount_setattr(2), pivot_root(2).
+
+use super::{Errno, Result, c};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+/// Mount attributes for fsmount(2) and mount_setattr(2).
+pub mod attr {
+    pub use libc::{
+        MOUNT_ATTR__ATIME as ATIME_MASK, MOUNT_ATTR_IDMAP as IDMAP, MOUNT_ATTR_NOATIME as NOATIME,
+        MOUNT_ATTR_NODEV as NODEV, MOUNT_ATTR_NODIRATIME as NODIRATIME, MOUNT_ATTR_NOEXEC as NOEXEC,
+        MOUNT_ATTR_NOSUID as NOSUID, MOUNT_ATTR_NOSYMFOLLOW as NOSYMFOLLOW, MOUNT_ATTR_RDONLY as RDONLY,
+        MOUNT_ATTR_RELATIME as RELATIME, MOUNT_ATTR_STRICTATIME as STRICTATIME,
+    };
+}
+
+/// Whether a call covers one mount or the whole tree below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The one mount.
+    Top,
+    /// The mount and all mounts below it (`AT_RECURSIVE`).
+    Tree,
+}
+
+impl Reach {
+    fn flag(self) -> libc::c_int {
+        if self == Reach::Tree { libc::AT_RECURSIVE } else { 0 }
+    }
+}
+
+fn fd_of(ret: libc::c_long) -> Result<OwnedFd> {
+    let fd = Errno::result(ret)?;
+    // SAFETY: the kernel has just returned this descriptor to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// fsopen(2): a new filesystem context, close-on-exec.
+pub fn fsopen(fstype: &str) -> Result<OwnedFd> {
+    let name = c(fstype)?;
+    // SAFETY: `name` is NUL-terminated and outlives the call.
+    fd_of(unsafe { libc::syscall(libc::SYS_fsopen, name.as_ptr(), libc::FSOPEN_CLOEXEC) })
+}
+
+/// fsconfig(2) with a string value.
+pub fn fsconfig_string(fs: BorrowedFd<'_>, key: &str, value: &str) -> Result<()> {
+    let (key, value) = (c(key)?, c(value)?);
+    fsconfig(fs, libc::FSCONFIG_SET_STRING, key.as_ptr(), value.as_ptr())
+}
+
+/// fsconfig(2) with a flag, an option without a value.
+pub fn fsconfig_flag(fs: BorrowedFd<'_>, key: &str) -> Result<()> {
+    let key = c(key)?;
+    fsconfig(fs, libc::FSCONFIG_SET_FLAG, key.as_ptr(), std::ptr::null())
+}
+
+/// fsconfig(2): make the superblock.
+pub fn fsconfig_create(fs: BorrowedFd<'_>) -> Result<()> {
+    fsconfig(fs, libc::FSCONFIG_CMD_CREATE, std::ptr::null(), std::ptr::null())
+}
+
+fn fsconfig(
+    fs: BorrowedFd<'_>,
+    cmd: libc::c_uint,
+    key: *const libc::c_char,
+    value: *const libc::c_char,
+) -> Result<()> {
+    // SAFETY: `key` and `value` are null or NUL-terminated strings that the callers above keep alive over the call.
+    Errno::result(unsafe { libc::syscall(libc::SYS_fsconfig, fs.as_raw_fd(), cmd, key, value, 0) }).map(drop)
+}
+
+/// The messages that the kernel has left in a filesystem context, joined by `; `, without their severity letter.
+pub fn fs_log(fs: BorrowedFd<'_>) -> String {
+    let mut text = String::new();
+    let mut line = [0u8; 512];
+    while let Ok(n) = nix::unistd::read(fs, &mut line) {
+        let message = String::from_utf8_lossy(&line[..n]);
+        let message = message.trim_end();
+        let message = message.strip_prefix("e ").or_else(|| message.strip_prefix("w ")).unwrap_or(message);
+        if n == 0 || message.is_empty() {
+            break;
+        }
+        if !text.is_empty() {
+            text.push_str("; ");
+        }
+        text.push_str(message);
+    }
+    text
+}
+
+/// fsmount(2): a detached mount of a created context, with mount attributes.
+pub fn fsmount(fs: BorrowedFd<'_>, attrs: u64) -> Result<OwnedFd> {
+    // SAFETY: no pointers are passed.
+    fd_of(unsafe { libc::syscall(libc::SYS_fsmount, fs.as_raw_fd(), libc::FSMOUNT_CLOEXEC, attrs as libc::c_uint) })
+}
+
+/// open_tree(2) with `OPEN_TREE_CLONE`: a detached copy of the mount at `path`. A final symlink is followed.
+pub fn clone_tree(dir: Option<BorrowedFd<'_>>, path: &Path, reach: Reach) -> Result<OwnedFd> {
+    open_tree(dir, path, libc::OPEN_TREE_CLONE | reach.flag() as libc::c_uint)
+}
+
+/// As [`clone_tree`] of the file that `fd` refers to.
+pub fn clone_tree_fd(fd: BorrowedFd<'_>, reach: Reach) -> Result<OwnedFd> {
+    let flags = libc::OPEN_TREE_CLONE | (reach.flag() | libc::AT_EMPTY_PATH) as libc::c_uint;
+    open_tree(Some(fd), Path::new(""), flags)
+}
+
+fn open_tree(dir: Option<BorrowedFd<'_>>, path: &Path, flags: libc::c_uint) -> Result<OwnedFd> {
+    let path = c(path.as_os_str().as_encoded_bytes())?;
+    let dir = dir.map_or(libc::AT_FDCWD, |d| d.as_raw_fd());
+    // SAFETY: `path` is NUL-terminated and outlives the call.
+    fd_of(unsafe { libc::syscall(libc::SYS_open_tree, dir, path.as_ptr(), flags | libc::OPEN_TREE_CLOEXEC) })
+}
+
+/// move_mount(2): attach the mount `what` on top of the file that `onto` refers to.
+pub fn move_mount(what: BorrowedFd<'_>, onto: BorrowedFd<'_>) -> Result<()> {
+    let flags = libc::MOVE_MOUNT_F_EMPTY_PATH | libc::MOVE_MOUNT_T_EMPTY_PATH;
+    // SAFETY: both paths are the empty literal, both fds are borrowed for the call.
+    Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            what.as_raw_fd(),
+            c"".as_ptr(),
+            onto.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+        )
+    })
+    .map(drop)
+}
+
+/// What mount_setattr(2) changes. `propagation` is 0 (leave it) or one of `MS_SHARED`, `MS_SLAVE`, `MS_PRIVATE`, `MS_UNBINDABLE`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Attributes to set.
+    pub set: u64,
+    /// Attributes to clear.
+    pub clear: u64,
+    /// The propagation type, or 0.
+    pub propagation: u64,
+}
+
+/// mount_setattr(2) on the mount that `fd` refers to.
+pub fn mount_setattr(fd: BorrowedFd<'_>, reach: Reach, change: Change) -> Result<()> {
+    let attr = libc::mount_attr {
+        attr_set: change.set,
+        attr_clr: change.clear,
+        propagation: change.propagation,
+        userns_fd: 0,
+    };
+    let flags = libc::AT_EMPTY_PATH | reach.flag();
+    // SAFETY: `attr` is a live struct of the size that is passed; the path is the empty literal.
+    Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attr,
+            size_of::<libc::mount_attr>(),
+        )
+    })
+    .map(drop)
+}
+
+/// pivot_root(".", "."): the working directory becomes the root, and the old root is stacked on top of it.
+pub fn pivot_root_here() -> Result<()> {
+    nix::unistd::pivot_root(".", ".")
+}
+
+/// umount2(".", MNT_DETACH): drop what is mounted over the working directory.
+pub fn detach_here() -> Result<()> {
+    nix::mount::umount2(".", nix::mount::MntFlags::MNT_DETACH)
+}
+
+/// mount(2) with MS_MOVE of the working directory onto `/`.
+pub fn move_here_to_root() -> Result<()> {
+    nix::mount::mount(Some("."), "/", None::<&str>, nix::mount::MsFlags::MS_MOVE, None::<&str>)
+}
+
+/// The type of the filesystem that `fd` lies on, a `*_SUPER_MAGIC` number of statfs(2).
+pub fn fs_magic(fd: impl AsFd) -> Result<i64> {
+    Ok(nix::sys::statfs::fstatfs(fd)?.filesystem_type().0 as i64)
+}

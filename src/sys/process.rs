@@ -1,0 +1,243 @@
+//! Processes: clone3(2), pidfds, waiting, execution, descriptors.
+
+use super::{Errno, Result, c};
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// Linux 5.7; libc's constant is too narrow for it.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// The child or the parent after [`clone3`].
+#[derive(Debug)]
+pub enum Cloned {
+    /// In the child.
+    Child,
+    /// In the parent.
+    Parent {
+        /// The child's pid in the parent's pid namespace.
+        pid: i32,
+        /// A pidfd of the child.
+        pidfd: OwnedFd,
+    },
+}
+
+/// clone3(2) as a fork, with `CLONE_PIDFD`, the namespaces of `flags` and, where given, a birth inside `cgroup`.
+///
+/// Only for a process with one thread: the child goes on with a copy of its memory.
+pub fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
+    let mut pidfd: RawFd = -1;
+    // SAFETY: clone_args is plain integers, for which all zeroes is a value.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = flags | libc::CLONE_PIDFD as u64;
+    args.pidfd = &raw mut pidfd as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: without CLONE_VM and with a zero stack this is fork(2): parent and child have memory of their own. `args`
+    // and `pidfd` outlive the call. There is one thread, so no lock of the C library or of std can be left held.
+    let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
+    match Errno::result(ret)? {
+        0 => Ok(Cloned::Child),
+        // SAFETY: the kernel has just put this descriptor there for us alone.
+        pid => Ok(Cloned::Parent { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }),
+    }
+}
+
+/// pidfd_open(2).
+pub fn pidfd_open(pid: i32) -> Result<OwnedFd> {
+    // SAFETY: integers only; the kernel returns a descriptor that is ours alone.
+    unsafe {
+        let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, pid, 0))?;
+        Ok(OwnedFd::from_raw_fd(fd as RawFd))
+    }
+}
+
+/// pidfd_send_signal(2). Signal 0 only asks whether the process is there.
+pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
+    // SAFETY: the siginfo pointer may be null.
+    Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    })
+    .map(drop)
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It called exit with this status.
+    Status(i32),
+    /// This signal ended it.
+    Signal(i32),
+}
+
+impl Exit {
+    /// The status as a shell gives it: the process's own, or 128 + the signal.
+    pub fn code(self) -> i32 {
+        match self {
+            Exit::Status(status) => status,
+            Exit::Signal(signal) => 128 + signal,
+        }
+    }
+}
+
+/// waitid(2) for the child that `pidfd` refers to; reaps it.
+pub fn wait(pidfd: BorrowedFd<'_>) -> Result<Exit> {
+    // SAFETY: siginfo_t is plain data, for which all zeroes is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let id = pidfd.as_raw_fd() as libc::id_t;
+    loop {
+        // SAFETY: `info` is live over the call.
+        let ret = unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, libc::WEXITED) };
+        match Errno::result(ret) {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+            Ok(_) => break,
+        }
+    }
+    // SAFETY: after a successful waitid for WEXITED the kernel has filled si_status.
+    let status = unsafe { info.si_status() };
+    Ok(if info.si_code == libc::CLD_EXITED { Exit::Status(status) } else { Exit::Signal(status) })
+}
+
+/// execve(2). Returns only on failure.
+pub fn execve(path: &str, args: &[CString], env: &[CString]) -> Errno {
+    match c(path) {
+        Ok(path) => match nix::unistd::execve(&path, args, env) {
+            Err(errno) => errno,
+        },
+        Err(errno) => errno,
+    }
+}
+
+/// execveat(2) of the file that `fd` refers to, with this process's own arguments and environment. Returns only on failure.
+pub fn exec_fd(fd: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> Errno {
+    let empty = c"";
+    match nix::unistd::execveat(fd, empty, args, env, nix::fcntl::AtFlags::AT_EMPTY_PATH) {
+        Err(errno) => errno,
+    }
+}
+
+/// close_range(2): close every descriptor from `first` on.
+pub fn close_from(first: RawFd) -> Result<()> {
+    // SAFETY: called only right before execve, by code that uses no descriptor of that range afterwards.
+    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) }).map(drop)
+}
+
+/// close_range(2): close the descriptors from `first` up to but without `end`.
+pub fn close_between(first: RawFd, end: RawFd) -> Result<()> {
+    if first >= end {
+        return Ok(());
+    }
+    // SAFETY: as for close_from.
+    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, end - 1, 0) }).map(drop)
+}
+
+/// Standard input, which this program never closes.
+pub fn stdin() -> BorrowedFd<'static> {
+    // SAFETY: no code of this program closes descriptor 0.
+    unsafe { BorrowedFd::borrow_raw(0) }
+}
+
+/// The kind of a namespace by the file that names it, a `CLONE_NEW…` flag (ioctl_ns(2)).
+pub fn namespace_kind(fd: BorrowedFd<'_>) -> Result<i32> {
+    // SAFETY: NS_GET_NSTYPE takes no argument.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::NS_GET_NSTYPE) })
+}
+
+/// Own a descriptor that a call of nix has just returned as a number.
+pub fn own(fd: RawFd) -> OwnedFd {
+    // SAFETY: callers pass what fcntl(F_DUPFD_CLOEXEC) or the like has just returned to them alone.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// close_range(2) with `CLOSE_RANGE_CLOEXEC`: mark every descriptor from `first` on close-on-exec.
+pub fn cloexec_from(first: RawFd) -> Result<()> {
+    // SAFETY: no descriptor is closed.
+    Errno::result(unsafe {
+        libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+    })
+    .map(drop)
+}
+
+/// Clear close-on-exec on a descriptor that the caller of this program opened. EBADF when it is not open.
+pub fn keep_over_exec(fd: RawFd) -> Result<()> {
+    // SAFETY: F_SETFD takes an integer; a descriptor that is not open is EBADF.
+    Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }).map(drop)
+}
+
+/// Whether descriptor `fd` is open.
+pub fn is_open(fd: RawFd) -> bool {
+    // SAFETY: F_GETFD takes no argument; a descriptor that is not open is EBADF.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+}
+
+/// dup2(2) of `fd` onto standard input, output or error.
+pub fn replace_stdio(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
+    // SAFETY: 0 to 2 are owned by no OwnedFd of this program.
+    Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), number) }).map(drop)
+}
+
+/// Give every signal its default action and unblock all, as a fresh process has it.
+///
+/// Rust's start-up code ignores SIGPIPE, and an ignored signal stays ignored over execve.
+pub fn reset_signals() -> Result<()> {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL installs no code. Signals that may not be changed answer EINVAL, which is as wanted.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    nix::sys::signal::SigSet::empty().thread_set_mask()
+}
+
+/// setns(2).
+pub fn setns(fd: BorrowedFd<'_>, kind: i32) -> Result<()> {
+    // SAFETY: integers only; one thread.
+    Errno::result(unsafe { libc::setns(fd.as_raw_fd(), kind) }).map(drop)
+}
+
+/// unshare(2).
+pub fn unshare(flags: i32) -> Result<()> {
+    // SAFETY: integers only; one thread.
+    Errno::result(unsafe { libc::unshare(flags) }).map(drop)
+}
+
+/// setdomainname(2).
+pub fn set_domainname(name: &str) -> Result<()> {
+    // SAFETY: the kernel reads exactly `len` bytes.
+    Errno::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }).map(drop)
+}
+
+/// setrlimit(2) by the number of the resource.
+pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<()> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: `limit` is live over the call; the old value is not asked for.
+    Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            0,
+            resource,
+            &raw const limit,
+            std::ptr::null_mut::<libc::rlimit64>(),
+        )
+    })
+    .map(drop)
+}
+
+/// personality(2).
+pub fn personality(domain: u64) -> Result<()> {
+    // SAFETY: integers only.
+    Errno::result(unsafe { libc::personality(domain as libc::c_ulong) }).map(drop)
+}
+
+/// End this process at once, without unwinding or flushing: for the child of [`clone3`].
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit takes an integer and does not return.
+    unsafe { libc::_exit(status) }
+}

@@ -1,0 +1,81 @@
+//! Unix sockets: the pair between parent and init, the start socket, the console socket.
+
+use super::{Errno, Result};
+use nix::sys::socket::{
+    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, accept4,
+    bind, connect, listen, recvmsg, sendmsg, socket, socketpair,
+};
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
+
+/// socketpair(2), `SOCK_SEQPACKET`, close-on-exec.
+pub fn seqpacket_pair() -> Result<(OwnedFd, OwnedFd)> {
+    socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+}
+
+/// A listening `SOCK_SEQPACKET` socket bound to `path`, which may have at most 107 bytes (sun_path, unix(7)).
+pub fn listen_at(path: &Path) -> Result<OwnedFd> {
+    let fd = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
+    bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+    listen(&fd, Backlog::new(16)?)?;
+    Ok(fd)
+}
+
+/// A socket of type `kind` that is connected to the one bound to `path`. Never blocks: a full backlog is EAGAIN.
+pub fn connect_to(path: &Path, kind: SockType) -> Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Unix, kind, flags, None)?;
+    connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+    set_blocking(&fd)?;
+    Ok(fd)
+}
+
+fn set_blocking(fd: &OwnedFd) -> Result<()> {
+    nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).map(drop)
+}
+
+/// accept4(2), close-on-exec.
+pub fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+    loop {
+        match accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC) {
+            Err(Errno::EINTR) => {}
+            // SAFETY: the kernel has just returned this descriptor to us alone.
+            result => return result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
+        }
+    }
+}
+
+/// sendmsg(2) of one message, with one descriptor or none. A closed peer is EPIPE, never a signal.
+pub fn send(fd: BorrowedFd<'_>, data: &[u8], pass: Option<BorrowedFd<'_>>) -> Result<()> {
+    let fds = pass.map(|fd| [fd.as_raw_fd()]);
+    let control = fds.as_ref().map(|fds| ControlMessage::ScmRights(fds));
+    loop {
+        let sent =
+            sendmsg::<()>(fd.as_raw_fd(), &[IoSlice::new(data)], control.as_slice(), MsgFlags::MSG_NOSIGNAL, None);
+        match sent {
+            Err(Errno::EINTR) => {}
+            result => return result.map(drop),
+        }
+    }
+}
+
+/// recvmsg(2) of one message into `data`: its length (0 when the peer has closed) and the descriptor that came along.
+pub fn receive(fd: BorrowedFd<'_>, data: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
+    let mut control = nix::cmsg_space!([libc::c_int; 1]);
+    let mut slices = [IoSliceMut::new(data)];
+    let message = loop {
+        match recvmsg::<()>(fd.as_raw_fd(), &mut slices, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC) {
+            Err(Errno::EINTR) => {}
+            result => break result?,
+        }
+    };
+    let mut passed = None;
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(fds) = control {
+            // SAFETY: the kernel has just installed these descriptors for us alone; all but the last are closed.
+            passed = fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).last();
+        }
+    }
+    Ok((message.bytes, passed))
+}
