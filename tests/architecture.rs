@@ -1,4 +1,5 @@
 //! The shape of the source, as docs/architecture.md describes it. A rule that no test enforces is a wish.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,6 @@
 //! The command line without root: exit statuses, what goes to which stream, files that are written.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
+#![allow(clippy::disallowed_methods, reason = "the program under test is a child")]
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -1,6 +1,7 @@
 //! Golden plans: for each `tests/plans/NAME.json`, a config.json, the text of its plan in `tests/plans/NAME.plan`.
 //!
 //! `UPDATE_PLANS=1 cargo test --test plans` writes the texts anew; read the difference before you commit it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
 use knarr::config;
 use knarr::host::Host;
