@@ -1,7 +1,7 @@
 //! config.json and a request, on a machine, to a [`Plan`].
 
 use super::mounts::{self, Rootfs};
-use super::{HostStep, Keyring, Launch, Pivot, Plan, Planned, Request, Start, Step, cgroup, process};
+use super::{HostStep, Keyring, Launch, Pivot, Plan, Planned, Request, Start, Step, cgroup, process, resources};
 use crate::config::{Config, Invalid, Namespace, Place};
 use crate::host::Host;
 
@@ -9,7 +9,10 @@ use crate::host::Host;
 pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, Invalid> {
     let cgroup = cgroup::path(config, request, host)?;
     let mut parent = Vec::new();
-    parent.push(planned("linux.cgroupsPath", HostStep::Cgroup { path: cgroup.clone(), controllers: Vec::new() }));
+    let limits = resources::writes(&config.resources);
+    let controllers = resources::controllers(&limits);
+    parent.push(planned("linux.cgroupsPath", HostStep::Cgroup { path: cgroup.clone(), controllers }));
+    parent.extend(limits.into_iter().map(|write| planned(write.field.clone(), HostStep::Limit(write))));
     for kind in Namespace::ALL {
         if let Place::Joined { path, index } = config.namespaces.of(kind) {
             let field = format!("linux.namespaces[{index}] {}", kind.name());

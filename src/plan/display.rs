@@ -47,7 +47,11 @@ impl Display for HostStep {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             HostStep::Cgroup { path, controllers } if controllers.is_empty() => write!(f, "cgroup /{path}"),
-            HostStep::Cgroup { path, controllers } => write!(f, "cgroup /{path} with {}", controllers.join(" ")),
+            HostStep::Cgroup { path, controllers } => {
+                let names: Vec<&str> = controllers.iter().map(|controller| controller.step.as_str()).collect();
+                write!(f, "cgroup /{path} with {}", names.join(" "))
+            }
+            HostStep::Limit(write) => write!(f, "limit {write}"),
             HostStep::OpenNamespace { kind, path } => write!(f, "open {} namespace {}", kind.name(), path.display()),
             HostStep::CloneTree(tree) => write!(f, "{tree}"),
             HostStep::StartSocket => write!(f, "listen for start"),
