@@ -30,6 +30,8 @@ pub enum FromInit {
     Terminal(OwnedFd),
     /// The container is made; record it, and answer.
     Ready,
+    /// Init's descriptor of this number is that of its seccomp notifications; take a copy, hand it to the agent, and answer.
+    Listener(i32),
     /// A step failed; init is about to exit.
     Failed(Fault),
 }
@@ -84,8 +86,21 @@ impl InitEnd {
             FromInit::HostHooks => socket::send(self.0.as_fd(), b"H", None),
             FromInit::Terminal(fd) => socket::send(self.0.as_fd(), b"T", Some(fd.as_fd())),
             FromInit::Ready => socket::send(self.0.as_fd(), b"R", None),
+            // Written, not sent: a filter is in force by now, and `write` is the call that none may notify.
+            FromInit::Listener(number) => {
+                let mut data = vec![b'L'];
+                data.extend_from_slice(&number.to_le_bytes());
+                sys::fs::write_once(self.0.as_fd(), &data)
+            }
             FromInit::Failed(fault) => socket::send(self.0.as_fd(), &encode(fault), None),
         }
+    }
+
+    /// As [`InitEnd::await_done`], by read(2), for a process with a filter in force.
+    pub fn read_done(&self) -> sys::Result<()> {
+        let mut data = [0; 16];
+        let n = nix::unistd::read(&self.0, &mut data)?;
+        if &data[..n] == DONE { Ok(()) } else { Err(Errno::EPIPE) }
     }
 
     /// Wait for the parent's answer. A parent that is gone is EPIPE.
@@ -116,6 +131,10 @@ impl ParentEnd {
         match (data[..n].split_first(), fd) {
             (None, _) => Ok(None),
             (Some((b'H', _)), _) => Ok(Some(FromInit::HostHooks)),
+            (Some((b'L', rest)), _) => {
+                let number = rest.first_chunk::<4>().ok_or(Errno::EBADMSG)?;
+                Ok(Some(FromInit::Listener(i32::from_le_bytes(*number))))
+            }
             (Some((b'T', _)), Some(fd)) => Ok(Some(FromInit::Terminal(fd))),
             (Some((b'R', _)), _) => Ok(Some(FromInit::Ready)),
             (Some((b'F', rest)), _) => decode(rest).map(FromInit::Failed).map(Some).ok_or(Errno::EBADMSG),

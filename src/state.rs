@@ -74,6 +74,15 @@ pub fn refuse(status: Status, command: Command, id: &str) -> Option<String> {
     }
 }
 
+/// The agent that answers seccomp notifications, `linux.seccomp.listenerPath` and `listenerMetadata`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agent {
+    /// Its socket.
+    pub path: PathBuf,
+    /// Passed on as it is.
+    pub metadata: String,
+}
+
 /// state.json.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -93,6 +102,8 @@ pub struct State {
     pub cgroup: PathBuf,
     /// How many directories of that path were made for it.
     pub cgroup_depth: usize,
+    /// Who gets the seccomp notifications, if anybody.
+    pub listener: Option<Agent>,
     /// For `start`.
     pub poststart: Vec<Hook>,
     /// For `delete`.
@@ -111,6 +122,7 @@ impl State {
             private_pids: false,
             cgroup,
             cgroup_depth: 0,
+            listener: None,
             poststart: hooks.poststart.clone(),
             poststop: hooks.poststop.clone(),
         }
@@ -136,7 +148,7 @@ pub fn check_id(id: &str) -> Result<()> {
     }
     let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-.".contains(&b));
     if !plain || id == "." || id == ".." {
-        bail!("invalid id format: \"{id}\" (allowed are letters, digits, _, +, - and .)");
+        bail!("invalid id format: {id:?} (allowed are letters, digits, _, +, - and .)");
     }
     Ok(())
 }

@@ -18,13 +18,9 @@ impl Cgroup {
         let mut above = Cgroup { fd, path: root.into() };
         let offered = above.list("cgroup.controllers", &missing)?;
         if let Some(absent) = missing.iter().find(|name| !is_in(&offered, name)) {
-            let call = format!("the {absent} controller is not in the cgroup v2 tree");
-            return Err(Refused {
-                controller: absent.to_string(),
-                call,
-                errno: None,
-                text: whereabouts(absent),
-            });
+            let call =
+                format!("the {absent} controller is not in the cgroup v2 tree: {}", whereabouts(absent));
+            return Err(Refused { controller: absent.to_string(), call, errno: None, text: String::new() });
         }
         for name in path.split('/') {
             let enabled = above.list("cgroup.subtree_control", &missing)?;

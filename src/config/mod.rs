@@ -73,6 +73,10 @@ pub struct Config {
     pub sysctl: BTreeMap<String, String>,
     /// `linux.rootfsPropagation`.
     pub rootfs_propagation: Option<Propagation>,
+    /// Which devices may be used, in order; the last rule that matches an access decides.
+    pub device_rules: Vec<device_rules::DeviceRule>,
+    /// The system call filter.
+    pub seccomp: Option<seccomp::Seccomp>,
     /// Paths that the container shall not read.
     pub masked_paths: Vec<String>,
     /// Paths that the container shall not write.

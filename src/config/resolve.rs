@@ -13,6 +13,7 @@ pub(super) fn config(spec: oci::Spec, bundle: &Path, warnings: &mut Vec<String>)
     let Some(root) = spec.root() else { return Err(Invalid::new("root", "missing")) };
     let root = Root { path: bundle.join(root.path()), readonly: root.readonly().unwrap_or(false) };
     let process = spec.process().as_ref().map(|p| process(p, warnings)).transpose()?;
+    let device_rules = linux.resources().as_ref().and_then(|r| r.devices().as_deref()).unwrap_or_default();
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     let name = |name: &Option<String>| name.clone().filter(|n| !n.is_empty());
     let resources = linux.resources().as_ref().map(|r| resources::resolve(r, warnings)).transpose()?;
@@ -31,6 +32,8 @@ pub(super) fn config(spec: oci::Spec, bundle: &Path, warnings: &mut Vec<String>)
         devices: linux.devices().as_deref().unwrap_or_default().iter().map(device).collect(),
         sysctl: linux.sysctl().iter().flatten().map(|(k, v)| (dotted_sysctl(k), v.clone())).collect(),
         rootfs_propagation: linux.rootfs_propagation().as_deref().and_then(Propagation::parse),
+        device_rules: super::device_rules::resolve(device_rules)?,
+        seccomp: linux.seccomp().as_ref().map(super::seccomp::resolve).transpose()?,
         masked_paths: linux.masked_paths().clone().unwrap_or_default(),
         readonly_paths: linux.readonly_paths().clone().unwrap_or_default(),
     })

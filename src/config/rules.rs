@@ -323,7 +323,6 @@ fn not_supported(spec: &Spec) -> Result<(), Invalid> {
         ("linux.personality", linux.is_some_and(|l| l.personality().is_some()), "an execution domain"),
         ("linux.timeOffsets", linux.is_some_and(|l| l.time_offsets().as_ref().is_some_and(|o| !o.is_empty())), "clock offsets"),
         ("linux.uidMappings", linux.is_some_and(|l| l.uid_mappings().as_ref().is_some_and(|m| !m.is_empty())), "id mapping"),
-        ("linux.seccomp", linux.is_some_and(|l| l.seccomp().is_some()), "a system call filter"),
     ];
     for (field, asked, what) in asked {
         ensure(!asked, field, format!("{what} is not supported by this version"))?;

@@ -16,6 +16,7 @@ use crate::plan::{Plan, Step};
 use crate::sys::{self, Errno, process as proc};
 use copy_up::CopyUp;
 use hook::About;
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// What init inherits from its parent beside the plan.
@@ -100,6 +101,10 @@ struct Init<'a> {
     root: Option<OwnedFd>,
     /// The program, once it is found.
     program: String,
+    /// Its arguments, once they are prepared.
+    args: Vec<CString>,
+    /// Its environment, once it is prepared.
+    env: Vec<CString>,
 }
 
 /// Take all steps. Does not return: the last step is execve(2), and a failure ends the process.
@@ -108,7 +113,7 @@ pub fn run(inherited: Inherited<'_>) -> ! {
     if inherited.close_others().is_err() {
         proc::exit_now(1);
     }
-    let mut init = Init { inherited, root: None, program: String::new() };
+    let mut init = Init { inherited, root: None, program: String::new(), args: Vec::new(), env: Vec::new() };
     for (number, planned) in plan.init.iter().enumerate() {
         if let Err(refusal) = init.take(&planned.step) {
             let Refusal { call, errno, text } = refusal;

@@ -4,8 +4,9 @@ use super::paths::{self, Make};
 use super::{Call, Init, Outcome, Refusal, hook};
 use crate::channel::{FromInit, InitEnd};
 use crate::config::Hook;
+use crate::plan::seccomp::Filter;
 use crate::plan::{Lookup, Step};
-use crate::sys::{Errno, cred, fs, process as proc, socket};
+use crate::sys::{Errno, bpf, cred, fs, process as proc, socket};
 use std::ffi::CString;
 use std::path::Path;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -58,7 +59,9 @@ impl Init<'_> {
             Step::AwaitStart => self.await_start(),
             Step::NoProcess => Err(Refusal::message("missing; there is nothing to start")),
             Step::StartHooks(hooks) => self.start_hooks(hooks),
-            Step::Exec { args, env, home_of } => self.exec(args, env, *home_of),
+            Step::Prepare { args, env, home_of } => self.prepare(args, env, *home_of),
+            Step::Seccomp(filter) => self.seccomp(filter),
+            Step::Exec => self.exec(),
             _ => Err(Refusal::message("the plan holds a step that init cannot take")),
         }
     }
@@ -119,7 +122,7 @@ impl Init<'_> {
         Ok(())
     }
 
-    fn exec(&mut self, args: &[String], env: &[String], home_of: Option<u32>) -> Outcome {
+    fn prepare(&mut self, args: &[String], env: &[String], home_of: Option<u32>) -> Outcome {
         let mut env: Vec<String> = env.to_vec();
         if let Some(uid) = home_of {
             env.push(format!("HOME={}", home(uid)));
@@ -128,10 +131,25 @@ impl Init<'_> {
             let list = list.iter().map(|s| CString::new(s.as_str()));
             list.collect::<Result<_, _>>().map_err(|_| Refusal::kernel("execve", Errno::EINVAL))
         };
-        let (args, env) = (strings(args)?, strings(&env)?);
+        (self.args, self.env) = (strings(args)?, strings(&env)?);
         self.close_all_but(self.inherited.plan.keep_fds)?;
-        proc::reset_signals().call(|| "sigprocmask".into())?;
-        let errno = proc::execve(&self.program, &args, &env);
+        proc::reset_signals().call(|| "sigprocmask".into())
+    }
+
+    fn seccomp(&self, filter: &Filter) -> Outcome {
+        let insns = filter.insns.iter().map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k });
+        let insns: Vec<_> = insns.collect();
+        let number = bpf::set_seccomp_filter(&insns, filter.flags).call(|| "seccomp".into())?;
+        if filter.listener.is_none() {
+            return Ok(());
+        }
+        // The agent must hold the descriptor before the first call that it is to answer.
+        self.inherited.channel.tell(&FromInit::Listener(number)).call(|| "write".into())?;
+        self.inherited.channel.read_done().call(|| "read".into())
+    }
+
+    fn exec(&self) -> Outcome {
+        let errno = proc::execve(&self.program, &self.args, &self.env);
         Err(Refusal::kernel(format!("exec: \"{}\"", self.program), errno))
     }
 

@@ -1,7 +1,7 @@
 //! config.json and a request, on a machine, to a [`Plan`].
 
 use super::mounts::{self, Rootfs};
-use super::{HostStep, Keyring, Launch, Pivot, Plan, Planned, Request, Start, Step, cgroup, process, resources};
+use super::{HostStep, Keyring, Launch, Pivot, Plan, Planned, Request, Start, Step, cgroup, devices, process, resources};
 use crate::config::{Config, Invalid, Namespace, Place};
 use crate::host::Host;
 
@@ -13,6 +13,9 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
     let controllers = resources::controllers(&limits);
     parent.push(planned("linux.cgroupsPath", HostStep::Cgroup { path: cgroup.clone(), controllers }));
     parent.extend(limits.into_iter().map(|write| planned(write.field.clone(), HostStep::Limit(write))));
+    if let Some(filter) = devices::compile(&config.device_rules)? {
+        parent.push(planned("linux.resources.devices", HostStep::DeviceFilter(filter)));
+    }
     for kind in Namespace::ALL {
         if let Place::Joined { path, index } = config.namespaces.of(kind) {
             let field = format!("linux.namespaces[{index}] {}", kind.name());
@@ -35,7 +38,7 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
         init.append(&mut hooks(config));
         init.push(planned("", Step::Chroot));
     }
-    init.append(&mut process::steps(config, request, host));
+    init.append(&mut process::steps(config, request, host)?);
     if request.start == Start::OnRequest {
         parent.push(planned("", HostStep::StartSocket));
     }

@@ -52,6 +52,7 @@ impl Display for HostStep {
                 write!(f, "cgroup /{path} with {}", names.join(" "))
             }
             HostStep::Limit(write) => write!(f, "limit {write}"),
+            HostStep::DeviceFilter(insns) => write!(f, "device filter of {} instructions", insns.len()),
             HostStep::OpenNamespace { kind, path } => write!(f, "open {} namespace {}", kind.name(), path.display()),
             HostStep::CloneTree(tree) => write!(f, "{tree}"),
             HostStep::StartSocket => write!(f, "listen for start"),
@@ -212,10 +213,12 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
         Step::AwaitStart => write!(f, "await start"),
         Step::NoProcess => write!(f, "no process: start is an error"),
         Step::StartHooks(hooks) => write!(f, "{} startContainer hooks", hooks.len()),
-        Step::Exec { args, env, home_of } => {
+        Step::Prepare { args, env, home_of } => {
             let home = if home_of.is_some() { " and HOME" } else { "" };
-            write!(f, "execve {args:?} with {} variables{home}", env.len())
+            write!(f, "prepare {args:?} with {} variables{home}", env.len())
         }
+        Step::Seccomp(filter) => write!(f, "seccomp filter of {} instructions, flags {}", filter.insns.len(), filter.flags),
+        Step::Exec => write!(f, "execve"),
         _ => Ok(()),
     }
 }

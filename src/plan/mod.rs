@@ -129,6 +129,8 @@ pub enum HostStep {
     },
     /// Limit the container's cgroup.
     Limit(resources::Write),
+    /// Load a device filter and attach it to the cgroup.
+    DeviceFilter(Vec<u64>),
     /// Open a namespace to join.
     OpenNamespace {
         /// Its kind.
@@ -354,8 +356,8 @@ pub enum Step {
     NoProcess,
     /// Run the startContainer hooks.
     StartHooks(Vec<Hook>),
-    /// Close all descriptors but the first ones, reset signals and execve(2) the program.
-    Exec {
+    /// Prepare for execve(2) all that needs other system calls: arguments, environment, descriptors, signals.
+    Prepare {
         /// Arguments, with argument zero.
         args: Vec<String>,
         /// Environment.
@@ -363,6 +365,10 @@ pub enum Step {
         /// Whether HOME is to be added from the container's /etc/passwd, and for whom.
         home_of: Option<u32>,
     },
+    /// seccomp(2); from here on the filter decides which calls are made.
+    Seccomp(seccomp::Filter),
+    /// execve(2) the program.
+    Exec,
 }
 
 /// A device node or FIFO.

@@ -1,20 +1,20 @@
 //! The process: from a container with its mounts in place to execve(2).
 
-use super::{Planned, Request, Start, Step};
-use crate::config::{Capabilities, Config, Process};
+use super::{Planned, Request, Start, Step, seccomp};
+use crate::config::{Capabilities, Config, Invalid, Process};
 use crate::host::Host;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// All steps that make init the process of config.json.
-pub(super) fn steps(config: &Config, request: &Request, host: &Host) -> Vec<Planned<Step>> {
+pub(super) fn steps(config: &Config, request: &Request, host: &Host) -> Result<Vec<Planned<Step>>, Invalid> {
     let mut steps = Vec::new();
     let mut step = |field: &str, step| steps.push(Planned { step, field: field.into() });
     let Some(process) = &config.process else {
         step("", Step::Ready);
         step("", Step::AwaitStart);
         step("process", Step::NoProcess);
-        return steps;
+        return Ok(steps);
     };
     step("process.cwd", Step::MakeCwd(process.cwd.clone()));
     for (i, limit) in process.rlimits.iter().enumerate() {
@@ -30,15 +30,11 @@ pub(super) fn steps(config: &Config, request: &Request, host: &Host) -> Vec<Plan
     step("process.capabilities.bounding", Step::Bounding { drop: host.bounding & !sets.bounding, keep: sets.bounding });
     let user = &process.user;
     step("process.user", Step::Ids { uid: user.uid, gid: user.gid, groups: user.additional_gids.clone() });
-    step(
-        "process.capabilities",
-        Step::Capabilities {
-            effective: sets.effective,
-            permitted: sets.permitted,
-            inheritable: sets.inheritable,
-            ambient: sets.ambient,
-        },
-    );
+    let filter = config.seccomp.as_ref().map(seccomp::compile).transpose()?;
+    // Without no_new_privs a filter takes CAP_SYS_ADMIN (seccomp(2)), so that stays until the filter is in force. Hooks do
+    // not inherit it: it is in neither the bounding nor the ambient set.
+    let for_filter = if filter.is_some() && !process.no_new_privileges { host.bounding & SYS_ADMIN } else { 0 };
+    step("process.capabilities", capabilities(&sets, for_filter));
     step("process.cwd", Step::Cwd(process.cwd.clone()));
     step("process.args[0]", Step::Find { program: process.args[0].clone(), path: search_path(process) });
     step("", Step::Ready);
@@ -48,19 +44,36 @@ pub(super) fn steps(config: &Config, request: &Request, host: &Host) -> Vec<Plan
     if !config.hooks.start_container.is_empty() {
         step("hooks.startContainer", Step::StartHooks(config.hooks.start_container.clone()));
     }
+    step("process.args", prepare(process, request));
+    if let Some(filter) = filter {
+        step("linux.seccomp", Step::Seccomp(filter));
+    }
+    if for_filter != 0 {
+        step("process.capabilities", capabilities(&sets, 0));
+    }
+    step("process.args", Step::Exec);
+    Ok(steps)
+}
+
+/// The bit of CAP_SYS_ADMIN.
+const SYS_ADMIN: u64 = 1 << 21;
+
+fn capabilities(sets: &Capabilities, beside: u64) -> Step {
+    Step::Capabilities {
+        effective: sets.effective | beside,
+        permitted: sets.permitted | beside,
+        inheritable: sets.inheritable,
+        ambient: sets.ambient,
+    }
+}
+
+fn prepare(process: &Process, request: &Request) -> Step {
     let home = process.env.iter().find_map(|entry| entry.strip_prefix("HOME="));
     let mut env = process.env.clone();
     env.retain(|entry| entry != "HOME=");
     env.extend(request.listen_env.iter().cloned());
-    step(
-        "process.args",
-        Step::Exec {
-            args: process.args.clone(),
-            env,
-            home_of: home.is_none_or(str::is_empty).then_some(process.user.uid),
-        },
-    );
-    steps
+    let home_of = home.is_none_or(str::is_empty).then_some(process.user.uid);
+    Step::Prepare { args: process.args.clone(), env, home_of }
 }
 
 /// The sets, without what this kernel does not know. A capability outside the permitted set cannot be in force, and one

@@ -9,9 +9,9 @@ use crate::config::{Config, Hook, Namespace, Place};
 use crate::host::Host;
 use crate::init::hook::{self, About};
 use crate::plan::{HostStep, Plan, Planned, Tree};
-use crate::state::{Container, Dir, State, Store, process_stat};
+use crate::state::{Agent, Container, Dir, State, Store, process_stat};
 use crate::sys::mount;
-use crate::sys::{Errno, fs, process, tty};
+use crate::sys::{Errno, bpf, fs, process, tty};
 use anyhow::{Context, Result, anyhow};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -70,6 +70,8 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     let about = about(order);
     let cgroup_path = order.host.cgroup_root.join(&order.plan.cgroup);
     let mut state = State::new(about.clone(), &order.config.root.path, cgroup_path, &order.config.hooks);
+    let listener = order.config.seccomp.as_ref().and_then(|s| s.listener.clone());
+    state.listener = listener.map(|l| Agent { path: l.path, metadata: l.metadata });
     state.private_pids = *order.config.namespaces.of(Namespace::Pid) == Place::New;
     let dir = undo.dir.insert(order.store.make(&order.plan.id)?);
     // Recorded before anything else is made, so that `delete` can clean up after a killed `create`.
@@ -130,6 +132,11 @@ fn host_step(
             let Some((cgroup, _)) = cgroup else { return Err(anyhow!("the plan limits a cgroup before it makes one")) };
             cgroup.limit(write).map_err(|refused| refusal(&write.field, refused))?;
         }
+        HostStep::DeviceFilter(insns) => {
+            let Some((cgroup, _)) = cgroup else { return Err(anyhow!("the plan filters devices before it makes a cgroup")) };
+            let program = bpf::load_device_filter(insns).map_err(fault("bpf BPF_PROG_LOAD".into()))?;
+            bpf::attach_device_filter(cgroup.as_fd(), program.as_fd()).map_err(fault("bpf BPF_PROG_ATTACH".into()))?;
+        }
         HostStep::OpenNamespace { kind, path } => {
             let fd = fs::open(path, fs::O_RDONLY, 0).map_err(fault(format!("open {}", path.display())))?;
             let is = process::namespace_kind(fd.as_fd()).ok();
@@ -182,6 +189,7 @@ impl Parent<'_> {
                     channel.done().context("sendmsg to init")?;
                 }
                 Some(FromInit::Terminal(master)) => self.take_terminal(master)?,
+                Some(FromInit::Listener(_)) => return Err(anyhow!("init speaks out of turn")),
                 None => return Err(died(pidfd)),
             }
         }

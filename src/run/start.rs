@@ -5,7 +5,10 @@ use super::create::run_hook;
 use super::delete;
 use crate::channel::{FromInit, ParentEnd};
 use crate::state::{Command, Container};
+use crate::sys::{process, socket};
 use anyhow::{Context, Result, bail};
+use nix::sys::socket::SockType;
+use std::os::fd::AsFd;
 
 /// Let a created container's process run. A failing startContainer hook or execve(2) is this command's error.
 pub fn start(container: Container) -> Result<()> {
@@ -16,13 +19,38 @@ pub fn start(container: Container) -> Result<()> {
     finish(container, &channel).map(drop)
 }
 
+/// Give the agent a copy of init's notification descriptor `number`, with the container process state (config-linux.md:
+/// The Container Process State).
+fn hand_over(container: &Container, number: i32) -> Result<()> {
+    let state = &container.state;
+    let Some(agent) = &state.listener else { bail!("no agent is recorded") };
+    let pidfd = container.pidfd().context("the container's init is gone")?;
+    let fd = process::pidfd_getfd(pidfd.as_fd(), number).context("pidfd_getfd")?;
+    let about: serde_json::Value = serde_json::from_str(&state.about.json("creating", Some(state.pid)))?;
+    let message = serde_json::json!({
+        "ociVersion": state.about.oci_version,
+        "fds": ["seccompFd"],
+        "pid": state.pid,
+        "metadata": agent.metadata,
+        "state": about,
+    });
+    let socket = socket::connect_to(&agent.path, SockType::Stream).context(agent.path.display().to_string())?;
+    socket::send(socket.as_fd(), message.to_string().as_bytes(), Some(fd.as_fd())).context("sendmsg")
+}
+
 /// Wait until init has become the process, and run the poststart hooks. One that fails destroys the container.
 pub fn finish(container: Container, channel: &ParentEnd) -> Result<Container> {
-    match channel.hear().context("recvmsg from init")? {
-        // execve(2) has closed init's end.
-        None => {}
-        Some(FromInit::Failed(fault)) => return Err(StepFault::from(fault).into()),
-        Some(_) => bail!("init speaks out of turn"),
+    loop {
+        match channel.hear().context("recvmsg from init")? {
+            // execve(2) has closed init's end.
+            None => break,
+            Some(FromInit::Failed(fault)) => return Err(StepFault::from(fault).into()),
+            Some(FromInit::Listener(number)) => {
+                hand_over(&container, number).context("linux.seccomp.listenerPath")?;
+                channel.done().context("sendmsg to init")?;
+            }
+            Some(_) => bail!("init speaks out of turn"),
+        }
     }
     let about = &container.state.about;
     let state = about.json("running", Some(container.state.pid));

@@ -54,6 +54,15 @@ pub fn pidfd_open(pid: i32) -> Result<OwnedFd> {
     }
 }
 
+/// pidfd_getfd(2): a copy of descriptor `number` of another process.
+pub fn pidfd_getfd(pidfd: BorrowedFd<'_>, number: RawFd) -> Result<OwnedFd> {
+    // SAFETY: integers only; the kernel returns a descriptor that is ours alone.
+    unsafe {
+        let fd = Errno::result(libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0))?;
+        Ok(OwnedFd::from_raw_fd(fd as RawFd))
+    }
+}
+
 /// pidfd_send_signal(2). Signal 0 only asks whether the process is there.
 pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
     // SAFETY: the siginfo pointer may be null.

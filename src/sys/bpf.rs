@@ -1,0 +1,79 @@
+//! bpf(2) and seccomp(2): programs that the kernel runs.
+
+use super::{Errno, Result};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+const BPF_PROG_LOAD: libc::c_int = 5;
+const BPF_PROG_ATTACH: libc::c_int = 8;
+const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+const BPF_CGROUP_DEVICE: u32 = 6;
+const BPF_F_ALLOW_MULTI: u32 = 2;
+
+#[repr(C)]
+#[derive(Default)]
+struct LoadAttr {
+    prog_type: u32,
+    insn_cnt: u32,
+    insns: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buf: u64,
+    kern_version: u32,
+    prog_flags: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct AttachAttr {
+    target_fd: u32,
+    attach_bpf_fd: u32,
+    attach_type: u32,
+    attach_flags: u32,
+    replace_bpf_fd: u32,
+}
+
+fn bpf<T>(command: libc::c_int, attr: &T) -> Result<libc::c_long> {
+    // SAFETY: `attr` is a live struct that starts with the fields of `command`, of the size that is passed; the kernel
+    // takes what a shorter one lacks as zero.
+    Errno::result(unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attr), size_of::<T>()) })
+}
+
+/// Load a program that decides about the use of devices.
+pub fn load_device_filter(insns: &[u64]) -> Result<OwnedFd> {
+    let attr = LoadAttr {
+        prog_type: BPF_PROG_TYPE_CGROUP_DEVICE,
+        insn_cnt: insns.len() as u32,
+        insns: insns.as_ptr() as u64,
+        license: c"Apache-2.0".as_ptr() as u64,
+        ..LoadAttr::default()
+    };
+    let fd = bpf(BPF_PROG_LOAD, &attr)?;
+    // SAFETY: the kernel has just returned this descriptor to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// Attach a device filter to a cgroup, beside those of the cgroups above it.
+pub fn attach_device_filter(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<()> {
+    let attr = AttachAttr {
+        target_fd: cgroup.as_raw_fd() as u32,
+        attach_bpf_fd: program.as_raw_fd() as u32,
+        attach_type: BPF_CGROUP_DEVICE,
+        attach_flags: BPF_F_ALLOW_MULTI,
+        replace_bpf_fd: 0,
+    };
+    bpf(BPF_PROG_ATTACH, &attr).map(drop)
+}
+
+/// seccomp(2) `SECCOMP_SET_MODE_FILTER`. With `SECCOMP_FILTER_FLAG_NEW_LISTENER` the number of the notification descriptor
+/// comes back; it is left as a number, for it is handed on by number and closed by execve(2).
+pub fn set_seccomp_filter(insns: &[libc::sock_filter], flags: u32) -> Result<RawFd> {
+    let len = u16::try_from(insns.len()).map_err(|_| Errno::EINVAL)?;
+    // The kernel only reads through the pointer.
+    let program = libc::sock_fprog { len, filter: insns.as_ptr().cast_mut() };
+    // SAFETY: `program` and the instructions that it points to are live over the call.
+    Errno::result(unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+    })
+    .map(|fd| fd as RawFd)
+}
