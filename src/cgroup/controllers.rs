@@ -46,21 +46,30 @@ impl Cgroup {
     /// Enable `controllers` in the cgroups below this one, all in one write.
     fn hand_down(&self, controllers: &[&str]) -> Result<(), Refused> {
         let Some(first) = controllers.first() else { return Ok(()) };
+        let call = format!("enable {} below {}", controllers.join(" "), self.path().display());
+        if self.holds_processes() {
+            let call = format!(
+                "{call}: processes are in it, and only a cgroup without any has controllers below it"
+            );
+            return Err(Refused { controller: first.to_string(), call, errno: None, text: String::new() });
+        }
         let words: Vec<String> = controllers.iter().map(|name| format!("+{name}")).collect();
         let Err(errno) = self.put("cgroup.subtree_control", &words.join(" ")) else { return Ok(()) };
-        let mut refused = Refused::new(
-            first,
-            format!("enable {} below {}", controllers.join(" "), self.path().display()),
-            errno,
-        );
-        refused.text = match errno {
-            Errno::EBUSY => "processes are in it, so it can have no controllers below it: no internal processes, cgroups(7)",
+        let text = match errno {
+            Errno::EBUSY => "processes are in it, and only a cgroup without any has controllers below it",
             Errno::ENOENT => "it does not have them itself: they are not delegated to it",
             Errno::EOPNOTSUPP => "it is threaded, or below a cgroup that is",
             _ => "",
-        }
-        .to_string();
-        Err(refused)
+        };
+        Err(Refused { text: text.into(), ..Refused::new(first, call, errno) })
+    }
+
+    /// Whether the rule of no internal processes, cgroups(7), keeps controllers from the cgroups below. Asked before they are
+    /// enabled, because the kernel does not refuse the threaded ones, as pids: it turns this cgroup into a threaded domain,
+    /// in which no container can be born.
+    fn holds_processes(&self) -> bool {
+        // The root has no type, and is free of the rule.
+        self.read("cgroup.type").is_ok() && self.read("cgroup.procs").is_ok_and(|procs| !procs.is_empty())
     }
 }
 
