@@ -331,20 +331,33 @@ test_the_program_is_dumpable_again() {
 
 # ---- session keyring ----
 
-ring='cat /proc/keys' # what the process can see; its session keyring is named after the container
+# Its serial number, by keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0).
+serial='print syscall(250, 0, -3, 0)'
+session_keyring() { # RUN-OPTION...: that of a container, in OUT
+  bundle c1 --arg r "$DEBIAN" --arg s "$serial" '.root.path = $r | args(["perl", "-e", $s])'
+  run_ok run "$@" --bundle "$B" c1
+}
 
 test_session_keyring_is_new() {
+  requires debian
+  session_keyring
+  assert_match "$OUT" '^[1-9][0-9]*$'
+  [ "$OUT" != "$(perl -e "$serial")" ] || fail "it is the caller's"
+}
+
+test_session_keyring_is_named_after_the_container() {
   differs crun "another name"
   requires file /proc/keys
-  in_container "$ring" '.linux.maskedPaths = []'
-  assert_match "$OUT" 'keyring +_ses.*c1'
+  in_container 'cat /proc/keys' '.linux.maskedPaths = []'
+  assert_match "$OUT" 'keyring +_ses.c1'
 }
 
 test_no_new_keyring_keeps_the_callers() {
-  requires file /proc/keys
-  bundle c1 'args(["/bin/cat", "/proc/keys"]) | .linux.maskedPaths = []'
-  run_ok run --no-new-keyring --bundle "$B" c1
-  assert_no_match "$OUT" 'keyring +_ses.*c1'
+  requires debian
+  local mine
+  mine=$(perl -e "$serial")
+  session_keyring --no-new-keyring
+  assert_eq "$OUT" "$mine"
 }
 
 # ---- file descriptors ----

@@ -1,14 +1,14 @@
 //! From oci-spec's types to this project's: defaults filled in, strings turned into numbers.
 
 use super::{
-    Capabilities, Config, Device, Hook, Hooks, Invalid, Mount, Namespace, Namespaces, Place, Process, Propagation, Rlimit,
-    Root, User, capability, resources,
+    Capabilities, Config, Device, Hook, Hooks, Invalid, Mount, Namespace, Namespaces, Place, Process,
+    Propagation, Rlimit, Root, User, capability, resources,
 };
 use oci_spec::runtime as oci;
 use std::path::{Component, Path};
 
 /// The configuration that a checked `spec` asks for.
-pub(super) fn config(spec: oci::Spec, bundle: &Path, warnings: &mut Vec<String>) -> Result<Config, Invalid> {
+pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>) -> Result<Config, Invalid> {
     let linux = spec.linux().clone().unwrap_or_else(empty_linux);
     let Some(root) = spec.root() else { return Err(Invalid::new("root", "missing")) };
     let root = Root { path: bundle.join(root.path()), readonly: root.readonly().unwrap_or(false) };
@@ -64,9 +64,18 @@ pub(super) fn names_of(path: &Path) -> Vec<String> {
 /// A kernel parameter's name with dots between its parts; a `/` may separate them too, and then dots are part of names.
 pub(super) fn dotted_sysctl(name: &str) -> String {
     match name.find(['.', '/']) {
-        Some(at) if name.as_bytes()[at] == b'/' => {
-            name.chars().map(|c| if c == '/' { '.' } else if c == '.' { '/' } else { c }).collect()
-        }
+        Some(at) if name.as_bytes()[at] == b'/' => name
+            .chars()
+            .map(|c| {
+                if c == '/' {
+                    '.'
+                } else if c == '.' {
+                    '/'
+                } else {
+                    c
+                }
+            })
+            .collect(),
         _ => name.into(),
     }
 }
@@ -180,7 +189,9 @@ fn capabilities(sets: &oci::LinuxCapabilities, warnings: &mut Vec<String>) -> Ca
         for capability in set.iter().flatten() {
             match capability::number(&format!("CAP_{capability}")) {
                 Some(n) => bits |= 1u64 << n,
-                None => warnings.push(format!("process.capabilities: unknown capability {capability} ignored")),
+                None => {
+                    warnings.push(format!("process.capabilities: unknown capability {capability} ignored"));
+                }
             }
         }
         bits

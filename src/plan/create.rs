@@ -1,7 +1,10 @@
 //! config.json and a request, on a machine, to a [`Plan`].
 
 use super::mounts::{self, Rootfs};
-use super::{HostStep, Keyring, Launch, Pivot, Plan, Planned, Request, Start, Step, cgroup, devices, process, resources};
+use super::{
+    HostStep, Keyring, Launch, Pivot, Plan, Planned, Request, Start, Step, cgroup, devices, process,
+    resources,
+};
 use crate::config::{Config, Invalid, Namespace, Place};
 use crate::host::Host;
 
@@ -91,7 +94,18 @@ fn identity(config: &Config, request: &Request) -> Vec<Planned<Step>> {
     }
     for (name, value) in &config.sysctl {
         // In the resolved name dots part, and a slash is a dot of a part.
-        let path = name.chars().map(|c| if c == '.' { '/' } else if c == '/' { '.' } else { c }).collect();
+        let path = name
+            .chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect();
         steps.push(planned(format!("linux.sysctl.{name}"), Step::Sysctl { path, value: value.clone() }));
     }
     steps
