@@ -2,6 +2,11 @@
 //!
 //! All files are reached from a descriptor of the cgroup, below it and on its filesystem only.
 
+mod controllers;
+mod limits;
+
+pub use limits::Refused;
+
 use crate::sys::{self, Errno, fs, process};
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

@@ -2,7 +2,7 @@
 
 use super::{
     Capabilities, Config, Device, Hook, Hooks, Invalid, Mount, Namespace, Namespaces, Place, Process,
-    Propagation, Rlimit, Root, User, capability,
+    Propagation, Rlimit, Root, User, capability, resources,
 };
 use oci_spec::runtime as oci;
 use std::path::{Component, Path};
@@ -16,6 +16,7 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
     let device_rules = linux.resources().as_ref().and_then(|r| r.devices().as_deref()).unwrap_or_default();
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     let name = |name: &Option<String>| name.clone().filter(|n| !n.is_empty());
+    let resources = linux.resources().as_ref().map(|r| resources::resolve(r, warnings)).transpose()?;
     Ok(Config {
         oci_version: spec.version().clone(),
         root,
@@ -27,6 +28,7 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
         namespaces: namespaces(linux.namespaces().as_deref().unwrap_or_default()),
         cgroups_path: linux.cgroups_path().as_ref().map(|p| text(p)).filter(|p| !p.is_empty()),
+        resources: resources.unwrap_or_default(),
         devices: linux.devices().as_deref().unwrap_or_default().iter().map(device).collect(),
         sysctl: linux.sysctl().iter().flatten().map(|(k, v)| (dotted_sysctl(k), v.clone())).collect(),
         rootfs_propagation: linux.rootfs_propagation().as_deref().and_then(Propagation::parse),

@@ -3,6 +3,7 @@
 use super::mounts::{self, Rootfs};
 use super::{
     HostStep, Keyring, Launch, Pivot, Plan, Planned, Request, Start, Step, cgroup, devices, process,
+    resources,
 };
 use crate::config::{Config, Invalid, Namespace, Place};
 use crate::host::Host;
@@ -11,10 +12,10 @@ use crate::host::Host;
 pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, Invalid> {
     let cgroup = cgroup::path(config, request, host)?;
     let mut parent = Vec::new();
-    parent.push(planned(
-        "linux.cgroupsPath",
-        HostStep::Cgroup { path: cgroup.clone(), controllers: Vec::new() },
-    ));
+    let limits = resources::writes(&config.resources);
+    let controllers = resources::controllers(&limits);
+    parent.push(planned("linux.cgroupsPath", HostStep::Cgroup { path: cgroup.clone(), controllers }));
+    parent.extend(limits.into_iter().map(|write| planned(write.field.clone(), HostStep::Limit(write))));
     if let Some(filter) = devices::compile(&config.device_rules)? {
         parent.push(planned("linux.resources.devices", HostStep::DeviceFilter(filter)));
     }

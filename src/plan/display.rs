@@ -48,8 +48,11 @@ impl Display for HostStep {
         match self {
             HostStep::Cgroup { path, controllers } if controllers.is_empty() => write!(f, "cgroup /{path}"),
             HostStep::Cgroup { path, controllers } => {
-                write!(f, "cgroup /{path} with {}", controllers.join(" "))
+                let names: Vec<&str> =
+                    controllers.iter().map(|controller| controller.step.as_str()).collect();
+                write!(f, "cgroup /{path} with {}", names.join(" "))
             }
+            HostStep::Limit(write) => write!(f, "limit {write}"),
             HostStep::DeviceFilter(insns) => write!(f, "device filter of {} instructions", insns.len()),
             HostStep::OpenNamespace { kind, path } => {
                 write!(f, "open {} namespace {}", kind.name(), path.display())

@@ -3,7 +3,7 @@
 use super::StepFault;
 use super::launch::{Launched, Opened, launch};
 use super::undo::Undo;
-use crate::cgroup;
+use crate::cgroup::{self, Refused};
 use crate::channel::{FromInit, ParentEnd};
 use crate::config::{Config, Hook, Namespace, Place};
 use crate::host::Host;
@@ -121,9 +121,21 @@ fn host_step(
         move |errno: Errno| StepFault { field, call, errno: Some(errno), text: String::new() }
     };
     match &planned.step {
-        HostStep::Cgroup { path, .. } => {
+        HostStep::Cgroup { path, controllers } => {
             let made = cgroup::make(&host.cgroup_root, path).with_context(|| planned.field.clone())?;
-            *cgroup = Some((made.cgroup, made.depth));
+            let (cgroup, _) = cgroup.insert((made.cgroup, made.depth));
+            let names: Vec<&str> = controllers.iter().map(|controller| controller.step.as_str()).collect();
+            let refused = |refused: Refused| {
+                let asked = controllers.iter().find(|controller| controller.step == refused.controller);
+                refusal(asked.map_or(&planned.field, |controller| &controller.field), refused)
+            };
+            cgroup.enable(&host.cgroup_root, path, &names).map_err(refused)?;
+        }
+        HostStep::Limit(write) => {
+            let Some((cgroup, _)) = cgroup else {
+                return Err(anyhow!("the plan limits a cgroup before it makes one"));
+            };
+            cgroup.limit(write).map_err(|refused| refusal(&write.field, refused))?;
         }
         HostStep::DeviceFilter(insns) => {
             let Some((cgroup, _)) = cgroup else {
@@ -154,6 +166,11 @@ fn host_step(
         HostStep::StartSocket => opened.listener = Some(dir.listen()?),
     }
     Ok(())
+}
+
+fn refusal(field: &str, refused: Refused) -> StepFault {
+    let Refused { call, errno, text, .. } = refused;
+    StepFault { field: field.into(), call, errno, text }
 }
 
 fn clone_tree(tree: &Tree) -> std::result::Result<OwnedFd, (String, Errno)> {
