@@ -176,15 +176,6 @@ test_delete_while_another_sits_in_the_cgroup() {
   eventually is_gone "$other"
 }
 
-test_systemd_cgroup_flag_without_systemd() {
-  requires uml "no systemd there"
-  FLAGS=(--systemd-cgroup)
-  bundle c1 '.linux.cgroupsPath = "system.slice:it:c1"'
-  rt create --bundle "$B" c1
-  [ "$RC" = 1 ] || fail "$(said create)"
-  FLAGS=()
-}
-
 test_devices_are_denied_by_default() {
   in_container 'mknod /tmp/sda b 8 0 2>/dev/null; ! head -c 1 /tmp/sda 2>/dev/null; mknod /tmp/null c 1 3 && echo x >/tmp/null && echo ok' \
     'tmpfs("/tmp"; []) | caps(["CAP_MKNOD", "CAP_DAC_OVERRIDE"])'
