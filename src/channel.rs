@@ -166,7 +166,13 @@ mod tests {
     #[test]
     fn a_fault_survives_the_channel() {
         let (parent, init) = pair().unwrap();
-        let fault = Fault { step: 7, field: "mounts[2]".into(), call: "fsconfig".into(), errno: 22, text: "Unknown parameter 'frob'".into() };
+        let fault = Fault {
+            step: 7,
+            field: "mounts[2]".into(),
+            call: "fsconfig".into(),
+            errno: 22,
+            text: "Unknown parameter 'frob'".into(),
+        };
         init.tell(&FromInit::Failed(fault.clone())).unwrap();
         let Some(FromInit::Failed(heard)) = parent.hear().unwrap() else { panic!("no fault") };
         assert_eq!(heard, fault);

@@ -80,7 +80,9 @@ impl Log {
         let text = |key: &str| record.get(key).and_then(Value::as_str).unwrap_or_default();
         let line = match self.format {
             Format::Json => format!("{}\n", Value::Object(record)),
-            Format::Text => format!("time=\"{}\" level={} msg={:?}\n", text("time"), text("level"), text("msg")),
+            Format::Text => {
+                format!("time=\"{}\" level={} msg={:?}\n", text("time"), text("level"), text("msg"))
+            }
         };
         let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_APPEND;
         let written = fs::open(path, flags, 0o644).and_then(|fd| fs::write_once(fd.as_fd(), line.as_bytes()));
@@ -97,7 +99,8 @@ pub fn message(err: &anyhow::Error) -> String {
 }
 
 fn part(cause: &(dyn std::error::Error + 'static)) -> String {
-    let os = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error).map(Errno::from_raw);
+    let os =
+        cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error).map(Errno::from_raw);
     match cause.downcast_ref::<Errno>().copied().or(os) {
         Some(errno) => crate::sys::describe(errno),
         None => cause.to_string(),
@@ -117,7 +120,9 @@ fn details(err: &anyhow::Error) -> Vec<(String, Value)> {
             errno = fault.errno.or(errno);
         } else if let Some(answer) = cause.downcast_ref::<Errno>() {
             errno = Some(*answer);
-        } else if let Some(answer) = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
+        } else if let Some(answer) =
+            cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error)
+        {
             errno = Some(Errno::from_raw(answer));
         }
     }

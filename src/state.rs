@@ -173,7 +173,8 @@ impl Store {
             Ok(()) => {}
             Err(Errno::EEXIST) => {
                 self.reclaim(id)?;
-                fs::mkdirat(root.as_fd(), id, 0o711).with_context(|| format!("mkdir {}", self.path(id).display()))?;
+                fs::mkdirat(root.as_fd(), id, 0o711)
+                    .with_context(|| format!("mkdir {}", self.path(id).display()))?;
             }
             Err(errno) => bail!("mkdir {}: {}", self.path(id).display(), sys::describe(errno)),
         }
@@ -299,7 +300,8 @@ impl Dir {
 
     /// Read state.json.
     pub fn load(&self) -> Result<State> {
-        let data = fs::openat(self.fd.as_fd(), STATE, fs::O_RDONLY, 0).and_then(|fd| fs::read_all(fd.as_fd(), STATE_LIMIT));
+        let data = fs::openat(self.fd.as_fd(), STATE, fs::O_RDONLY, 0)
+            .and_then(|fd| fs::read_all(fd.as_fd(), STATE_LIMIT));
         let place = || self.path.join(STATE).display().to_string();
         let data = data.map_err(anyhow::Error::new).with_context(place)?;
         serde_json::from_slice(&data).with_context(place)
@@ -325,7 +327,8 @@ impl Dir {
 
     /// Bind the start socket.
     pub fn listen(&self) -> Result<OwnedFd> {
-        socket::listen_at(&self.start_socket()).with_context(|| format!("bind {}", self.path.join(START_SOCKET).display()))
+        socket::listen_at(&self.start_socket())
+            .with_context(|| format!("bind {}", self.path.join(START_SOCKET).display()))
     }
 
     /// Connect to an init that waits for `start`; none if none waits.
@@ -333,7 +336,9 @@ impl Dir {
         match socket::connect_to(&self.start_socket(), SockType::SeqPacket) {
             Ok(fd) => Ok(Some(fd)),
             Err(Errno::ECONNREFUSED | Errno::ENOENT) => Ok(None),
-            Err(errno) => bail!("connect {}: {}", self.path.join(START_SOCKET).display(), sys::describe(errno)),
+            Err(errno) => {
+                bail!("connect {}: {}", self.path.join(START_SOCKET).display(), sys::describe(errno))
+            }
         }
     }
 

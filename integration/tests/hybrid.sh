@@ -40,7 +40,7 @@ test_cgroup_mount_shows_the_v2_cgroup() {
 test_a_limit_whose_controller_is_in_v1_is_refused() {
   hybrid
   bundle c1 '.linux.resources.memory = {limit: 67108864}'
-  run_fails 1 'memory' create --bundle "$B" c1
+  run_fails 1 'linux.resources.memory.limit: the memory controller is not in the cgroup v2 tree: cgroup v1 has it, at /' create --bundle "$B" c1
   bundle c1 '.linux.resources.pids = {limit: 10}'
   run_fails 1 'pids' create --bundle "$B" c1
 }

@@ -2,6 +2,11 @@
 //!
 //! All files are reached from a descriptor of the cgroup, below it and on its filesystem only.
 
+mod controllers;
+mod limits;
+
+pub use limits::Refused;
+
 use crate::sys::{self, Errno, fs, process};
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -92,7 +97,8 @@ impl Cgroup {
     }
 
     fn read(&self, name: &str) -> Result<String> {
-        let data = open_below(self.fd.as_fd(), name, fs::O_RDONLY).and_then(|fd| fs::read_all(fd.as_fd(), FILE_LIMIT));
+        let data = open_below(self.fd.as_fd(), name, fs::O_RDONLY)
+            .and_then(|fd| fs::read_all(fd.as_fd(), FILE_LIMIT));
         let data = data.map_err(|errno| self.refused("read", name, errno))?;
         Ok(String::from_utf8_lossy(&data).into_owned())
     }
@@ -130,7 +136,8 @@ impl Cgroup {
         match self.read("cgroup.procs") {
             Ok(text) => pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok())),
             // A cgroup below that was removed meanwhile, or one that holds threads, which its parent lists.
-            Err(err) if matches!(err.downcast_ref(), Some(Errno::ENODEV | Errno::ENOENT | Errno::EOPNOTSUPP)) => {}
+            Err(err)
+                if matches!(err.downcast_ref(), Some(Errno::ENODEV | Errno::ENOENT | Errno::EOPNOTSUPP)) => {}
             Err(err) => return Err(err),
         }
         for child in self.children()? {
@@ -175,10 +182,15 @@ impl Cgroup {
             return self.kill();
         }
         for pid in self.processes()? {
-            let sent = process::pidfd_open(pid).and_then(|pidfd| process::pidfd_send_signal(pidfd.as_fd(), signal));
+            let sent =
+                process::pidfd_open(pid).and_then(|pidfd| process::pidfd_send_signal(pidfd.as_fd(), signal));
             match sent {
                 Ok(()) | Err(Errno::ESRCH) => {}
-                Err(errno) => return Err(anyhow::Error::new(errno).context(format!("signal {signal} to process {pid}"))),
+                Err(errno) => {
+                    return Err(
+                        anyhow::Error::new(errno).context(format!("signal {signal} to process {pid}"))
+                    );
+                }
             }
         }
         Ok(())
@@ -221,7 +233,9 @@ impl Cgroup {
             match nix::unistd::unlinkat(nix::fcntl::AT_FDCWD, path, nix::unistd::UnlinkatFlags::RemoveDir) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(Errno::EBUSY | Errno::ENOTEMPTY) if level > 0 => break,
-                Err(errno) => return Err(anyhow::Error::new(errno).context(format!("rmdir {}", path.display()))),
+                Err(errno) => {
+                    return Err(anyhow::Error::new(errno).context(format!("rmdir {}", path.display())));
+                }
             }
             let Some(parent) = path.parent() else { break };
             path = parent;

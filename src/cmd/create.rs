@@ -40,7 +40,8 @@ pub struct Args {
 
 /// Make the container.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
-    make(args, global, Start::OnRequest, Console::None).with_context(|| format!("create {}", args.id.escape_debug()))?;
+    make(args, global, Start::OnRequest, Console::None)
+        .with_context(|| format!("create {}", args.id.escape_debug()))?;
     Ok(0)
 }
 
@@ -54,7 +55,13 @@ pub(super) struct Compiled {
 }
 
 /// Load the bundle and decide what to do.
-pub(super) fn compile(args: &Args, global: &Global, start: Start, console: Console, fds: Fds) -> Result<Compiled> {
+pub(super) fn compile(
+    args: &Args,
+    global: &Global,
+    start: Start,
+    console: Console,
+    fds: Fds,
+) -> Result<Compiled> {
     crate::state::check_id(&args.id)?;
     let bundle = args.bundle.canonicalize().with_context(|| format!("--bundle {}", args.bundle.display()))?;
     let text = read_config(&bundle)?;
@@ -125,7 +132,11 @@ pub(super) fn make(args: &Args, global: &Global, start: Start, foreground: Conso
     check_console(terminal, console)?;
     if !compiled.config.root.path.is_dir() {
         let path = compiled.config.root.path.display();
-        return Err(Invalid::new("root.path", format!("{path} is not a directory: no such file or directory")).into());
+        return Err(Invalid::new(
+            "root.path",
+            format!("{path} is not a directory: no such file or directory"),
+        )
+        .into());
     }
     let order = Order {
         config: &compiled.config,
@@ -144,8 +155,12 @@ pub(super) fn make(args: &Args, global: &Global, start: Start, foreground: Conso
 
 fn check_console(terminal: bool, console: Console) -> Result<()> {
     match (terminal, console) {
-        (true, Console::None) => bail!("process.terminal: a detached container with a terminal needs --console-socket"),
-        (false, Console::Socket) => bail!("--console-socket: the container has no terminal (process.terminal)"),
+        (true, Console::None) => {
+            bail!("process.terminal: a detached container with a terminal needs --console-socket")
+        }
+        (false, Console::Socket) => {
+            bail!("--console-socket: the container has no terminal (process.terminal)")
+        }
         _ => Ok(()),
     }
 }

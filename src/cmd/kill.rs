@@ -77,7 +77,9 @@ fn parse_signal(text: &str) -> Result<i32> {
         "IOT" => Ok(libc::SIGABRT),
         "POLL" => Ok(libc::SIGIO),
         "CLD" => Ok(libc::SIGCHLD),
-        _ => format!("SIG{name}").parse::<nix::sys::signal::Signal>().map(|s| s as i32).map_err(|_| unknown()),
+        _ => {
+            format!("SIG{name}").parse::<nix::sys::signal::Signal>().map(|s| s as i32).map_err(|_| unknown())
+        }
     }
 }
 
@@ -87,7 +89,8 @@ mod tests {
 
     #[test]
     fn signals_have_names_and_numbers() {
-        for (text, number) in [("TERM", 15), ("SIGTERM", 15), ("sigkill", 9), ("9", 9), ("0", 0), ("IOT", 6)] {
+        for (text, number) in [("TERM", 15), ("SIGTERM", 15), ("sigkill", 9), ("9", 9), ("0", 0), ("IOT", 6)]
+        {
             assert_eq!(parse_signal(text).unwrap(), number, "{text}");
         }
         assert_eq!(parse_signal("SIGRTMIN+3").unwrap(), libc::SIGRTMIN() + 3);

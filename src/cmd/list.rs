@@ -42,7 +42,8 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
         return print(&ids);
     }
     let passwd = host::read("/etc/passwd").unwrap_or_default();
-    let shown: Vec<Shown<'_>> = containers.iter().map(|c| Shown::of(c, user_name(&passwd, c.dir.owner()))).collect();
+    let shown: Vec<Shown<'_>> =
+        containers.iter().map(|c| Shown::of(c, user_name(&passwd, c.dir.owner()))).collect();
     match args.format {
         Format::Json => print(&format!("{}\n", serde_json::to_string(&shown)?)),
         Format::Table => print(&table(&shown)),

@@ -44,7 +44,8 @@ impl<'a> Shown<'a> {
 
 /// Print the container's state.
 pub fn run(args: &Id, global: &Global) -> Result<u8> {
-    let container = global.store().open(&args.id).with_context(|| format!("state {}", args.id.escape_debug()))?;
+    let container =
+        global.store().open(&args.id).with_context(|| format!("state {}", args.id.escape_debug()))?;
     let shown = Shown::of(&container, String::new());
     print(&format!("{}\n", serde_json::to_string_pretty(&shown)?))
 }

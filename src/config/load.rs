@@ -25,7 +25,7 @@ pub fn load(text: &[u8], bundle: &Path) -> Result<Loaded> {
     for rule in rules::RULES {
         (rule.check)(&spec)?;
     }
-    let config = resolve::config(spec, bundle, &mut warnings)?;
+    let config = resolve::config(&spec, bundle, &mut warnings)?;
     Ok(Loaded { config, warnings })
 }
 
@@ -49,8 +49,9 @@ fn parse(text: &[u8]) -> Result<(Spec, Vec<String>)> {
 
 /// A parse error with its line, its column and the field it lies in.
 fn located(text: &[u8], err: &serde_json::Error) -> anyhow::Error {
-    let before: usize = text.split_inclusive(|b| *b == b'\n').take(err.line().saturating_sub(1)).map(<[u8]>::len).sum();
-    let field = locate::path_at(text, before + err.column());
+    let before: usize =
+        text.split_inclusive(|b| *b == b'\n').take(err.line().saturating_sub(1)).map(<[u8]>::len).sum();
+    let field = locate::path_at(text, (before + err.column()).saturating_sub(1));
     let message = err.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
     let place = format!("{message} (config.json line {} column {})", err.line(), err.column());

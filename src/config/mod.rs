@@ -7,6 +7,7 @@ pub mod device_rules;
 pub mod load;
 mod locate;
 mod resolve;
+pub mod resources;
 pub mod rules;
 pub mod seccomp;
 pub mod spec;
@@ -64,6 +65,8 @@ pub struct Config {
     pub namespaces: Namespaces,
     /// `linux.cgroupsPath`, as given.
     pub cgroups_path: Option<String>,
+    /// `linux.resources`, without its devices.
+    pub resources: resources::Resources,
     /// Device nodes beside the default ones.
     pub devices: Vec<Device>,
     /// Kernel parameters, by their dotted name.

@@ -1,14 +1,14 @@
 //! From oci-spec's types to this project's: defaults filled in, strings turned into numbers.
 
 use super::{
-    Capabilities, Config, Device, Hook, Hooks, Invalid, Mount, Namespace, Namespaces, Place, Process, Propagation, Rlimit,
-    Root, User, capability,
+    Capabilities, Config, Device, Hook, Hooks, Invalid, Mount, Namespace, Namespaces, Place, Process,
+    Propagation, Rlimit, Root, User, capability, resources,
 };
 use oci_spec::runtime as oci;
 use std::path::{Component, Path};
 
 /// The configuration that a checked `spec` asks for.
-pub(super) fn config(spec: oci::Spec, bundle: &Path, warnings: &mut Vec<String>) -> Result<Config, Invalid> {
+pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>) -> Result<Config, Invalid> {
     let linux = spec.linux().clone().unwrap_or_else(empty_linux);
     let Some(root) = spec.root() else { return Err(Invalid::new("root", "missing")) };
     let root = Root { path: bundle.join(root.path()), readonly: root.readonly().unwrap_or(false) };
@@ -16,6 +16,7 @@ pub(super) fn config(spec: oci::Spec, bundle: &Path, warnings: &mut Vec<String>)
     let device_rules = linux.resources().as_ref().and_then(|r| r.devices().as_deref()).unwrap_or_default();
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     let name = |name: &Option<String>| name.clone().filter(|n| !n.is_empty());
+    let resources = linux.resources().as_ref().map(|r| resources::resolve(r, warnings)).transpose()?;
     Ok(Config {
         oci_version: spec.version().clone(),
         root,
@@ -27,6 +28,7 @@ pub(super) fn config(spec: oci::Spec, bundle: &Path, warnings: &mut Vec<String>)
         annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
         namespaces: namespaces(linux.namespaces().as_deref().unwrap_or_default()),
         cgroups_path: linux.cgroups_path().as_ref().map(|p| text(p)).filter(|p| !p.is_empty()),
+        resources: resources.unwrap_or_default(),
         devices: linux.devices().as_deref().unwrap_or_default().iter().map(device).collect(),
         sysctl: linux.sysctl().iter().flatten().map(|(k, v)| (dotted_sysctl(k), v.clone())).collect(),
         rootfs_propagation: linux.rootfs_propagation().as_deref().and_then(Propagation::parse),
@@ -62,9 +64,18 @@ pub(super) fn names_of(path: &Path) -> Vec<String> {
 /// A kernel parameter's name with dots between its parts; a `/` may separate them too, and then dots are part of names.
 pub(super) fn dotted_sysctl(name: &str) -> String {
     match name.find(['.', '/']) {
-        Some(at) if name.as_bytes()[at] == b'/' => {
-            name.chars().map(|c| if c == '/' { '.' } else if c == '.' { '/' } else { c }).collect()
-        }
+        Some(at) if name.as_bytes()[at] == b'/' => name
+            .chars()
+            .map(|c| {
+                if c == '/' {
+                    '.'
+                } else if c == '.' {
+                    '/'
+                } else {
+                    c
+                }
+            })
+            .collect(),
         _ => name.into(),
     }
 }
@@ -178,7 +189,9 @@ fn capabilities(sets: &oci::LinuxCapabilities, warnings: &mut Vec<String>) -> Ca
         for capability in set.iter().flatten() {
             match capability::number(&format!("CAP_{capability}")) {
                 Some(n) => bits |= 1u64 << n,
-                None => warnings.push(format!("process.capabilities: unknown capability {capability} ignored")),
+                None => {
+                    warnings.push(format!("process.capabilities: unknown capability {capability} ignored"));
+                }
             }
         }
         bits

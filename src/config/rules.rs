@@ -42,7 +42,9 @@ fn ensure(ok: bool, field: impl Into<String>, reason: impl Into<String>) -> Resu
 fn version(spec: &Spec) -> Result<(), Invalid> {
     let version = spec.version();
     let mut parts = version.splitn(3, '.');
-    let number = |part: Option<&str>| part.filter(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit())).is_some();
+    let number = |part: Option<&str>| {
+        part.filter(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit())).is_some()
+    };
     let (major, minor, patch) = (parts.next(), parts.next(), parts.next());
     let patch = patch.map(|p| p.split(['-', '+']).next().unwrap_or_default());
     let semver = number(major) && number(minor) && number(patch);
@@ -96,7 +98,9 @@ fn rlimits(spec: &Spec) -> Result<(), Invalid> {
 }
 
 fn oom_score_adj(spec: &Spec) -> Result<(), Invalid> {
-    let Some(score) = spec.process().as_ref().and_then(oci_spec::runtime::Process::oom_score_adj) else { return Ok(()) };
+    let Some(score) = spec.process().as_ref().and_then(oci_spec::runtime::Process::oom_score_adj) else {
+        return Ok(());
+    };
     let valid = (-1000..=1000).contains(&score);
     ensure(valid, "process.oomScoreAdj", format!("{score} is not between -1000 and 1000"))
 }
@@ -129,11 +133,18 @@ fn mounts(spec: &Spec) -> Result<(), Invalid> {
         ensure(!names.is_empty(), &field, format!("{destination:?} is the root filesystem itself"))?;
         if names[0] == "proc" && names.len() > 1 {
             let inside = names[1..].join("/");
-            let reason = format!("{destination:?} lies inside /proc, where only {} may be covered", COVERABLE.join(", "));
+            let reason = format!(
+                "{destination:?} lies inside /proc, where only {} may be covered",
+                COVERABLE.join(", ")
+            );
             ensure(may_cover_in_proc(&inside), &field, reason)?;
         }
         let mapped = mount.uid_mappings().is_some() || mount.gid_mappings().is_some();
-        ensure(!mapped, format!("mounts[{i}].uidMappings"), "id-mapped mounts are not supported by this version")?;
+        ensure(
+            !mapped,
+            format!("mounts[{i}].uidMappings"),
+            "id-mapped mounts are not supported by this version",
+        )?;
     }
     Ok(())
 }
@@ -181,14 +192,20 @@ fn namespaces(spec: &Spec) -> Result<(), Invalid> {
         let field = format!("linux.namespaces[{i}]");
         ensure(seen.insert(kind), format!("{field}.type"), format!("\"{kind}\" is listed twice"))?;
         let Some(path) = namespace.path().as_deref().filter(|p| !p.as_os_str().is_empty()) else { continue };
-        ensure(path.is_absolute(), format!("{field}.path"), format!("{kind} {path:?} is not an absolute path"))?;
+        ensure(
+            path.is_absolute(),
+            format!("{field}.path"),
+            format!("{kind} {path:?} is not an absolute path"),
+        )?;
     }
     Ok(())
 }
 
 /// Whether the container has a `kind` namespace other than the runtime's.
 fn has(spec: &Spec, kind: LinuxNamespaceType) -> bool {
-    linux(spec).and_then(|l| l.namespaces().as_deref()).is_some_and(|list| list.iter().any(|n| n.typ() == kind))
+    linux(spec)
+        .and_then(|l| l.namespaces().as_deref())
+        .is_some_and(|list| list.iter().any(|n| n.typ() == kind))
 }
 
 /// Without a mount namespace of its own a container's mounts would be the host's.
@@ -221,14 +238,23 @@ fn host_names(spec: &Spec) -> Result<(), Invalid> {
 
 fn devices(spec: &Spec) -> Result<(), Invalid> {
     use oci_spec::runtime::LinuxDeviceType::A;
-    for (i, device) in linux(spec).and_then(|l| l.devices().as_deref()).unwrap_or_default().iter().enumerate() {
+    for (i, device) in linux(spec).and_then(|l| l.devices().as_deref()).unwrap_or_default().iter().enumerate()
+    {
         let field = format!("linux.devices[{i}]");
         let path = device.path();
         ensure(path.is_absolute(), format!("{field}.path"), format!("{path:?} is not an absolute path"))?;
         ensure(!matches!(device.typ(), A), format!("{field}.type"), "\"a\" is no type of a node")?;
         let number = |n: i64| u32::try_from(n).is_ok();
-        ensure(number(device.major()), format!("{field}.major"), format!("{} is out of range", device.major()))?;
-        ensure(number(device.minor()), format!("{field}.minor"), format!("{} is out of range", device.minor()))?;
+        ensure(
+            number(device.major()),
+            format!("{field}.major"),
+            format!("{} is out of range", device.major()),
+        )?;
+        ensure(
+            number(device.minor()),
+            format!("{field}.minor"),
+            format!("{} is out of range", device.minor()),
+        )?;
     }
     Ok(())
 }
@@ -263,7 +289,8 @@ fn sysctls(spec: &Spec) -> Result<(), Invalid> {
         let field = format!("linux.sysctl.{name}");
         // net.ipv4.conf.eth0/1 and net/ipv4/ip_forward are both in use; a dot after a slash is a dot of the name.
         let dotted = super::resolve::dotted_sysctl(name);
-        let plain = !name.is_empty() && !name.contains("..") && !name.contains("//") && !name.starts_with(['/', '.']);
+        let plain =
+            !name.is_empty() && !name.contains("..") && !name.contains("//") && !name.starts_with(['/', '.']);
         ensure(plain && !name.contains('\0'), &field, "is not the name of a kernel parameter")?;
         ensure(dotted != "kernel.hostname", &field, "is set by hostname")?;
         let Some(kind) = sysctl_namespace(&dotted) else {
@@ -278,7 +305,11 @@ fn sysctls(spec: &Spec) -> Result<(), Invalid> {
 fn rootfs_propagation(spec: &Spec) -> Result<(), Invalid> {
     let Some(name) = linux(spec).and_then(|l| l.rootfs_propagation().as_deref()) else { return Ok(()) };
     let known = name.is_empty() || Propagation::parse(name).is_some();
-    ensure(known, "linux.rootfsPropagation", format!("\"{name}\" is not shared, slave, private or unbindable"))
+    ensure(
+        known,
+        "linux.rootfsPropagation",
+        format!("\"{name}\" is not shared, slave, private or unbindable"),
+    )
 }
 
 fn path_lists(spec: &Spec) -> Result<(), Invalid> {
@@ -312,17 +343,33 @@ fn not_supported(spec: &Spec) -> Result<(), Invalid> {
     let asked = [
         ("linux.namespaces", has(spec, LinuxNamespaceType::User), "a user namespace"),
         ("linux.namespaces", has(spec, LinuxNamespaceType::Time), "a time namespace"),
-        ("process.apparmorProfile", text(process.and_then(|p| p.apparmor_profile().as_ref())), "an AppArmor profile"),
+        (
+            "process.apparmorProfile",
+            text(process.and_then(|p| p.apparmor_profile().as_ref())),
+            "an AppArmor profile",
+        ),
         ("process.selinuxLabel", text(process.and_then(|p| p.selinux_label().as_ref())), "a SELinux label"),
         ("process.scheduler", process.is_some_and(|p| p.scheduler().is_some()), "a scheduling policy"),
         ("process.ioPriority", process.is_some_and(|p| p.io_priority().is_some()), "an I/O priority"),
         ("linux.mountLabel", text(linux.and_then(|l| l.mount_label().as_ref())), "a mount label"),
         ("linux.intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some()), "resource director technology"),
         ("linux.memoryPolicy", linux.is_some_and(|l| l.memory_policy().is_some()), "a memory policy"),
-        ("linux.netDevices", linux.is_some_and(|l| l.net_devices().as_ref().is_some_and(|d| !d.is_empty())), "moving network devices"),
+        (
+            "linux.netDevices",
+            linux.is_some_and(|l| l.net_devices().as_ref().is_some_and(|d| !d.is_empty())),
+            "moving network devices",
+        ),
         ("linux.personality", linux.is_some_and(|l| l.personality().is_some()), "an execution domain"),
-        ("linux.timeOffsets", linux.is_some_and(|l| l.time_offsets().as_ref().is_some_and(|o| !o.is_empty())), "clock offsets"),
-        ("linux.uidMappings", linux.is_some_and(|l| l.uid_mappings().as_ref().is_some_and(|m| !m.is_empty())), "id mapping"),
+        (
+            "linux.timeOffsets",
+            linux.is_some_and(|l| l.time_offsets().as_ref().is_some_and(|o| !o.is_empty())),
+            "clock offsets",
+        ),
+        (
+            "linux.uidMappings",
+            linux.is_some_and(|l| l.uid_mappings().as_ref().is_some_and(|m| !m.is_empty())),
+            "id mapping",
+        ),
     ];
     for (field, asked, what) in asked {
         ensure(!asked, field, format!("{what} is not supported by this version"))?;

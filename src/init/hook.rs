@@ -88,7 +88,14 @@ fn strings(list: &[String]) -> Option<Vec<CString>> {
 }
 
 /// In the child: stdio, a session of its own, no other descriptor, execve(2).
-fn become_hook(hook: &Hook, input: &OwnedFd, output: &OwnedFd, cwd: &Path, args: &[CString], env: &[CString]) -> ! {
+fn become_hook(
+    hook: &Hook,
+    input: &OwnedFd,
+    output: &OwnedFd,
+    cwd: &Path,
+    args: &[CString],
+    env: &[CString],
+) -> ! {
     let prepare = || -> Result<(), (&str, Errno)> {
         nix::unistd::setsid().map_err(|e| ("setsid", e))?;
         nix::unistd::chdir(cwd).map_err(|e| ("chdir", e))?;
@@ -107,14 +114,21 @@ fn become_hook(hook: &Hook, input: &OwnedFd, output: &OwnedFd, cwd: &Path, args:
 }
 
 /// Collect output until the hook ends; false if the deadline came first.
-fn wait_until(pidfd: &OwnedFd, output: &OwnedFd, deadline: Option<Instant>, said: &mut Vec<u8>) -> sys::Result<bool> {
+fn wait_until(
+    pidfd: &OwnedFd,
+    output: &OwnedFd,
+    deadline: Option<Instant>,
+    said: &mut Vec<u8>,
+) -> sys::Result<bool> {
     let mut open = true;
     loop {
         let left = match deadline {
             None => PollTimeout::NONE,
             Some(at) => match at.checked_duration_since(Instant::now()) {
                 None => return Ok(false),
-                Some(left) => PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
+                Some(left) => {
+                    PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+                }
             },
         };
         let mut fds = vec![PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];

@@ -129,7 +129,10 @@ pub fn run(inherited: Inherited<'_>) -> ! {
 impl Init<'_> {
     /// The root filesystem. Every plan attaches it before it is asked for.
     fn root(&self) -> Outcome<BorrowedFd<'_>> {
-        self.root.as_ref().map(AsFd::as_fd).ok_or_else(|| Refusal::message("the root filesystem is not attached"))
+        self.root
+            .as_ref()
+            .map(AsFd::as_fd)
+            .ok_or_else(|| Refusal::message("the root filesystem is not attached"))
     }
 
     fn take(&mut self, step: &Step) -> Outcome {
@@ -141,7 +144,9 @@ impl Init<'_> {
             Step::Hostname(name) => nix::unistd::sethostname(name).call(|| "sethostname".into()),
             Step::Domainname(name) => proc::set_domainname(name).call(|| "setdomainname".into()),
             Step::Sysctl { path, value } => process::write_host_file(&format!("/proc/sys/{path}"), value),
-            Step::OomScoreAdj(score) => process::write_host_file("/proc/self/oom_score_adj", &score.to_string()),
+            Step::OomScoreAdj(score) => {
+                process::write_host_file("/proc/self/oom_score_adj", &score.to_string())
+            }
             Step::Slave => root::slave(),
             Step::Root { slot, path } => self.attach_root(*slot, path),
             Step::RootDirectory(path) => self.enter_directory(path),

@@ -54,7 +54,8 @@ impl Init<'_> {
     }
 
     pub(super) fn attributes(&self, target: &str, reach: Reach, change: Change) -> Outcome {
-        let fd = paths::open(self.root()?, target, fs::O_PATH, Lookup::Follow).call(|| format!("open {target}"))?;
+        let fd = paths::open(self.root()?, target, fs::O_PATH, Lookup::Follow)
+            .call(|| format!("open {target}"))?;
         mount::mount_setattr(fd.as_fd(), reach, change).call(|| format!("mount_setattr {target}"))
     }
 
@@ -64,7 +65,8 @@ impl Init<'_> {
             let Some(fd) = existing(root, path)? else { continue };
             let copy = mount::clone_tree_fd(fd.as_fd(), Reach::Tree).call(|| format!("open_tree {path}"))?;
             let change = Change { set: attr::RDONLY, ..Change::default() };
-            mount::mount_setattr(copy.as_fd(), Reach::Tree, change).call(|| format!("mount_setattr {path}"))?;
+            mount::mount_setattr(copy.as_fd(), Reach::Tree, change)
+                .call(|| format!("mount_setattr {path}"))?;
             mount::move_mount(copy.as_fd(), fd.as_fd()).call(|| format!("move_mount {path}"))?;
         }
         Ok(())
@@ -103,7 +105,10 @@ impl Init<'_> {
                 return if same {
                     Ok(())
                 } else {
-                    Err(Refusal::message(format!("{} exists and is not the device that was asked for", node.path)))
+                    Err(Refusal::message(format!(
+                        "{} exists and is not the device that was asked for",
+                        node.path
+                    )))
                 };
             }
             made => made.call(|| format!("mknod {}", node.path))?,
@@ -115,7 +120,8 @@ impl Init<'_> {
     }
 
     pub(super) fn link(&self, path: &str, target: &str) -> Outcome {
-        let (dir, name) = paths::parent_of(self.root()?, path, Lookup::Follow).call(|| format!("open parent of {path}"))?;
+        let (dir, name) =
+            paths::parent_of(self.root()?, path, Lookup::Follow).call(|| format!("open parent of {path}"))?;
         match fs::symlinkat(target, dir.as_fd(), &name) {
             Ok(()) | Err(Errno::EEXIST) => Ok(()),
             Err(errno) => Err(Refusal::kernel(format!("symlink {path}"), errno)),
@@ -123,7 +129,8 @@ impl Init<'_> {
     }
 
     pub(super) fn ptmx(&self) -> Outcome {
-        let (dir, name) = paths::parent_of(self.root()?, "/dev/ptmx", Lookup::Follow).call(|| "open /dev".into())?;
+        let (dir, name) =
+            paths::parent_of(self.root()?, "/dev/ptmx", Lookup::Follow).call(|| "open /dev".into())?;
         match fs::unlinkat(dir.as_fd(), &name, fs::Unlink::File) {
             Ok(()) | Err(Errno::ENOENT) => {}
             Err(errno) => return Err(Refusal::kernel("unlink /dev/ptmx", errno)),
@@ -163,7 +170,10 @@ fn empty_tmpfs() -> Outcome<OwnedFd> {
     let filesystem = Filesystem {
         fstype: "tmpfs".into(),
         source: "tmpfs".into(),
-        parameters: parameters.iter().map(|(key, value)| (key.to_string(), Some(value.to_string()))).collect(),
+        parameters: parameters
+            .iter()
+            .map(|(key, value)| (key.to_string(), Some(value.to_string())))
+            .collect(),
         attrs: attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC,
         mode_from_target: false,
     };
@@ -179,7 +189,9 @@ fn new_filesystem(filesystem: &Filesystem, mode: Option<u32>) -> Outcome<OwnedFd
     let fs = mount::fsopen(&filesystem.fstype).call(|| format!("fsopen {}", filesystem.fstype))?;
     let fs = fs.as_fd();
     let explain = |refusal: Refusal| refusal.with_text(mount::fs_log(fs));
-    mount::fsconfig_string(fs, "source", &filesystem.source).call(|| "fsconfig source".into()).map_err(explain)?;
+    mount::fsconfig_string(fs, "source", &filesystem.source)
+        .call(|| "fsconfig source".into())
+        .map_err(explain)?;
     for (key, value) in &filesystem.parameters {
         let set = match value {
             Some(value) => mount::fsconfig_string(fs, key, value),
@@ -188,7 +200,9 @@ fn new_filesystem(filesystem: &Filesystem, mode: Option<u32>) -> Outcome<OwnedFd
         set.call(|| format!("fsconfig {key}")).map_err(explain)?;
     }
     if let Some(mode) = mode {
-        mount::fsconfig_string(fs, "mode", &format!("{mode:o}")).call(|| "fsconfig mode".into()).map_err(explain)?;
+        mount::fsconfig_string(fs, "mode", &format!("{mode:o}"))
+            .call(|| "fsconfig mode".into())
+            .map_err(explain)?;
     }
     mount::fsconfig_create(fs).call(|| format!("create {}", filesystem.fstype)).map_err(explain)?;
     mount::fsmount(fs, filesystem.attrs).call(|| "fsmount".into()).map_err(explain)

@@ -18,12 +18,18 @@ pub(crate) enum Make {
 
 /// Open what is at `path` inside `root`, with `flags` as for open(2).
 pub(crate) fn open(root: BorrowedFd<'_>, path: &str, flags: i32, lookup: Lookup) -> sys::Result<OwnedFd> {
-    let links = if lookup == Lookup::NoSymlinks { fs::RESOLVE_NO_SYMLINKS } else { fs::RESOLVE_NO_MAGICLINKS };
+    let links =
+        if lookup == Lookup::NoSymlinks { fs::RESOLVE_NO_SYMLINKS } else { fs::RESOLVE_NO_MAGICLINKS };
     fs::openat2(root, path, flags, 0, fs::RESOLVE_IN_ROOT | links)
 }
 
 /// A reference (`O_PATH`) to what is at `path` inside `root`; what is missing is made, with its parents.
-pub(crate) fn open_or_make(root: BorrowedFd<'_>, path: &str, make: Make, lookup: Lookup) -> sys::Result<OwnedFd> {
+pub(crate) fn open_or_make(
+    root: BorrowedFd<'_>,
+    path: &str,
+    make: Make,
+    lookup: Lookup,
+) -> sys::Result<OwnedFd> {
     match open(root, path, fs::O_PATH, lookup) {
         Err(Errno::ENOENT) => {}
         found => return found,
@@ -73,7 +79,9 @@ fn make_missing(root: BorrowedFd<'_>, path: &str, make: Make, lookup: Lookup) ->
 
 /// What `name` in `dir` is, made if nothing is there. A symlink is not followed.
 fn step(dir: BorrowedFd<'_>, name: &str, make: Make) -> sys::Result<OwnedFd> {
-    let look = || fs::openat2(dir, name, fs::O_PATH | fs::O_NOFOLLOW, 0, fs::RESOLVE_BENEATH | fs::RESOLVE_NO_SYMLINKS);
+    let look = || {
+        fs::openat2(dir, name, fs::O_PATH | fs::O_NOFOLLOW, 0, fs::RESOLVE_BENEATH | fs::RESOLVE_NO_SYMLINKS)
+    };
     match look() {
         Err(Errno::ENOENT) => {}
         found => return found,

@@ -8,8 +8,8 @@ use crate::plan::seccomp::Filter;
 use crate::plan::{Lookup, Step};
 use crate::sys::{Errno, bpf, cred, fs, process as proc, socket};
 use std::ffi::CString;
-use std::path::Path;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
 
 /// The longest /etc/passwd of an image that is searched for a home, in bytes.
 const PASSWD_LIMIT: usize = 1 << 20;
@@ -137,7 +137,8 @@ impl Init<'_> {
     }
 
     fn seccomp(&self, filter: &Filter) -> Outcome {
-        let insns = filter.insns.iter().map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k });
+        let insns =
+            filter.insns.iter().map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k });
         let insns: Vec<_> = insns.collect();
         let number = bpf::set_seccomp_filter(&insns, filter.flags).call(|| "seccomp".into())?;
         if filter.listener.is_none() {
@@ -157,7 +158,8 @@ impl Init<'_> {
     /// that succeeds. What the plan lists below `first` the caller has opened for the container.
     fn close_all_but(&mut self, first: i32) -> Outcome {
         let channel = self.inherited.channel.as_fd();
-        let at_first = nix::fcntl::fcntl(channel, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(first)).call(|| "dup".into())?;
+        let at_first =
+            nix::fcntl::fcntl(channel, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(first)).call(|| "dup".into())?;
         let channel = proc::own(at_first);
         // Everything that this process still holds is closed by number below; its owners never run again.
         let inherited = &mut self.inherited;
@@ -167,7 +169,9 @@ impl Init<'_> {
         let old = std::mem::replace(&mut inherited.channel, InitEnd::new(channel));
         drop(old);
         let kept = self.inherited.channel.as_fd().as_raw_fd();
-        proc::close_between(first, kept).and_then(|()| proc::close_from(kept + 1)).call(|| "close_range".into())
+        proc::close_between(first, kept)
+            .and_then(|()| proc::close_from(kept + 1))
+            .call(|| "close_range".into())
     }
 }
 
@@ -197,7 +201,11 @@ fn capabilities(effective: u64, permitted: u64, inheritable: u64, ambient: u64) 
 fn working_directory(path: &str) -> Outcome {
     nix::unistd::chdir(path).call(|| format!("chdir {path}"))?;
     let cwd = nix::unistd::getcwd().call(|| "getcwd".into())?;
-    if cwd.is_absolute() { Ok(()) } else { Err(Refusal::message(format!("{path} is outside of the container's root"))) }
+    if cwd.is_absolute() {
+        Ok(())
+    } else {
+        Err(Refusal::message(format!("{path} is outside of the container's root")))
+    }
 }
 
 /// The program's path. Engines look for these texts, which are those of a shell.

@@ -16,7 +16,8 @@ pub(super) fn slave() -> Outcome {
 impl Init<'_> {
     pub(super) fn attach_root(&mut self, slot: usize, path: &Path) -> Outcome {
         let tree = self.tree(slot)?;
-        let onto = fs::open(path, fs::O_PATH | fs::O_DIRECTORY, 0).call(|| format!("open {}", path.display()))?;
+        let onto =
+            fs::open(path, fs::O_PATH | fs::O_DIRECTORY, 0).call(|| format!("open {}", path.display()))?;
         mount::move_mount(tree.as_fd(), onto.as_fd()).call(|| format!("move_mount {}", path.display()))?;
         self.root = Some(tree);
         // Device nodes and directories get exactly the modes of the plan.
@@ -25,7 +26,8 @@ impl Init<'_> {
     }
 
     pub(super) fn enter_directory(&mut self, path: &Path) -> Outcome {
-        let root = fs::open(path, fs::O_PATH | fs::O_DIRECTORY, 0).call(|| format!("open {}", path.display()))?;
+        let root =
+            fs::open(path, fs::O_PATH | fs::O_DIRECTORY, 0).call(|| format!("open {}", path.display()))?;
         self.root = Some(root);
         Ok(())
     }

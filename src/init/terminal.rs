@@ -19,7 +19,8 @@ impl Init<'_> {
         }
         let console = paths::open_or_make(self.root()?, "/dev/console", Make::File, Lookup::NoSymlinks)
             .call(|| "open /dev/console".into())?;
-        let bind = mount::clone_tree_fd(slave.as_fd(), Reach::Top).call(|| "open_tree of the terminal".into())?;
+        let bind =
+            mount::clone_tree_fd(slave.as_fd(), Reach::Top).call(|| "open_tree of the terminal".into())?;
         mount::move_mount(bind.as_fd(), console.as_fd()).call(|| "move_mount /dev/console".into())?;
         fs::chown_fd(slave.as_fd(), uid, u32::MAX).call(|| "chown of the terminal".into())?;
         tty::set_controlling(slave.as_fd()).call(|| "TIOCSCTTY".into())?;

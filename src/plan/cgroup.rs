@@ -33,7 +33,10 @@ fn parent(cgroup: &str) -> &str {
 fn scope(path: &str) -> Result<String, Invalid> {
     let parts: Vec<&str> = path.split(':').collect();
     let [slice, prefix, name] = parts[..] else {
-        return Err(Invalid::new(FIELD, format!("\"{path}\" is not of the form slice:prefix:name that --systemd-cgroup needs")));
+        return Err(Invalid::new(
+            FIELD,
+            format!("\"{path}\" is not of the form slice:prefix:name that --systemd-cgroup needs"),
+        ));
     };
     let slice = if slice.is_empty() { "system.slice" } else { slice };
     let unit = match (prefix, name.ends_with(".slice")) {

@@ -1,7 +1,10 @@
 //! config.json and a request, on a machine, to a [`Plan`].
 
 use super::mounts::{self, Rootfs};
-use super::{HostStep, Keyring, Launch, Pivot, Plan, Planned, Request, Start, Step, cgroup, devices, process};
+use super::{
+    HostStep, Keyring, Launch, Pivot, Plan, Planned, Request, Start, Step, cgroup, devices, process,
+    resources,
+};
 use crate::config::{Config, Invalid, Namespace, Place};
 use crate::host::Host;
 
@@ -9,7 +12,10 @@ use crate::host::Host;
 pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, Invalid> {
     let cgroup = cgroup::path(config, request, host)?;
     let mut parent = Vec::new();
-    parent.push(planned("linux.cgroupsPath", HostStep::Cgroup { path: cgroup.clone(), controllers: Vec::new() }));
+    let limits = resources::writes(&config.resources);
+    let controllers = resources::controllers(&limits);
+    parent.push(planned("linux.cgroupsPath", HostStep::Cgroup { path: cgroup.clone(), controllers }));
+    parent.extend(limits.into_iter().map(|write| planned(write.field.clone(), HostStep::Limit(write))));
     if let Some(filter) = devices::compile(&config.device_rules)? {
         parent.push(planned("linux.resources.devices", HostStep::DeviceFilter(filter)));
     }
@@ -88,7 +94,18 @@ fn identity(config: &Config, request: &Request) -> Vec<Planned<Step>> {
     }
     for (name, value) in &config.sysctl {
         // In the resolved name dots part, and a slash is a dot of a part.
-        let path = name.chars().map(|c| if c == '.' { '/' } else if c == '/' { '.' } else { c }).collect();
+        let path = name
+            .chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect();
         steps.push(planned(format!("linux.sysctl.{name}"), Step::Sysctl { path, value: value.clone() }));
     }
     steps

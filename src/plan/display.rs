@@ -47,9 +47,16 @@ impl Display for HostStep {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             HostStep::Cgroup { path, controllers } if controllers.is_empty() => write!(f, "cgroup /{path}"),
-            HostStep::Cgroup { path, controllers } => write!(f, "cgroup /{path} with {}", controllers.join(" ")),
+            HostStep::Cgroup { path, controllers } => {
+                let names: Vec<&str> =
+                    controllers.iter().map(|controller| controller.step.as_str()).collect();
+                write!(f, "cgroup /{path} with {}", names.join(" "))
+            }
+            HostStep::Limit(write) => write!(f, "limit {write}"),
             HostStep::DeviceFilter(insns) => write!(f, "device filter of {} instructions", insns.len()),
-            HostStep::OpenNamespace { kind, path } => write!(f, "open {} namespace {}", kind.name(), path.display()),
+            HostStep::OpenNamespace { kind, path } => {
+                write!(f, "open {} namespace {}", kind.name(), path.display())
+            }
             HostStep::CloneTree(tree) => write!(f, "{tree}"),
             HostStep::StartSocket => write!(f, "listen for start"),
         }
@@ -168,7 +175,11 @@ impl Display for Step {
                     _ => 'c',
                 };
                 let (mode, uid, gid) = (node.mode, node.uid, node.gid);
-                write!(f, "node {} {kind} {}:{} mode {mode:04o} owner {uid}:{gid}", node.path, node.major, node.minor)
+                write!(
+                    f,
+                    "node {} {kind} {}:{} mode {mode:04o} owner {uid}:{gid}",
+                    node.path, node.major, node.minor
+                )
             }
             Step::Link { path, target } => write!(f, "link {path} -> {target}"),
             Step::Ptmx => write!(f, "link /dev/ptmx -> pts/ptmx, replacing"),
@@ -199,8 +210,14 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
         Step::Bounding { keep, .. } => write!(f, "bounding set {}", capability::describe(*keep)),
         Step::Ids { uid, gid, groups } => write!(f, "ids {uid}:{gid} groups {groups:?}"),
         Step::Capabilities { effective, permitted, inheritable, ambient } => {
-            let sets = [("effective", effective), ("permitted", permitted), ("inheritable", inheritable), ("ambient", ambient)];
-            let sets: Vec<String> = sets.iter().map(|(name, set)| format!("{name} {}", capability::describe(**set))).collect();
+            let sets = [
+                ("effective", effective),
+                ("permitted", permitted),
+                ("inheritable", inheritable),
+                ("ambient", ambient),
+            ];
+            let sets: Vec<String> =
+                sets.iter().map(|(name, set)| format!("{name} {}", capability::describe(**set))).collect();
             write!(f, "capabilities {}", sets.join("; "))
         }
         Step::Cwd(path) => write!(f, "working directory {path}"),
@@ -213,7 +230,9 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
             let home = if home_of.is_some() { " and HOME" } else { "" };
             write!(f, "prepare {args:?} with {} variables{home}", env.len())
         }
-        Step::Seccomp(filter) => write!(f, "seccomp filter of {} instructions, flags {}", filter.insns.len(), filter.flags),
+        Step::Seccomp(filter) => {
+            write!(f, "seccomp filter of {} instructions, flags {}", filter.insns.len(), filter.flags)
+        }
         Step::Exec => write!(f, "execve"),
         _ => Ok(()),
     }

@@ -11,6 +11,7 @@ mod display;
 mod mounts;
 mod options;
 mod process;
+pub mod resources;
 pub mod seccomp;
 
 pub use create::create;
@@ -123,9 +124,11 @@ pub enum HostStep {
     Cgroup {
         /// Relative to the root of the cgroup v2 tree.
         path: String,
-        /// The controllers that the limits to come need.
-        controllers: Vec<&'static str>,
+        /// The controllers that the limits to come need, each with a field that asks for it.
+        controllers: Vec<Planned<String>>,
     },
+    /// Limit the container's cgroup.
+    Limit(resources::Write),
     /// Load a device filter and attach it to the cgroup.
     DeviceFilter(Vec<u64>),
     /// Open a namespace to join.

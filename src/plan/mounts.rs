@@ -102,15 +102,20 @@ impl<'a> Rootfs<'a> {
         };
         let propagation = if options.bind.is_some() { Vec::new() } else { options.propagation };
         let copy_up = options.copy_up && mount.fstype == "tmpfs";
-        self.step(named, Step::Mount { target: mount.destination.clone(), lookup, source, propagation, copy_up });
+        self.step(
+            named,
+            Step::Mount { target: mount.destination.clone(), lookup, source, propagation, copy_up },
+        );
         Ok(())
     }
 
     fn bind(&mut self, field: &str, source: &Path, reach: Reach, options: &Options) -> Source {
         let attributes = [(Reach::Top, options.top), (Reach::Tree, options.tree)];
         let propagation = options.propagation.iter();
-        let propagation = propagation.map(|(reach, kind)| (*reach, Change { propagation: *kind, ..Change::default() }));
-        let changes = attributes.into_iter().chain(propagation).filter(|(_, change)| *change != Change::default());
+        let propagation =
+            propagation.map(|(reach, kind)| (*reach, Change { propagation: *kind, ..Change::default() }));
+        let changes =
+            attributes.into_iter().chain(propagation).filter(|(_, change)| *change != Change::default());
         Source::Tree(self.tree(field, source, reach, changes.collect()))
     }
 
@@ -149,7 +154,13 @@ impl<'a> Rootfs<'a> {
         for (i, device) in self.config.devices.iter().enumerate() {
             self.step(format!("linux.devices[{i}]"), Step::Node(node(device)));
         }
-        let links = [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"), ("core", "/proc/kcore")];
+        let links = [
+            ("fd", "/proc/self/fd"),
+            ("stdin", "/proc/self/fd/0"),
+            ("stdout", "/proc/self/fd/1"),
+            ("stderr", "/proc/self/fd/2"),
+            ("core", "/proc/kcore"),
+        ];
         for (name, target) in links {
             self.step("", Step::Link { path: format!("/dev/{name}"), target: target.into() });
         }

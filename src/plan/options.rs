@@ -170,7 +170,9 @@ impl Options {
                 Ok(BindTree) => read.bind = Some(Reach::Tree),
                 Ok(Remount) => read.remount = true,
                 Ok(CopyUp) => read.copy_up = true,
-                Ok(Effect::Propagation) => read.propagation.extend(Propagation::parse(option).map(reach_and_kind)),
+                Ok(Effect::Propagation) => {
+                    read.propagation.extend(Propagation::parse(option).map(reach_and_kind));
+                }
                 Err(_) => read.parameters.push(parameter(option)),
             }
         }
@@ -186,7 +188,8 @@ impl Options {
 
     /// The flags of a superblock that a bind mount shares cannot be changed through it.
     fn drop_superblock_flags(&mut self) {
-        self.parameters.retain(|(key, _)| !TABLE.iter().any(|(name, effect)| name == key && *effect == Superblock));
+        self.parameters
+            .retain(|(key, _)| !TABLE.iter().any(|(name, effect)| name == key && *effect == Superblock));
     }
 }
 
@@ -227,7 +230,10 @@ mod tests {
     fn an_unknown_option_belongs_to_the_filesystem_and_never_to_a_bind_mount() {
         let read = parse(&["size=64k", "frob"]).unwrap();
         assert_eq!(read.parameters, [("size".into(), Some("64k".into())), ("frob".into(), None)]);
-        assert_eq!(parse(&["bind", "frob"]).unwrap_err().to_string(), "mounts[0].options: \"frob\" is not an option of a bind mount");
+        assert_eq!(
+            parse(&["bind", "frob"]).unwrap_err().to_string(),
+            "mounts[0].options: \"frob\" is not an option of a bind mount"
+        );
         assert!(parse(&["rbind", "defaults", "sync"]).is_ok());
     }
 }

@@ -27,13 +27,17 @@ pub(super) fn steps(config: &Config, request: &Request, host: &Host) -> Result<V
         step("process.noNewPrivileges", Step::NoNewPrivileges);
     }
     let sets = grantable(&process.capabilities, host);
-    step("process.capabilities.bounding", Step::Bounding { drop: host.bounding & !sets.bounding, keep: sets.bounding });
+    step(
+        "process.capabilities.bounding",
+        Step::Bounding { drop: host.bounding & !sets.bounding, keep: sets.bounding },
+    );
     let user = &process.user;
     step("process.user", Step::Ids { uid: user.uid, gid: user.gid, groups: user.additional_gids.clone() });
     let filter = config.seccomp.as_ref().map(seccomp::compile).transpose()?;
     // Without no_new_privs a filter takes CAP_SYS_ADMIN (seccomp(2)), so that stays until the filter is in force. Hooks do
     // not inherit it: it is in neither the bounding nor the ambient set.
-    let for_filter = if filter.is_some() && !process.no_new_privileges { host.bounding & SYS_ADMIN } else { 0 };
+    let for_filter =
+        if filter.is_some() && !process.no_new_privileges { host.bounding & SYS_ADMIN } else { 0 };
     step("process.capabilities", capabilities(&sets, for_filter));
     step("process.cwd", Step::Cwd(process.cwd.clone()));
     step("process.args[0]", Step::Find { program: process.args[0].clone(), path: search_path(process) });
@@ -91,5 +95,8 @@ fn grantable(sets: &Capabilities, host: &Host) -> Capabilities {
 
 fn search_path(process: &Process) -> Vec<String> {
     let path = process.env.iter().find_map(|entry| entry.strip_prefix("PATH="));
-    path.unwrap_or(DEFAULT_PATH).split(':').map(|dir| if dir.is_empty() { "." } else { dir }.to_string()).collect()
+    path.unwrap_or(DEFAULT_PATH)
+        .split(':')
+        .map(|dir| if dir.is_empty() { "." } else { dir }.to_string())
+        .collect()
 }

@@ -1,9 +1,9 @@
 //! `create`, and the first half of `run`.
 
+use super::StepFault;
 use super::launch::{Launched, Opened, launch};
 use super::undo::Undo;
-use super::StepFault;
-use crate::cgroup;
+use crate::cgroup::{self, Refused};
 use crate::channel::{FromInit, ParentEnd};
 use crate::config::{Config, Hook, Namespace, Place};
 use crate::host::Host;
@@ -90,7 +90,10 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     if parent.began_hooks {
         undo.poststop = Some((order.config.hooks.poststop.clone(), about.clone()));
     }
-    let terminal = { ready?; parent.terminal };
+    let terminal = {
+        ready?;
+        parent.terminal
+    };
     state.pid = pid;
     state.pid_start = process_stat(pid).context("init has ended before it was recorded")?.1;
     dir.save(&state)?;
@@ -118,28 +121,56 @@ fn host_step(
         move |errno: Errno| StepFault { field, call, errno: Some(errno), text: String::new() }
     };
     match &planned.step {
-        HostStep::Cgroup { path, .. } => {
+        HostStep::Cgroup { path, controllers } => {
             let made = cgroup::make(&host.cgroup_root, path).with_context(|| planned.field.clone())?;
-            *cgroup = Some((made.cgroup, made.depth));
+            let (cgroup, _) = cgroup.insert((made.cgroup, made.depth));
+            let names: Vec<&str> = controllers.iter().map(|controller| controller.step.as_str()).collect();
+            let refused = |refused: Refused| {
+                let asked = controllers.iter().find(|controller| controller.step == refused.controller);
+                refusal(asked.map_or(&planned.field, |controller| &controller.field), refused)
+            };
+            cgroup.enable(&host.cgroup_root, path, &names).map_err(refused)?;
+        }
+        HostStep::Limit(write) => {
+            let Some((cgroup, _)) = cgroup else {
+                return Err(anyhow!("the plan limits a cgroup before it makes one"));
+            };
+            cgroup.limit(write).map_err(|refused| refusal(&write.field, refused))?;
         }
         HostStep::DeviceFilter(insns) => {
-            let Some((cgroup, _)) = cgroup else { return Err(anyhow!("the plan filters devices before it makes a cgroup")) };
+            let Some((cgroup, _)) = cgroup else {
+                return Err(anyhow!("the plan filters devices before it makes a cgroup"));
+            };
             let program = bpf::load_device_filter(insns).map_err(fault("bpf BPF_PROG_LOAD".into()))?;
-            bpf::attach_device_filter(cgroup.as_fd(), program.as_fd()).map_err(fault("bpf BPF_PROG_ATTACH".into()))?;
+            bpf::attach_device_filter(cgroup.as_fd(), program.as_fd())
+                .map_err(fault("bpf BPF_PROG_ATTACH".into()))?;
         }
         HostStep::OpenNamespace { kind, path } => {
             let fd = fs::open(path, fs::O_RDONLY, 0).map_err(fault(format!("open {}", path.display())))?;
             let is = process::namespace_kind(fd.as_fd()).ok();
             if is != Some(kind.clone_flag()) {
                 let call = format!("{} is not a {} namespace", path.display(), kind.name());
-                return Err(StepFault { field: planned.field.clone(), call, errno: None, text: String::new() }.into());
+                return Err(StepFault {
+                    field: planned.field.clone(),
+                    call,
+                    errno: None,
+                    text: String::new(),
+                }
+                .into());
             }
             opened.namespaces.push((*kind, fd));
         }
-        HostStep::CloneTree(tree) => opened.trees.push(Some(clone_tree(tree).map_err(|(call, e)| fault(call)(e))?)),
+        HostStep::CloneTree(tree) => {
+            opened.trees.push(Some(clone_tree(tree).map_err(|(call, e)| fault(call)(e))?));
+        }
         HostStep::StartSocket => opened.listener = Some(dir.listen()?),
     }
     Ok(())
+}
+
+fn refusal(field: &str, refused: Refused) -> StepFault {
+    let Refused { call, errno, text, .. } = refused;
+    StepFault { field: field.into(), call, errno, text }
 }
 
 fn clone_tree(tree: &Tree) -> std::result::Result<OwnedFd, (String, Errno)> {

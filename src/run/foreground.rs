@@ -1,8 +1,8 @@
 //! A container in the foreground: signals go in, its exit status comes out, a terminal is relayed.
 
+use crate::sys::Errno;
 use crate::sys::process::{self, Exit};
 use crate::sys::tty::{self, Termios};
-use crate::sys::Errno;
 use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -25,7 +25,9 @@ impl Signals {
             set.remove(fault);
         }
         set.thread_block().context("sigprocmask")?;
-        Ok(Signals(SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).context("signalfd")?))
+        Ok(Signals(
+            SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).context("signalfd")?,
+        ))
     }
 }
 

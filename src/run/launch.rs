@@ -34,12 +34,7 @@ pub(super) struct Launched {
 }
 
 /// Make init. It takes the plan's steps at once.
-pub(super) fn launch(
-    plan: &Plan,
-    about: &About,
-    opened: Opened,
-    cgroup: BorrowedFd<'_>,
-) -> Result<Launched> {
+pub(super) fn launch(plan: &Plan, about: &About, opened: Opened, cgroup: BorrowedFd<'_>) -> Result<Launched> {
     let (parent, child) = channel::pair().context("socketpair")?;
     let home = if plan.launch.joins_pid { Some(enter_pid_namespace(&opened)?) } else { None };
     let cloned = process::clone3(plan.launch.new, Some(cgroup));
@@ -53,7 +48,8 @@ pub(super) fn launch(
         }
         Ok(Cloned::Parent { pid, pidfd }) => {
             if let Some(home) = home {
-                process::setns(home.as_fd(), libc::CLONE_NEWPID).context("setns back to the pid namespace")?;
+                process::setns(home.as_fd(), libc::CLONE_NEWPID)
+                    .context("setns back to the pid namespace")?;
             }
             Ok(Launched { pid, pidfd, channel: parent })
         }

@@ -22,7 +22,8 @@ pub fn enter() -> Result<()> {
         return Ok(());
     }
     let copy = overlay(&exe).or_else(|_| memfd()).context("seal the executable")?;
-    let args: Vec<CString> = std::env::args_os().filter_map(|arg| CString::new(arg.into_vec()).ok()).collect();
+    let args: Vec<CString> =
+        std::env::args_os().filter_map(|arg| CString::new(arg.into_vec()).ok()).collect();
     let env = std::env::vars_os().filter_map(|(name, value)| {
         let mut entry = name.into_vec();
         entry.push(b'=');
@@ -37,7 +38,9 @@ pub fn enter() -> Result<()> {
 fn is_sealed(exe: &Path) -> std::result::Result<bool, Errno> {
     let own = fs::open("/proc/self/exe", fs::O_RDONLY, 0)?;
     if let Ok(seals) = fcntl(&own, FcntlArg::F_GET_SEALS) {
-        return Ok(SealFlag::from_bits_truncate(seals).contains(SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SEAL));
+        return Ok(
+            SealFlag::from_bits_truncate(seals).contains(SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SEAL)
+        );
     }
     if mount::fs_magic(&own)? != OVERLAYFS_SUPER_MAGIC || exe.parent() != Some(Path::new("/")) {
         return Ok(false);
@@ -53,7 +56,8 @@ fn is_sealed(exe: &Path) -> std::result::Result<bool, Errno> {
 fn overlay(exe: &Path) -> std::result::Result<OwnedFd, Errno> {
     let (folder, name) = (exe.parent().ok_or(Errno::EINVAL)?, exe.file_name().ok_or(Errno::EINVAL)?);
     let folder = folder.to_str().ok_or(Errno::EINVAL)?;
-    let escaped: String = folder.chars().flat_map(|c| [Some('\\').filter(|_| ":,\\".contains(c)), Some(c)]).flatten().collect();
+    let escaped: String =
+        folder.chars().flat_map(|c| [Some('\\').filter(|_| ":,\\".contains(c)), Some(c)]).flatten().collect();
     let overlay = mount::fsopen("overlay")?;
     let overlay = overlay.as_fd();
     // The kernel wants two lower layers where there is no upper one; /sys is a folder on every machine.
@@ -79,7 +83,8 @@ fn memfd() -> std::result::Result<OwnedFd, Errno> {
         }
         left -= n;
     }
-    let all = SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
+    let all =
+        SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
     fcntl(&copy, FcntlArg::F_ADD_SEALS(all))?;
     Ok(copy)
 }

@@ -13,7 +13,9 @@ use std::os::fd::AsFd;
 /// Let a created container's process run. A failing startContainer hook or execve(2) is this command's error.
 pub fn start(container: Container) -> Result<()> {
     container.allow(Command::Start)?;
-    let Some(connection) = container.dir.connect()? else { bail!("cannot start an already running container") };
+    let Some(connection) = container.dir.connect()? else {
+        bail!("cannot start an already running container")
+    };
     let channel = ParentEnd::new(connection);
     channel.done().context("the container's init is gone")?;
     finish(container, &channel).map(drop)
@@ -34,7 +36,8 @@ fn hand_over(container: &Container, number: i32) -> Result<()> {
         "metadata": agent.metadata,
         "state": about,
     });
-    let socket = socket::connect_to(&agent.path, SockType::Stream).context(agent.path.display().to_string())?;
+    let socket =
+        socket::connect_to(&agent.path, SockType::Stream).context(agent.path.display().to_string())?;
     socket::send(socket.as_fd(), message.to_string().as_bytes(), Some(fd.as_fd())).context("sendmsg")
 }
 

@@ -44,7 +44,11 @@ impl Undo {
         {
             trouble.push(crate::log::message(&err));
         }
-        if trouble.is_empty() { cause } else { cause.context(format!("[then, cleaning up: {}]", trouble.join("; "))) }
+        if trouble.is_empty() {
+            cause
+        } else {
+            cause.context(format!("[then, cleaning up: {}]", trouble.join("; ")))
+        }
     }
 }
 

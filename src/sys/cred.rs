@@ -101,9 +101,11 @@ pub fn set_ids(uid: u32, gid: u32, groups: &[u32]) -> std::result::Result<(), (&
     Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })
         .map_err(|e| ("setgroups", e))?;
     // SAFETY: integers only.
-    Errno::result(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) }).map_err(|e| ("setresgid", e))?;
+    Errno::result(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })
+        .map_err(|e| ("setresgid", e))?;
     // SAFETY: integers only.
-    Errno::result(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map_err(|e| ("setresuid", e))?;
+    Errno::result(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) })
+        .map_err(|e| ("setresuid", e))?;
     Ok(())
 }
 

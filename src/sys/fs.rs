@@ -4,8 +4,9 @@ use super::{Errno, Result, c};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 pub use libc::{
-    O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_TRUNC,
-    O_WRONLY, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV,
+    O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY,
+    O_RDWR, O_TRUNC, O_WRONLY, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS,
+    RESOLVE_NO_XDEV,
 };
 
 /// openat2(2). `O_CLOEXEC` is always added. EAGAIN, the answer to a rename or mount elsewhere during a
@@ -52,8 +53,12 @@ pub fn openat(dir: BorrowedFd<'_>, name: &str, flags: i32, mode: u32) -> Result<
     let name = c(name)?;
     // SAFETY: `name` is NUL-terminated and outlives the call; the kernel returns a descriptor that is ours alone.
     unsafe {
-        let fd =
-            Errno::result(libc::openat(dir.as_raw_fd(), name.as_ptr(), flags | O_CLOEXEC, mode as libc::c_uint))?;
+        let fd = Errno::result(libc::openat(
+            dir.as_raw_fd(),
+            name.as_ptr(),
+            flags | O_CLOEXEC,
+            mode as libc::c_uint,
+        ))?;
         Ok(OwnedFd::from_raw_fd(fd))
     }
 }
@@ -98,13 +103,15 @@ pub fn unlinkat(dir: BorrowedFd<'_>, name: &str, what: Unlink) -> Result<()> {
 pub fn renameat(dir: BorrowedFd<'_>, from: &str, to: &str) -> Result<()> {
     let (from, to) = (c(from)?, c(to)?);
     // SAFETY: both names are NUL-terminated and outlive the call.
-    Errno::result(unsafe { libc::renameat(dir.as_raw_fd(), from.as_ptr(), dir.as_raw_fd(), to.as_ptr()) }).map(drop)
+    Errno::result(unsafe { libc::renameat(dir.as_raw_fd(), from.as_ptr(), dir.as_raw_fd(), to.as_ptr()) })
+        .map(drop)
 }
 
 /// fchownat(2) of the file that `fd` refers to (`AT_EMPTY_PATH`).
 pub fn chown_fd(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<()> {
     // SAFETY: the path is the empty literal.
-    Errno::result(unsafe { libc::fchownat(fd.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH) }).map(drop)
+    Errno::result(unsafe { libc::fchownat(fd.as_raw_fd(), c"".as_ptr(), uid, gid, libc::AT_EMPTY_PATH) })
+        .map(drop)
 }
 
 /// fchownat(2) of `name` in `dir`, not following a link.

@@ -91,7 +91,9 @@ pub fn fs_log(fs: BorrowedFd<'_>) -> String {
 /// fsmount(2): a detached mount of a created context, with mount attributes.
 pub fn fsmount(fs: BorrowedFd<'_>, attrs: u64) -> Result<OwnedFd> {
     // SAFETY: no pointers are passed.
-    fd_of(unsafe { libc::syscall(libc::SYS_fsmount, fs.as_raw_fd(), libc::FSMOUNT_CLOEXEC, attrs as libc::c_uint) })
+    fd_of(unsafe {
+        libc::syscall(libc::SYS_fsmount, fs.as_raw_fd(), libc::FSMOUNT_CLOEXEC, attrs as libc::c_uint)
+    })
 }
 
 /// open_tree(2) with `OPEN_TREE_CLONE`: a detached copy of the mount at `path`. A final symlink is followed.

@@ -2,8 +2,8 @@
 
 use super::{Errno, Result};
 use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, accept4,
-    bind, connect, listen, recvmsg, sendmsg, socket, socketpair,
+    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
+    accept4, bind, connect, listen, recvmsg, sendmsg, socket, socketpair,
 };
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -51,8 +51,13 @@ pub fn send(fd: BorrowedFd<'_>, data: &[u8], pass: Option<BorrowedFd<'_>>) -> Re
     let fds = pass.map(|fd| [fd.as_raw_fd()]);
     let control = fds.as_ref().map(|fds| ControlMessage::ScmRights(fds));
     loop {
-        let sent =
-            sendmsg::<()>(fd.as_raw_fd(), &[IoSlice::new(data)], control.as_slice(), MsgFlags::MSG_NOSIGNAL, None);
+        let sent = sendmsg::<()>(
+            fd.as_raw_fd(),
+            &[IoSlice::new(data)],
+            control.as_slice(),
+            MsgFlags::MSG_NOSIGNAL,
+            None,
+        );
         match sent {
             Err(Errno::EINTR) => {}
             result => return result.map(drop),
@@ -73,8 +78,10 @@ pub fn receive(fd: BorrowedFd<'_>, data: &mut [u8]) -> Result<(usize, Option<Own
     let mut passed = None;
     for control in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(fds) = control {
-            // SAFETY: the kernel has just installed these descriptors for us alone; all but the last are closed.
-            passed = fds.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).last();
+            for fd in fds {
+                // SAFETY: the kernel has just installed this descriptor for us alone; all but the last are closed.
+                passed = Some(unsafe { OwnedFd::from_raw_fd(fd) });
+            }
         }
     }
     Ok((message.bytes, passed))

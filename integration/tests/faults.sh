@@ -1,0 +1,101 @@
+# Faults: every system call of `create` and `run` fails once, and parent and init are killed at each message. Nothing stays.
+# The faults are strace's (tampering, strace(1)): the program under test is the one that is shipped.
+# shellcheck shell=bash
+CASE_LIMIT=240
+
+# Calls whose failure says nothing about the runtime: memory, the C library's start and end, what strace does itself.
+HARMLESS=' brk mmap munmap mremap mprotect madvise exit exit_group rt_sigreturn arch_prctl set_tid_address set_robust_list rseq
+ sigaltstack sched_getaffinity getrandom restart_syscall uname poll futex clock_gettime gettid getpid clock_nanosleep '
+
+# traced ARGS...: the runtime under strace; status in RC, standard error in $T/err.
+traced() {
+  RC=0
+  strace -f -qqq -o "$T/trace" "${INJECT[@]}" "$RUNTIME" --root "$ROOT" "$@" >"$T/out" 2>"$T/err" </dev/null || RC=$?
+}
+
+# calls_of ARGS...: "NAME COUNT" for each call, where COUNT is the most that one process made, in CALLS.
+calls_of() {
+  INJECT=()
+  traced "$@"
+  [ "$RC" = 0 ] || fail "the run without faults: status $RC: $(<"$T/err")"
+  CALLS=$(awk '{sub(/\(.*/, "", $2); if ($2 ~ /^[a-z0-9_]+$/) n[$1" "$2]++}
+    END {for (k in n) {split(k, p, " "); if (n[k] > m[p[2]]) m[p[2]] = n[k]} for (c in m) print c, m[c]}' "$T/trace" | sort)
+}
+
+# clean WHAT: neither a container's folder nor its cgroup is there, nor a process in it.
+clean() {
+  state_entries
+  [ ! -e "${STATES[0]}" ] || fail "$1: left ${STATES[*]}"$'\n'"$(<"$T/err")"
+  [ ! -e "$V2$C" ] || fail "$1: left the cgroup $C"$'\n'"$(<"$T/err")"
+}
+
+# fail_each VERB...: fail each call of the command, one at a time.
+fail_each() {
+  local name count n
+  local failures=0
+  calls_of "$@" --bundle "$B" c1
+  rt delete --force c1
+  while read -r name count; do
+    [[ $HARMLESS == *" $name "* ]] && continue
+    for ((n = 1; n <= count; n++)); do
+      INJECT=(-e "inject=$name:error=EIO:when=$n")
+      traced "$@" --bundle "$B" c1
+      if [ "$RC" = 0 ]; then
+        rt delete --force c1
+        [ "$RC" = 0 ] || fail "delete after $name #$n: $ERR"
+      else
+        failures=$((failures + 1))
+        # An error has one line that says what failed; a fault of the very first or last calls may leave no chance for it.
+        [ "$(wc -l <"$T/err")" -le 2 ] || fail "$name #$n: more than one line:"$'\n'"$(<"$T/err")"
+      fi
+      clean "$name #$n"
+    done
+  done <<<"$CALLS"
+  [ "$failures" -gt 60 ] || fail "only $failures faults had an effect"
+}
+
+test_each_failing_call_of_create_leaves_nothing() {
+  differs runc,crun "many calls, many threads"
+  requires native
+  bundle c1 'args(["true"])'
+  fail_each create
+}
+
+test_each_failing_call_of_run_leaves_nothing() {
+  differs runc,crun "many calls, many threads"
+  requires native
+  bundle c1 'args(["true"])'
+  fail_each run
+}
+
+# kill_at_each CALL: SIGKILL whoever makes its Nth CALL; a killed parent's traces go with the next delete.
+kill_at_each() {
+  local n
+  for n in 1 2 3 4; do
+    INJECT=(-e "inject=$1:signal=KILL:when=$n")
+    traced create --bundle "$B" c1
+    rt delete --force c1
+    [ "$RC" = 0 ] || fail "delete after SIGKILL at $1 #$n: $ERR"
+    clean "SIGKILL at $1 #$n"
+  done
+}
+
+test_parent_and_init_killed_at_each_message() {
+  differs runc,crun "other messages"
+  requires native
+  mkdir -p "$T/hooks"
+  bundle c1 'args(["true"]) | .hooks = {createRuntime: [{path: "/bin/true"}], createContainer: [{path: "/bin/true"}]}'
+  kill_at_each sendmsg
+  kill_at_each recvmsg
+  kill_at_each clone3
+}
+
+test_a_killed_create_makes_way_for_the_next() {
+  differs runc,crun "the folder stays in the way"
+  requires native
+  bundle c1 'args(["true"])'
+  INJECT=(-e "inject=clone3:signal=KILL:when=1")
+  traced create --bundle "$B" c1
+  run_ok create --bundle "$B" c1
+  assert_status c1 created
+}

@@ -1,0 +1,130 @@
+//! Controllers: handed down the tree, from the root to where a limit is.
+
+use super::{Cgroup, FILE_LIMIT, Refused, open_below};
+use crate::sys::{self, Errno, fs};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+impl Cgroup {
+    /// Enable `controllers` in this cgroup, which is `path` below `root`, by enabling them in every cgroup above it that has
+    /// not. What is enabled there stays so: others may rely on it by then.
+    pub fn enable(&self, root: &Path, path: &str, controllers: &[&str]) -> Result<(), Refused> {
+        let is_in = |list: &str, name: &str| list.split_ascii_whitespace().any(|listed| listed == name);
+        let here = self.list("cgroup.controllers", controllers)?;
+        let missing: Vec<&str> = controllers.iter().copied().filter(|name| !is_in(&here, name)).collect();
+        let Some(first) = missing.first() else { return Ok(()) };
+        let refused = |call: &str, errno| Refused::new(first, format!("{call} {}", root.display()), errno);
+        let fd = fs::open(root, fs::O_RDONLY | fs::O_DIRECTORY, 0).map_err(|errno| refused("open", errno))?;
+        let mut above = Cgroup { fd, path: root.into() };
+        let offered = above.list("cgroup.controllers", &missing)?;
+        if let Some(absent) = missing.iter().find(|name| !is_in(&offered, name)) {
+            let call =
+                format!("the {absent} controller is not in the cgroup v2 tree: {}", whereabouts(absent));
+            return Err(Refused { controller: absent.to_string(), call, errno: None, text: String::new() });
+        }
+        for name in path.split('/') {
+            let enabled = above.list("cgroup.subtree_control", &missing)?;
+            let missing: Vec<&str> = missing.iter().copied().filter(|name| !is_in(&enabled, name)).collect();
+            above.hand_down(&missing)?;
+            let call = format!("open {}/{name}", above.path.display());
+            let fd = open_below(above.as_fd(), name, fs::O_RDONLY | fs::O_DIRECTORY)
+                .map_err(|errno| Refused::new(first, call, errno))?;
+            above = Cgroup { fd, path: above.path.join(name) };
+        }
+        Ok(())
+    }
+
+    /// A file that lists controllers; nothing is read if none are wanted.
+    fn list(&self, file: &str, wanted: &[&str]) -> Result<String, Refused> {
+        let Some(first) = wanted.first() else { return Ok(String::new()) };
+        let data =
+            open_below(self.as_fd(), file, fs::O_RDONLY).and_then(|fd| fs::read_all(fd.as_fd(), FILE_LIMIT));
+        let refused = |errno| Refused::new(first, format!("read {}/{file}", self.path().display()), errno);
+        Ok(String::from_utf8_lossy(&data.map_err(refused)?).into_owned())
+    }
+
+    /// Enable `controllers` in the cgroups below this one, all in one write.
+    fn hand_down(&self, controllers: &[&str]) -> Result<(), Refused> {
+        let Some(first) = controllers.first() else { return Ok(()) };
+        let call = format!("enable {} below {}", controllers.join(" "), self.path().display());
+        if self.holds_processes() {
+            let call = format!(
+                "{call}: processes are in it, and only a cgroup without any has controllers below it"
+            );
+            return Err(Refused { controller: first.to_string(), call, errno: None, text: String::new() });
+        }
+        let words: Vec<String> = controllers.iter().map(|name| format!("+{name}")).collect();
+        let Err(errno) = self.put("cgroup.subtree_control", &words.join(" ")) else { return Ok(()) };
+        let text = match errno {
+            Errno::EBUSY => "processes are in it, and only a cgroup without any has controllers below it",
+            Errno::ENOENT => "it does not have them itself: they are not delegated to it",
+            Errno::EOPNOTSUPP => "it is threaded, or below a cgroup that is",
+            _ => "",
+        };
+        Err(Refused { text: text.into(), ..Refused::new(first, call, errno) })
+    }
+
+    /// Whether the rule of no internal processes, cgroups(7), keeps controllers from the cgroups below. Asked before they are
+    /// enabled, because the kernel does not refuse the threaded ones, as pids: it turns this cgroup into a threaded domain,
+    /// in which no container can be born.
+    fn holds_processes(&self) -> bool {
+        // The root has no type, and is free of the rule.
+        self.read("cgroup.type").is_ok() && self.read("cgroup.procs").is_ok_and(|procs| !procs.is_empty())
+    }
+}
+
+impl Refused {
+    fn new(controller: &str, call: String, errno: Errno) -> Refused {
+        Refused { controller: controller.into(), call, errno: Some(errno), text: String::new() }
+    }
+}
+
+/// Where a controller is that the root of the cgroup v2 tree does not offer. Only errors ask.
+fn whereabouts(controller: &str) -> String {
+    let read = |path| fs::open(path, fs::O_RDONLY, 0).and_then(|fd| fs::read_all(fd.as_fd(), FILE_LIMIT));
+    let text = |data: sys::Result<Vec<u8>>| String::from_utf8_lossy(&data.unwrap_or_default()).into_owned();
+    absence(controller, &text(read("/proc/self/mountinfo")), &text(read("/proc/cgroups")))
+}
+
+fn absence(controller: &str, mountinfo: &str, proc_cgroups: &str) -> String {
+    let of_v1 = if controller == "io" { "blkio" } else { controller };
+    let mount = mountinfo.lines().find_map(|line| {
+        let (fields, filesystem) = line.split_once(" - ")?;
+        let options = filesystem.strip_prefix("cgroup ")?.rsplit(' ').next()?;
+        options.split(',').any(|option| option == of_v1).then(|| fields.split(' ').nth(4))?
+    });
+    if let Some(mount) = mount {
+        return format!("cgroup v1 has it, at {mount}");
+    }
+    let entry = proc_cgroups.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+    match entry.into_iter().find(|entry| entry.first() == Some(&of_v1)).as_deref() {
+        Some([_, _, _, "0"]) => "it is disabled on the kernel's command line".into(),
+        Some([_, "0", ..]) => "it is not delegated to this tree".into(),
+        Some([_, hierarchy, ..]) => format!("cgroup v1 has it, as hierarchy {hierarchy}"),
+        _ => "this kernel does not have it".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::absence;
+
+    #[test]
+    fn an_absent_controller_is_looked_for() {
+        let mounts = "30 25 0:26 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
+                      31 25 0:27 / /sys/fs/cgroup/blkio rw - cgroup cgroup rw,blkio\n\
+                      32 25 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n";
+        let cgroups = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t2\t1\t1\nmemory\t4\t1\t1\npids\t0\t1\t1\nrdma\t0\t1\t0\n";
+        let cases = [
+            ("cpu", "cgroup v1 has it, at /sys/fs/cgroup/cpu,cpuacct"),
+            ("io", "cgroup v1 has it, at /sys/fs/cgroup/blkio"),
+            ("memory", "cgroup v1 has it, as hierarchy 4"),
+            ("pids", "it is not delegated to this tree"),
+            ("rdma", "it is disabled on the kernel's command line"),
+            ("frob", "this kernel does not have it"),
+        ];
+        for (controller, text) in cases {
+            assert_eq!(absence(controller, mounts, cgroups), text);
+        }
+    }
+}

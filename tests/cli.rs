@@ -1,0 +1,87 @@
+//! The command line without root: exit statuses, what goes to which stream, files that are written.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
+#![allow(clippy::disallowed_methods, reason = "the program under test is a child")]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+fn knarr(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_knarr")).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// An empty folder of this test's own.
+fn folder(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+#[test]
+fn exit_statuses_and_streams() {
+    let root = folder("cli-root");
+    let root = root.to_str().unwrap();
+    // Arguments, exit status, a part of standard output, a part of standard error. Empty: nothing there.
+    let table: [(&[&str], i32, &str, &str); 16] = [
+        (&[], 0, "Usage: knarr", ""),
+        (&["--help"], 0, "Usage: knarr", ""),
+        (&["create", "--help"], 0, "--console-socket", ""),
+        (&["--version"], 0, "knarr version ", ""),
+        (&["-v"], 0, "spec: 1.3.0", ""),
+        (&["--frob"], 1, "", "--frob"),
+        (&["frob"], 1, "", "frob"),
+        (&["state"], 1, "", "ID"),
+        (&["--root", root, "state", "none"], 1, "", "container does not exist"),
+        (&["--root", root, "kill", "none"], 1, "", "container does not exist"),
+        (&["--root", root, "start", "none"], 1, "", "container does not exist"),
+        (&["--root", root, "delete", "none"], 1, "", "container does not exist"),
+        (&["--root", root, "delete", "--force", "none"], 0, "", ""),
+        (&["--root", root, "state", "../x"], 1, "", "invalid id format"),
+        (&["--root", root, "list"], 0, "ID ", ""),
+        (&["--root", root, "--rootless", "false", "list", "--format", "json"], 0, "[]", ""),
+    ];
+    for (args, status, out, err) in table {
+        let output = knarr(args);
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {stdout}{stderr}");
+        assert!(stdout.contains(out) && (!out.is_empty() || stdout.is_empty()), "{args:?}: stdout {stdout}");
+        assert!(stderr.contains(err) && (!err.is_empty() || stderr.is_empty()), "{args:?}: stderr {stderr}");
+    }
+}
+
+#[test]
+fn the_version_is_in_the_form_that_engines_parse() {
+    let version = text(&knarr(&["--version"]).stdout);
+    assert_eq!(version.lines().next().unwrap(), format!("knarr version {}", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn spec_writes_a_config_once_and_plan_reads_it() {
+    let bundle = folder("cli-spec");
+    let bundle = bundle.to_str().unwrap();
+    assert!(knarr(&["spec", "--bundle", bundle]).status.success());
+    let again = knarr(&["spec", "--bundle", bundle]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("exists; remove it first"), "{}", text(&again.stderr));
+    let plan = knarr(&["plan", bundle, "--id", "web"]);
+    assert!(text(&plan.stdout).starts_with("container web"), "{}", text(&plan.stderr));
+}
+
+#[test]
+fn a_failure_is_one_json_record_with_field_and_code() {
+    let bundle = folder("cli-log");
+    let log = bundle.join("log.json");
+    std::fs::write(bundle.join("config.json"), r#"{"ociVersion": "1.0.0", "root": {"path": ""}}"#).unwrap();
+    let args = ["--log", log.to_str().unwrap(), "--log-format", "json", "plan", bundle.to_str().unwrap()];
+    assert_eq!(knarr(&args).status.code(), Some(1));
+    let record: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&log).unwrap()).unwrap();
+    assert_eq!(record["level"], "error");
+    assert_eq!(record["field"], "root.path");
+    assert_eq!(record["code"], "config");
+    assert!(record["msg"].as_str().unwrap().ends_with("root.path: empty"), "{record}");
+    assert!(record["time"].as_str().unwrap().ends_with('Z'), "{record}");
+}
