@@ -65,9 +65,10 @@ test_children_are_in_the_cgroup() {
   bundle c1 'sh("sleep 100 & sleep 100 & echo ready; sleep 100; true")'
   run_ok run --detach --bundle "$B" c1
   eventually is_line_in ready "$LOG"
-  procs "$C"
-  assert_eq "$(wc -w <<<"$PROCS")" 4
+  eventually has_procs "$C" 4
 }
+
+has_procs() { procs "$1"; [ "$(wc -w <<<"$PROCS")" = "$2" ]; }
 
 test_limits_are_set() {
   requires controller memory
