@@ -19,19 +19,29 @@ pub struct Host {
     pub bounding: u64,
 }
 
+/// Whether the runtime's own cgroup matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnCgroup {
+    /// A path is relative to it.
+    Needed,
+    /// Every path is absolute.
+    NotNeeded,
+}
+
 const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
 
-/// Ask the machine.
-pub fn probe() -> Result<Host> {
+/// Ask the machine. Its own cgroup is asked for only where `linux.cgroupsPath` is relative to it.
+pub fn probe(own: OwnCgroup) -> Result<Host> {
     let (mut known, mut bounding) = (0u64, 0u64);
-    for n in (0..64).take_while(|n| sys::cred::capability_known(*n)) {
+    for n in 0..64 {
+        let Some(is_in) = sys::cred::in_bounding_set(n) else { break };
         known |= 1 << n;
-        bounding |= u64::from(sys::cred::in_bounding_set(n)) << n;
+        bounding |= u64::from(is_in) << n;
     }
     Ok(Host {
         euid: nix::unistd::geteuid().as_raw(),
         cgroup_root: cgroup_root()?,
-        own_cgroup: own_cgroup()?,
+        own_cgroup: if own == OwnCgroup::Needed { own_cgroup()? } else { String::new() },
         known_capabilities: known,
         bounding,
     })

@@ -178,9 +178,14 @@ impl Store {
             }
             Err(errno) => bail!("mkdir {}: {}", self.path(id).display(), sys::describe(errno)),
         }
-        let dir = self.open_dir(id)?.ok_or_else(|| anyhow!("{} vanished", self.path(id).display()))?;
-        dir.lock()?;
-        Ok(dir)
+        let dir = self
+            .open_dir(id)
+            .and_then(|dir| dir.ok_or_else(|| anyhow!("{} vanished", self.path(id).display())));
+        let locked = dir.and_then(|dir| dir.lock().map(|()| dir));
+        locked.map_err(|cause| match fs::unlinkat(root.as_fd(), id, fs::Unlink::Dir) {
+            Ok(()) => cause,
+            Err(errno) => cause.context(format!("[then, cleaning up: {}]", sys::describe(errno))),
+        })
     }
 
     fn open_root(&self) -> Result<OwnedFd> {

@@ -112,9 +112,9 @@ test_oom_score_adj_out_of_range_names_the_field() { differs runc,crun "raw text"
 
 test_duplicate_namespace() { differs crun "other words"; refused 'namespace|duplicated ns' '.linux.namespaces += [{type: "pid"}]'; }
 test_unknown_namespace() { refused 'namespace' '.linux.namespaces += [{type: "nosuch"}]'; }
-test_namespace_path_of_the_wrong_type() { differs runc "raw text"; refused '/proc/self/ns/ipc|namespace' 'join_ns("network"; "/proc/self/ns/ipc")'; }
+test_namespace_path_of_the_wrong_type() { differs crun "broken pipe"; differs runc "raw text"; refused '/proc/self/ns/ipc|namespace' 'join_ns("network"; "/proc/self/ns/ipc")'; }
 test_namespace_path_that_is_missing() { refused 'no such file|does not exist' 'join_ns("network"; "/none")'; }
-test_namespace_path_that_is_no_namespace() { refused '/etc/passwd|namespace|invalid argument' 'join_ns("network"; "/etc/passwd")'; }
+test_namespace_path_that_is_no_namespace() { differs crun "broken pipe"; refused '/etc/passwd|namespace|invalid argument' 'join_ns("network"; "/etc/passwd")'; }
 
 test_namespace_path_that_is_relative() {
   differs runc,crun "resolve it"

@@ -33,6 +33,7 @@ test_signal_0_only_asks() {
 }
 
 test_signal_that_is_unknown() {
+  differs crun "takes any word"
   start_catcher
   run_fails 1 'signal' kill c1 NOSUCH
   run_fails 1 'signal|invalid' kill c1 999
@@ -76,6 +77,7 @@ test_kill_all_reaches_every_process() {
 }
 
 test_kill_all_with_kill() {
+  differs runc "1.1 warns of what has ended meanwhile"
   bundle c1 'sh("sleep 100 & sleep 100 & echo ready; sleep 100")'
   run_ok run --detach --bundle "$B" c1
   eventually is_line_in ready "$LOG"

@@ -41,6 +41,7 @@ test_run_terminal_lines_end_with_one_carriage_return() {
 }
 
 test_run_terminal_has_the_callers_size() {
+  differs crun "1.8 has no size"
   differs runc "1.1 sets it after the start"
   bundle c1 "$with_terminal | sh(\"stty size\")"
   on_terminal --size 33x101
@@ -48,6 +49,7 @@ test_run_terminal_has_the_callers_size() {
 }
 
 test_run_terminal_size_follows() {
+  differs crun "1.8 has no size"
   bundle c1 "$with_terminal | sh(\"trap : WINCH; stty size; echo ready; i=0; until [ \\\"\$(stty size)\\\" = '40 120' ]; do sleep 0.1; i=\$((i+1)); [ \$i -lt 80 ] || exit 9; done; echo resized\")"
   on_terminal --size 33x101 --send resize:40x120
   assert_line "$OUT" resized
@@ -92,6 +94,7 @@ test_no_terminal_no_console() {
 }
 
 test_run_with_terminal_but_stdin_is_not_one() {
+  differs crun "refuses it"
   bundle c1 "$with_terminal | sh(\"test -t 0 && echo yes\")"
   # stdout is a terminal, stdin is not
   RC=0
@@ -149,6 +152,7 @@ test_console_socket_with_run_detached() {
 }
 
 test_console_socket_path_may_be_relative() {
+  differs crun "1.8 looks in the bundle"
   differs runc "1.1 looks in the bundle"
   bundle c1 "$with_terminal | sh(\"sleep 100\")"
   "$TTY" listen "$T/sock" "$T/info" >"$T/console" 2>&1 &

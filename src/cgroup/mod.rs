@@ -57,23 +57,45 @@ pub fn make(root: &Path, path: &str) -> Result<Made> {
     bail!("mkdir {}: {}", whole.display(), sys::describe(Errno::ENOENT))
 }
 
-/// Make the names of `path` that are missing: the last one's descriptor, and how many were made.
+/// How many of the last names of `path` are missing below `root`: what [`make`] is about to make.
+pub fn missing(root: &Path, path: &str) -> usize {
+    let mut whole = root.join(path);
+    let mut missing = 0;
+    while whole != root && nix::unistd::access(&whole, nix::unistd::AccessFlags::F_OK) == Err(Errno::ENOENT) {
+        missing += 1;
+        whole.pop();
+    }
+    missing
+}
+
+/// Make the names of `path` that are missing: the last one's descriptor, and how many were made. On an error none stay.
 fn make_chain(top: &OwnedFd, path: &str) -> sys::Result<(OwnedFd, usize)> {
     let names: Vec<&str> = path.split('/').collect();
     let mut depth = 0;
-    for end in 1..=names.len() {
-        match fs::mkdirat(top.as_fd(), &names[..end].join("/"), 0o755) {
-            Ok(()) => depth += 1,
-            Err(Errno::EEXIST) => {}
-            Err(errno) => return Err(errno),
+    let mut make = || -> sys::Result<OwnedFd> {
+        for end in 1..=names.len() {
+            match fs::mkdirat(top.as_fd(), &names[..end].join("/"), 0o755) {
+                Ok(()) => depth += 1,
+                Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(errno),
+            }
         }
-    }
-    Ok((open_below(top.as_fd(), path, fs::O_RDONLY | fs::O_DIRECTORY)?, depth))
+        open_below(top.as_fd(), path, fs::O_RDONLY | fs::O_DIRECTORY)
+    };
+    make().map(|fd| (fd, depth)).inspect_err(|_| {
+        for end in (names.len() - depth + 1..=names.len()).rev() {
+            let _ = fs::unlinkat(top.as_fd(), &names[..end].join("/"), fs::Unlink::Dir);
+        }
+    })
 }
 
 fn open_below(dir: BorrowedFd<'_>, path: &str, flags: i32) -> sys::Result<OwnedFd> {
     let inside = fs::RESOLVE_BENEATH | fs::RESOLVE_NO_XDEV | fs::RESOLVE_NO_SYMLINKS;
     fs::openat2(dir, path, flags, 0, inside)
+}
+
+fn rmdir(path: &Path) -> sys::Result<()> {
+    nix::unistd::unlinkat(nix::fcntl::AT_FDCWD, path, nix::unistd::UnlinkatFlags::RemoveDir)
 }
 
 impl Cgroup {
@@ -223,14 +245,17 @@ impl Cgroup {
     /// Kill what is in it, and remove the cgroups below it and the last `depth` directories of its path: those that were made
     /// for it, unless others use them too. One that was there before stays.
     pub fn remove(self, depth: usize) -> Result<()> {
-        if self.is_populated()? {
-            self.kill()?;
-            self.wait_empty()?;
+        // Most often nothing is in it any more. The kernel refuses to remove one that is in use.
+        if depth == 0 || !matches!(rmdir(&self.path), Ok(()) | Err(Errno::ENOENT)) {
+            if self.is_populated()? {
+                self.kill()?;
+                self.wait_empty()?;
+            }
+            self.remove_below()?;
         }
-        self.remove_below()?;
         let mut path = self.path.as_path();
         for level in 0..depth {
-            match nix::unistd::unlinkat(nix::fcntl::AT_FDCWD, path, nix::unistd::UnlinkatFlags::RemoveDir) {
+            match rmdir(path) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(Errno::EBUSY | Errno::ENOTEMPTY) if level > 0 => break,
                 Err(errno) => {

@@ -2,7 +2,7 @@
 
 use crate::cli::Global;
 use crate::config::{self, Config, Invalid};
-use crate::host::{self, Host};
+use crate::host::{self, Host, OwnCgroup};
 use crate::plan::{self, Console, Keyring, Pivot, Plan, Request, Start};
 use crate::run::create::{Made, Order, create};
 use crate::sys::{cred, fs, process, socket};
@@ -66,7 +66,8 @@ pub(super) fn compile(
     let bundle = args.bundle.canonicalize().with_context(|| format!("--bundle {}", args.bundle.display()))?;
     let text = read_config(&bundle)?;
     let loaded = config::load(&text, &bundle)?;
-    let host = host::probe()?;
+    let absolute = loaded.config.cgroups_path.as_deref().is_some_and(|path| path.starts_with('/'));
+    let host = host::probe(if absolute { OwnCgroup::NotNeeded } else { OwnCgroup::Needed })?;
     let request = Request {
         id: args.id.clone(),
         bundle: bundle.clone(),

@@ -13,7 +13,7 @@ use crate::state::{Agent, Container, Dir, State, Store, process_stat};
 use crate::sys::mount;
 use crate::sys::{Errno, bpf, fs, process, tty};
 use anyhow::{Context, Result, anyhow};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// What goes into making a container.
@@ -73,6 +73,7 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     let listener = order.config.seccomp.as_ref().and_then(|s| s.listener.clone());
     state.listener = listener.map(|l| Agent { path: l.path, metadata: l.metadata });
     state.private_pids = *order.config.namespaces.of(Namespace::Pid) == Place::New;
+    state.cgroup_depth = cgroup::missing(&order.host.cgroup_root, &order.plan.cgroup);
     let dir = undo.dir.insert(order.store.make(&order.plan.id)?);
     // Recorded before anything else is made, so that `delete` can clean up after a killed `create`.
     dir.save(&state)?;
@@ -81,8 +82,10 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
         host_step(planned, order.host, dir, &mut opened, &mut undo.cgroup)?;
     }
     let Some((cgroup, depth)) = &undo.cgroup else { return Err(anyhow!("the plan makes no cgroup")) };
-    state.cgroup_depth = *depth;
-    dir.save(&state)?;
+    if state.cgroup_depth != *depth {
+        state.cgroup_depth = *depth;
+        dir.save(&state)?;
+    }
     let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup.as_fd())?;
     let pidfd = undo.init.insert(pidfd);
     let mut parent = Parent { order, about: &about, pid, terminal: None, began_hooks: false };
@@ -138,12 +141,11 @@ fn host_step(
             cgroup.limit(write).map_err(|refused| refusal(&write.field, refused))?;
         }
         HostStep::DeviceFilter(insns) => {
-            let Some((cgroup, _)) = cgroup else {
+            let Some((cgroup, depth)) = cgroup else {
                 return Err(anyhow!("the plan filters devices before it makes a cgroup"));
             };
-            let program = bpf::load_device_filter(insns).map_err(fault("bpf BPF_PROG_LOAD".into()))?;
-            bpf::attach_device_filter(cgroup.as_fd(), program.as_fd())
-                .map_err(fault("bpf BPF_PROG_ATTACH".into()))?;
+            filter_devices(cgroup.as_fd(), insns, *depth == 0)
+                .map_err(|(call, errno)| fault(call.into())(errno))?;
         }
         HostStep::OpenNamespace { kind, path } => {
             let fd = fs::open(path, fs::O_RDONLY, 0).map_err(fault(format!("open {}", path.display())))?;
@@ -171,6 +173,25 @@ fn host_step(
 fn refusal(field: &str, refused: Refused) -> StepFault {
     let Refused { call, errno, text, .. } = refused;
     StepFault { field: field.into(), call, errno, text }
+}
+
+/// Attach the filter. In a cgroup that was there already it takes the place of those that an earlier container left.
+fn filter_devices(
+    cgroup: BorrowedFd<'_>,
+    insns: &[u64],
+    taken_over: bool,
+) -> std::result::Result<(), (&'static str, Errno)> {
+    let old = if taken_over {
+        bpf::device_filters(cgroup).map_err(|e| ("bpf BPF_PROG_QUERY", e))?
+    } else {
+        Vec::new()
+    };
+    let program = bpf::load_device_filter(insns).map_err(|e| ("bpf BPF_PROG_LOAD", e))?;
+    bpf::attach_device_filter(cgroup, program.as_fd()).map_err(|e| ("bpf BPF_PROG_ATTACH", e))?;
+    for program in old {
+        bpf::detach_device_filter(cgroup, program.as_fd()).map_err(|e| ("bpf BPF_PROG_DETACH", e))?;
+    }
+    Ok(())
 }
 
 fn clone_tree(tree: &Tree) -> std::result::Result<OwnedFd, (String, Errno)> {
@@ -222,6 +243,7 @@ impl Parent<'_> {
 
     fn take_terminal(&mut self, master: OwnedFd) -> Result<()> {
         let Some(console) = &self.order.console else {
+            super::foreground::copy_size(&master);
             self.terminal = Some(master);
             return Ok(());
         };

@@ -54,7 +54,6 @@ pub fn attend(pidfd: &OwnedFd, signals: &Signals, terminal: Option<OwnedFd>) -> 
         return attend_process(pidfd, signals);
     };
     let raw = Raw::enter();
-    copy_size(&master);
     let mut relay = Relay { master: &master, to_container: Vec::new(), input: true, output: true };
     loop {
         let mut fds = vec![
@@ -98,7 +97,8 @@ fn attend_process(pidfd: &OwnedFd, signals: &Signals) -> Result<Exit> {
     }
 }
 
-fn copy_size(master: &OwnedFd) {
+/// Give the container's terminal the size of the caller's, before the process can ask for it.
+pub(super) fn copy_size(master: &OwnedFd) {
     // Without a terminal of the caller's there is no size to copy.
     if let Ok(size) = tty::size(std::io::stdin().as_fd()) {
         let _ = tty::set_size(master.as_fd(), size);

@@ -5,6 +5,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_ATTACH: libc::c_int = 8;
+const BPF_PROG_DETACH: libc::c_int = 9;
+const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
+const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
 const BPF_CGROUP_DEVICE: u32 = 6;
 const BPF_F_ALLOW_MULTI: u32 = 2;
@@ -63,6 +66,54 @@ pub fn attach_device_filter(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> 
         replace_bpf_fd: 0,
     };
     bpf(BPF_PROG_ATTACH, &attr).map(drop)
+}
+
+/// How many programs one cgroup can have: `BPF_CGROUP_MAX_PROGS`, kernel/bpf/cgroup.c.
+const MAX_PROGRAMS: usize = 64;
+
+#[repr(C)]
+#[derive(Default)]
+struct QueryAttr {
+    target_fd: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    prog_cnt: u32,
+}
+
+/// The device filters that are attached to the cgroup itself.
+pub fn device_filters(cgroup: BorrowedFd<'_>) -> Result<Vec<OwnedFd>> {
+    let mut ids = [0u32; MAX_PROGRAMS];
+    let mut attr = QueryAttr {
+        target_fd: cgroup.as_raw_fd() as u32,
+        attach_type: BPF_CGROUP_DEVICE,
+        prog_ids: ids.as_mut_ptr() as u64,
+        prog_cnt: MAX_PROGRAMS as u32,
+        ..QueryAttr::default()
+    };
+    // SAFETY: `attr` is a live struct that starts with the fields of the command and is written back to; `ids` has the room
+    // that it promises.
+    Errno::result(unsafe {
+        libc::syscall(libc::SYS_bpf, BPF_PROG_QUERY, &raw mut attr, size_of::<QueryAttr>())
+    })?;
+    let open = |id: &u32| {
+        let fd = bpf(BPF_PROG_GET_FD_BY_ID, &[*id, 0, 0])?;
+        // SAFETY: the kernel has just returned this descriptor to us alone.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+    };
+    ids.iter().take(attr.prog_cnt as usize).map(open).collect()
+}
+
+/// Detach a device filter from a cgroup.
+pub fn detach_device_filter(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<()> {
+    let attr = AttachAttr {
+        target_fd: cgroup.as_raw_fd() as u32,
+        attach_bpf_fd: program.as_raw_fd() as u32,
+        attach_type: BPF_CGROUP_DEVICE,
+        ..AttachAttr::default()
+    };
+    bpf(BPF_PROG_DETACH, &attr).map(drop)
 }
 
 /// seccomp(2) `SECCOMP_SET_MODE_FILTER`. With `SECCOMP_FILTER_FLAG_NEW_LISTENER` the number of the notification descriptor

@@ -10,14 +10,10 @@ fn prctl(op: libc::c_int, a: libc::c_ulong, b: libc::c_ulong) -> Result<libc::c_
     Errno::result(unsafe { libc::prctl(op, a, b, 0, 0) })
 }
 
-/// Whether the running kernel knows capability `n` (`PR_CAPBSET_READ`; asked of the kernel, never of a mounted /proc).
-pub fn capability_known(n: u32) -> bool {
-    prctl(libc::PR_CAPBSET_READ, n.into(), 0).is_ok()
-}
-
-/// Whether capability `n` is in the bounding set.
-pub fn in_bounding_set(n: u32) -> bool {
-    prctl(libc::PR_CAPBSET_READ, n.into(), 0) == Ok(1)
+/// Whether capability `n` is in the bounding set; none if the running kernel does not know it (`PR_CAPBSET_READ`; asked of
+/// the kernel, never of a mounted /proc).
+pub fn in_bounding_set(n: u32) -> Option<bool> {
+    prctl(libc::PR_CAPBSET_READ, n.into(), 0).ok().map(|is| is == 1)
 }
 
 /// Drop capability `n` from the bounding set.

@@ -28,6 +28,9 @@ pub(crate) fn c(s: impl AsRef<[u8]>) -> Result<std::ffi::CString> {
 pub fn describe(errno: Errno) -> String {
     let text = errno.desc();
     let mut chars = text.chars();
-    let first = chars.next().map(|c| c.to_ascii_lowercase()).unwrap_or_default();
+    let first = chars.next().unwrap_or_default();
+    // An abbreviation, as in "I/O error", stays as it is.
+    let word = chars.as_str().starts_with(|c: char| c.is_ascii_lowercase());
+    let first = if word { first.to_ascii_lowercase() } else { first };
     format!("{first}{} ({errno:?})", chars.as_str())
 }

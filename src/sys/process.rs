@@ -198,7 +198,8 @@ pub fn replace_stdio(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
 ///
 /// Rust's start-up code ignores SIGPIPE, and an ignored signal stays ignored over execve.
 pub fn reset_signals() -> Result<()> {
-    for signal in 1..=libc::SIGRTMAX() {
+    // Real-time signals are not among them: nothing ignores those.
+    for signal in 1..=libc::SIGSYS {
         // SAFETY: SIG_DFL installs no code. Signals that may not be changed answer EINVAL, which is as wanted.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
