@@ -169,23 +169,43 @@ impl Store {
     pub fn make(&self, id: &str) -> Result<Dir> {
         check_id(id)?;
         let root = self.open_root()?;
-        match fs::mkdirat(root.as_fd(), id, 0o711) {
-            Ok(()) => {}
-            Err(Errno::EEXIST) => {
-                self.reclaim(id)?;
-                fs::mkdirat(root.as_fd(), id, 0o711)
-                    .with_context(|| format!("mkdir {}", self.path(id).display()))?;
+        // Between mkdir and flock another `create` may take the directory for a leftover and remove it.
+        for _ in 0..16 {
+            match fs::mkdirat(root.as_fd(), id, 0o711) {
+                Ok(()) => {}
+                Err(Errno::EEXIST) => {
+                    self.reclaim(id)?;
+                    continue;
+                }
+                Err(errno) => bail!("mkdir {}: {}", self.path(id).display(), sys::describe(errno)),
             }
-            Err(errno) => bail!("mkdir {}: {}", self.path(id).display(), sys::describe(errno)),
+            match self.lock_fresh(&root, id) {
+                Ok(None) => {}
+                Ok(Some(dir)) => return Ok(dir),
+                // Whoever has the name by now sees that its directory is gone, and tries again.
+                Err(cause) => match fs::unlinkat(root.as_fd(), id, fs::Unlink::Dir) {
+                    Ok(()) => return Err(cause),
+                    Err(errno) => {
+                        return Err(cause.context(format!("[then, cleaning up: {}]", sys::describe(errno))));
+                    }
+                },
+            }
         }
-        let dir = self
-            .open_dir(id)
-            .and_then(|dir| dir.ok_or_else(|| anyhow!("{} vanished", self.path(id).display())));
-        let locked = dir.and_then(|dir| dir.lock().map(|()| dir));
-        locked.map_err(|cause| match fs::unlinkat(root.as_fd(), id, fs::Unlink::Dir) {
-            Ok(()) => cause,
-            Err(errno) => cause.context(format!("[then, cleaning up: {}]", sys::describe(errno))),
-        })
+        bail!("container with id {id} exists already")
+    }
+
+    /// Lock the directory that was just made; none if it is another's by then.
+    fn lock_fresh(&self, root: &OwnedFd, id: &str) -> Result<Option<Dir>> {
+        let Some(dir) = self.open_dir(id)? else { return Ok(None) };
+        dir.lock()?;
+        let inode = |stat: libc::stat| (stat.st_dev, stat.st_ino);
+        let opened = fs::stat_fd(dir.fd.as_fd()).map(inode).context("fstat")?;
+        let named = match fs::statat(root.as_fd(), id) {
+            Err(Errno::ENOENT) => return Ok(None),
+            found => found.map(inode).with_context(|| format!("fstatat {}", dir.path.display()))?,
+        };
+        let recorded = fs::statat(dir.fd.as_fd(), STATE).is_ok();
+        Ok((opened == named && !recorded).then_some(dir))
     }
 
     fn open_root(&self) -> Result<OwnedFd> {

@@ -162,7 +162,7 @@ fn a_namespace_that_is_missing_forbids_what_needs_it() {
     let error = without("network", "/linux/sysctl", json!({"net.ipv4.ip_forward": "1"}));
     assert_eq!(error, "linux.sysctl.net.ipv4.ip_forward: needs a network namespace in linux.namespaces");
     let error = without("mount", "/mounts", json!([{"destination": "/x", "type": "tmpfs"}]));
-    assert_eq!(error, "mounts: needs a mount namespace in linux.namespaces");
+    assert_eq!(error, "mounts: needs a new mount namespace in linux.namespaces");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn what_the_specification_tolerates_is_accepted() {
     assert_eq!(error_of(&changed("/process", json!(null))), "accepted");
     assert_eq!(
         error_of(&changed("/linux", json!(null))),
-        "mounts: needs a mount namespace in linux.namespaces"
+        "mounts: needs a new mount namespace in linux.namespaces"
     );
 }
 

@@ -11,7 +11,7 @@ use nix::sys::socket::SockType;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-/// Arguments of `create`, all of which `run` has too.
+#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "create")]
 pub struct Args {
@@ -40,7 +40,8 @@ pub struct Args {
 
 /// Make the container.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
-    make(args, global, Start::OnRequest, Console::None)
+    Fds::take(args.preserve_fds)
+        .and_then(|fds| make(args, global, Start::OnRequest, Console::None, fds))
         .with_context(|| format!("create {}", args.id.escape_debug()))?;
     Ok(0)
 }
@@ -89,6 +90,9 @@ fn read_config(bundle: &Path) -> Result<Vec<u8>> {
     data.with_context(|| path.display().to_string())
 }
 
+/// More descriptors than any process has open: fs.nr_open's default (proc_sys_fs(5)).
+const FD_LIMIT: u32 = 1 << 20;
+
 /// The descriptors that the caller passes on, and the variables that announce them (sd_listen_fds(3)).
 #[derive(Debug, Default)]
 pub(super) struct Fds {
@@ -102,7 +106,10 @@ impl Fds {
     pub(super) fn take(preserve: u32) -> Result<Fds> {
         let variable = |name| std::env::var(name).ok();
         let listen = variable("LISTEN_FDS").and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
-        let count = listen + preserve;
+        let count = listen.saturating_add(preserve);
+        if count > FD_LIMIT {
+            bail!("--preserve-fds: {count} is more than {FD_LIMIT} descriptors");
+        }
         for fd in 3..3 + count {
             if !process::is_open(fd as i32) {
                 bail!("--preserve-fds: descriptor {fd} is not open");
@@ -123,8 +130,13 @@ impl Fds {
 }
 
 /// Make the container. With `foreground`, its terminal is relayed unless a console socket is given.
-pub(super) fn make(args: &Args, global: &Global, start: Start, foreground: Console) -> Result<Made> {
-    let fds = Fds::take(args.preserve_fds)?;
+pub(super) fn make(
+    args: &Args,
+    global: &Global,
+    start: Start,
+    foreground: Console,
+    fds: Fds,
+) -> Result<Made> {
     // Until execve(2) no other process may look into this one or into init.
     cred::set_dumpable(false).context("prctl")?;
     let console = if args.console_socket.is_some() { Console::Socket } else { foreground };

@@ -5,7 +5,7 @@ use crate::run::delete;
 use crate::state::Command;
 use anyhow::{Context, Result};
 
-/// Arguments of `delete`.
+#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "delete")]
 pub struct Args {

@@ -7,7 +7,7 @@ use crate::sys::{Errno, process};
 use anyhow::{Context, Result, anyhow, bail};
 use std::os::fd::AsFd;
 
-/// Arguments of `kill`.
+#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "kill")]
 pub struct Args {

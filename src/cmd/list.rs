@@ -7,7 +7,7 @@ use crate::host;
 use crate::log;
 use anyhow::Result;
 
-/// Arguments of `list`.
+#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "list")]
 pub struct Args {

@@ -13,7 +13,7 @@ pub mod state;
 use anyhow::{Context, Result};
 use std::io::Write;
 
-/// The container that a command is about.
+#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 pub struct Id {
     /// The container's id

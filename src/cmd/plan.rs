@@ -7,7 +7,7 @@ use crate::plan::{Console, Start};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 
-/// Arguments of `plan`.
+#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "plan")]
 pub struct Args {

@@ -1,6 +1,6 @@
 //! `knarr run`.
 
-use super::create::{self, make};
+use super::create::{self, Fds, make};
 use crate::cli::Global;
 use crate::plan::{Console, Start};
 use crate::run::create::Made;
@@ -8,7 +8,7 @@ use crate::run::foreground::{Signals, attend};
 use crate::run::{delete, start};
 use anyhow::{Context, Result};
 
-/// Arguments of `run`.
+#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "run")]
 pub struct Args {
@@ -32,9 +32,12 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
 }
 
 fn run_container(args: &Args, global: &Global) -> Result<u8> {
+    // First, before this program opens anything.
+    let fds = Fds::take(args.create.preserve_fds)?;
     let signals = if args.detach { None } else { Some(Signals::take()?) };
     let console = if args.detach { Console::None } else { Console::Foreground };
-    let Made { container, pidfd, channel, terminal } = make(&args.create, global, Start::AtOnce, console)?;
+    let Made { container, pidfd, channel, terminal } =
+        make(&args.create, global, Start::AtOnce, console, fds)?;
     let id = container.state.about.id.clone();
     let container = match start::finish(container, &channel) {
         Ok(container) => container,

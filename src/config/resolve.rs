@@ -5,6 +5,7 @@ use super::{
     Propagation, Rlimit, Root, User, capability, resources,
 };
 use oci_spec::runtime as oci;
+use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 /// The configuration that a checked `spec` asks for.
@@ -30,7 +31,7 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         cgroups_path: linux.cgroups_path().as_ref().map(|p| text(p)).filter(|p| !p.is_empty()),
         resources: resources.unwrap_or_default(),
         devices: linux.devices().as_deref().unwrap_or_default().iter().map(device).collect(),
-        sysctl: linux.sysctl().iter().flatten().map(|(k, v)| (dotted_sysctl(k), v.clone())).collect(),
+        sysctl: sysctl(linux.sysctl().iter().flatten()),
         rootfs_propagation: linux.rootfs_propagation().as_deref().and_then(Propagation::parse),
         device_rules: super::device_rules::resolve(device_rules)?,
         seccomp: linux.seccomp().as_ref().map(super::seccomp::resolve).transpose()?,
@@ -59,6 +60,12 @@ pub(super) fn names_of(path: &Path) -> Vec<String> {
         }
     }
     names
+}
+
+/// Kernel parameters by their dotted names; of two spellings of one the last in alphabetical order wins.
+fn sysctl<'a>(entries: impl Iterator<Item = (&'a String, &'a String)>) -> BTreeMap<String, String> {
+    let sorted: BTreeMap<&String, &String> = entries.collect();
+    sorted.into_iter().map(|(name, value)| (dotted_sysctl(name), value.clone())).collect()
 }
 
 /// A kernel parameter's name with dots between its parts; a `/` may separate them too, and then dots are part of names.

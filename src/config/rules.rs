@@ -208,21 +208,25 @@ fn has(spec: &Spec, kind: LinuxNamespaceType) -> bool {
         .is_some_and(|list| list.iter().any(|n| n.typ() == kind))
 }
 
-/// Without a mount namespace of its own a container's mounts would be the host's.
+/// Without a new mount namespace a container's mounts would be those of everybody in the namespace that it joins.
 fn private_mounts(spec: &Spec) -> Result<(), Invalid> {
-    if has(spec, LinuxNamespaceType::Mount) {
+    let list = linux(spec).and_then(|l| l.namespaces().as_deref()).unwrap_or_default();
+    let joined =
+        |n: &oci_spec::runtime::LinuxNamespace| n.path().as_ref().is_some_and(|p| !p.as_os_str().is_empty());
+    if list.iter().any(|n| n.typ() == LinuxNamespaceType::Mount && !joined(n)) {
         return Ok(());
     }
     let asks = |list: Option<&Vec<String>>| list.is_some_and(|l| !l.is_empty());
     let needs = [
         ("mounts", spec.mounts().as_ref().is_some_and(|m| !m.is_empty())),
+        ("linux.devices", linux(spec).is_some_and(|l| l.devices().as_ref().is_some_and(|d| !d.is_empty()))),
         ("linux.maskedPaths", linux(spec).is_some_and(|l| asks(l.masked_paths().as_ref()))),
         ("linux.readonlyPaths", linux(spec).is_some_and(|l| asks(l.readonly_paths().as_ref()))),
         ("root.readonly", spec.root().as_ref().is_some_and(|r| r.readonly() == Some(true))),
         ("process.terminal", spec.process().as_ref().is_some_and(|p| p.terminal() == Some(true))),
     ];
     for (field, asked) in needs {
-        ensure(!asked, field, "needs a mount namespace in linux.namespaces")?;
+        ensure(!asked, field, "needs a new mount namespace in linux.namespaces")?;
     }
     Ok(())
 }
@@ -364,6 +368,11 @@ fn not_supported(spec: &Spec) -> Result<(), Invalid> {
             "linux.timeOffsets",
             linux.is_some_and(|l| l.time_offsets().as_ref().is_some_and(|o| !o.is_empty())),
             "clock offsets",
+        ),
+        (
+            "linux.gidMappings",
+            linux.is_some_and(|l| l.gid_mappings().as_ref().is_some_and(|m| !m.is_empty())),
+            "id mapping",
         ),
         (
             "linux.uidMappings",

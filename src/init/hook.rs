@@ -58,7 +58,7 @@ pub fn run(hook: &Hook, state: &str, cwd: &Path) -> Result<(), String> {
     };
     drop((input, theirs));
     let (pidfd, pid) = pidfd;
-    let deadline = hook.timeout_s.map(|s| Instant::now() + Duration::from_secs(s));
+    let deadline = hook.timeout_s.and_then(|s| Instant::now().checked_add(Duration::from_secs(s)));
     let mut said = Vec::new();
     let ended = wait_until(&pidfd, &output, deadline, &mut said).map_err(kernel("poll"))?;
     if !ended {
@@ -143,7 +143,9 @@ fn wait_until(
         let (ended, speaks) = (ready(&fds[0]), fds.get(1).is_some_and(ready));
         if speaks {
             open = take_output(output.as_fd(), said)?;
-        } else if ended {
+        }
+        // A child that the hook left behind may hold the pipe open, and write to it, for as long as it likes.
+        if ended && (!speaks || said.len() == OUTPUT_LIMIT) {
             return Ok(true);
         }
     }

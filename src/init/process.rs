@@ -200,8 +200,8 @@ fn capabilities(effective: u64, permitted: u64, inheritable: u64, ambient: u64) 
 /// chdir(2), and refuse a directory that is not below the root (getcwd(3) then answers `(unreachable)…`).
 fn working_directory(path: &str) -> Outcome {
     nix::unistd::chdir(path).call(|| format!("chdir {path}"))?;
-    let cwd = nix::unistd::getcwd().call(|| "getcwd".into())?;
-    if cwd.is_absolute() {
+    let cwd = fs::getcwd().call(|| "getcwd".into())?;
+    if cwd.starts_with('/') {
         Ok(())
     } else {
         Err(Refusal::message(format!("{path} is outside of the container's root")))

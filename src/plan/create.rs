@@ -16,9 +16,8 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
     let controllers = resources::controllers(&limits);
     parent.push(planned("linux.cgroupsPath", HostStep::Cgroup { path: cgroup.clone(), controllers }));
     parent.extend(limits.into_iter().map(|write| planned(write.field.clone(), HostStep::Limit(write))));
-    if let Some(filter) = devices::compile(&config.device_rules)? {
-        parent.push(planned("linux.resources.devices", HostStep::DeviceFilter(filter)));
-    }
+    let filter = devices::compile(&config.device_rules)?.unwrap_or_default();
+    parent.push(planned("linux.resources.devices", HostStep::DeviceFilter(filter)));
     for kind in Namespace::ALL {
         if let Place::Joined { path, index } = config.namespaces.of(kind) {
             let field = format!("linux.namespaces[{index}] {}", kind.name());
@@ -26,7 +25,7 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
         }
     }
     let mut init = identity(config, request);
-    if config.namespaces.own(Namespace::Mount) {
+    if *config.namespaces.of(Namespace::Mount) == Place::New {
         let mut rootfs = Rootfs::plan(config, host)?;
         let mut finish = rootfs.finish();
         parent.append(&mut rootfs.trees);
@@ -77,7 +76,7 @@ fn identity(config: &Config, request: &Request) -> Vec<Planned<Step>> {
     }
     for kind in Namespace::ALL {
         match config.namespaces.of(kind) {
-            Place::Joined { index, .. } if kind != Namespace::Pid => {
+            Place::Joined { index, .. } if !matches!(kind, Namespace::Pid | Namespace::Mount) => {
                 steps.push(planned(format!("linux.namespaces[{index}] {}", kind.name()), Step::Join(kind)));
             }
             _ => {}
@@ -107,6 +106,10 @@ fn identity(config: &Config, request: &Request) -> Vec<Planned<Step>> {
             })
             .collect();
         steps.push(planned(format!("linux.sysctl.{name}"), Step::Sysctl { path, value: value.clone() }));
+    }
+    // Last: from here on /proc is that namespace's.
+    if let Place::Joined { index, .. } = config.namespaces.of(Namespace::Mount) {
+        steps.push(planned(format!("linux.namespaces[{index}] mount"), Step::Join(Namespace::Mount)));
     }
     steps
 }

@@ -53,6 +53,7 @@ impl Display for HostStep {
                 write!(f, "cgroup /{path} with {}", names.join(" "))
             }
             HostStep::Limit(write) => write!(f, "limit {write}"),
+            HostStep::DeviceFilter(insns) if insns.is_empty() => write!(f, "no device filter"),
             HostStep::DeviceFilter(insns) => write!(f, "device filter of {} instructions", insns.len()),
             HostStep::OpenNamespace { kind, path } => {
                 write!(f, "open {} namespace {}", kind.name(), path.display())

@@ -129,7 +129,7 @@ pub enum HostStep {
     },
     /// Limit the container's cgroup.
     Limit(resources::Write),
-    /// Load a device filter and attach it to the cgroup.
+    /// Attach a device filter to the cgroup, in place of any that is there; an empty one allows everything.
     DeviceFilter(Vec<u64>),
     /// Open a namespace to join.
     OpenNamespace {

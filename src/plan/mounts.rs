@@ -85,15 +85,13 @@ impl<'a> Rootfs<'a> {
             _ => Lookup::Follow,
         };
         if options.remount {
-            let attributes = [(Reach::Top, options.top), (Reach::Tree, options.tree)];
-            for (reach, change) in attributes.into_iter().filter(|(_, change)| *change != Change::default()) {
-                self.step(&named, Step::Attributes { target: mount.destination.clone(), reach, change });
-            }
-            return Ok(());
+            return self.remount(&mount.destination, &options, &named);
         }
         let source = if let Some(reach) = options.bind {
             self.bind(&named, Path::new(&mount.source), reach, &options)
-        } else if mount.fstype == "cgroup" && !self.config.namespaces.own(Namespace::Cgroup) {
+        } else if matches!(mount.fstype.as_str(), "cgroup" | "cgroup2")
+            && !self.config.namespaces.own(Namespace::Cgroup)
+        {
             // Without a cgroup namespace the container sees the host's tree.
             let root = self.host.cgroup_root.clone();
             self.bind(&named, &root, Reach::Top, &options)
@@ -109,14 +107,20 @@ impl<'a> Rootfs<'a> {
         Ok(())
     }
 
+    /// Change the attributes of a mount that is there already.
+    fn remount(&mut self, target: &str, options: &Options, field: &str) -> Result<(), Invalid> {
+        if let Some((key, _)) = options.parameters.first() {
+            let reason = format!("\"{key}\" cannot be changed by remount");
+            return Err(Invalid::new(format!("{field}: options"), reason));
+        }
+        for (reach, change) in options.changes() {
+            self.step(field, Step::Attributes { target: target.into(), reach, change });
+        }
+        Ok(())
+    }
+
     fn bind(&mut self, field: &str, source: &Path, reach: Reach, options: &Options) -> Source {
-        let attributes = [(Reach::Top, options.top), (Reach::Tree, options.tree)];
-        let propagation = options.propagation.iter();
-        let propagation =
-            propagation.map(|(reach, kind)| (*reach, Change { propagation: *kind, ..Change::default() }));
-        let changes =
-            attributes.into_iter().chain(propagation).filter(|(_, change)| *change != Change::default());
-        Source::Tree(self.tree(field, source, reach, changes.collect()))
+        Source::Tree(self.tree(field, source, reach, options.changes()))
     }
 
     fn filesystem(&mut self, mount: &Mount, options: &Options, field: &str) -> Result<Filesystem, Invalid> {

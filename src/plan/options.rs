@@ -186,6 +186,15 @@ impl Options {
         Ok(read)
     }
 
+    /// Attributes and propagation types as calls of mount_setattr(2), in order.
+    pub(super) fn changes(&self) -> Vec<(Reach, Change)> {
+        let attributes = [(Reach::Top, self.top), (Reach::Tree, self.tree)];
+        let propagation = self.propagation.iter();
+        let propagation =
+            propagation.map(|(reach, kind)| (*reach, Change { propagation: *kind, ..Change::default() }));
+        attributes.into_iter().chain(propagation).filter(|(_, change)| *change != Change::default()).collect()
+    }
+
     /// The flags of a superblock that a bind mount shares cannot be changed through it.
     fn drop_superblock_flags(&mut self) {
         self.parameters

@@ -104,6 +104,9 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
         write_pid_file(path, pid)?;
     }
     if let Err(errno) = channel.done() {
+        if let Some(path) = &order.pid_file {
+            let _ = std::fs::remove_file(path);
+        }
         return Err(anyhow!("init has ended before it was recorded: {}", crate::sys::describe(errno)));
     }
     let (Some(dir), Some(pidfd)) = (undo.dir.take(), undo.init.take()) else {
@@ -186,8 +189,10 @@ fn filter_devices(
     } else {
         Vec::new()
     };
-    let program = bpf::load_device_filter(insns).map_err(|e| ("bpf BPF_PROG_LOAD", e))?;
-    bpf::attach_device_filter(cgroup, program.as_fd()).map_err(|e| ("bpf BPF_PROG_ATTACH", e))?;
+    if !insns.is_empty() {
+        let program = bpf::load_device_filter(insns).map_err(|e| ("bpf BPF_PROG_LOAD", e))?;
+        bpf::attach_device_filter(cgroup, program.as_fd()).map_err(|e| ("bpf BPF_PROG_ATTACH", e))?;
+    }
     for program in old {
         bpf::detach_device_filter(cgroup, program.as_fd()).map_err(|e| ("bpf BPF_PROG_DETACH", e))?;
     }

@@ -60,13 +60,16 @@ pub fn attend(pidfd: &OwnedFd, signals: &Signals, terminal: Option<OwnedFd>) -> 
             PollFd::new(pidfd.as_fd(), PollFlags::POLLIN),
             PollFd::new(signals.0.as_fd(), PollFlags::POLLIN),
         ];
-        relay.watch(&mut fds);
+        let watched = relay.watch(&mut fds);
         match poll(&mut fds, PollTimeout::NONE) {
             Err(Errno::EINTR) => continue,
             result => result.context("poll")?,
         };
         let ready = |at: usize| fds.get(at).and_then(PollFd::revents).unwrap_or(PollFlags::empty());
-        let (ended, signalled, on_master, on_input) = (ready(0), ready(1), ready(2), ready(3));
+        let (ended, signalled) = (ready(0), ready(1));
+        let on_master = if watched.master { ready(2) } else { PollFlags::empty() };
+        let on_input =
+            if watched.input { ready(2 + usize::from(watched.master)) } else { PollFlags::empty() };
         if !signalled.is_empty() {
             forward(pidfd, signals, Some(&master))?;
         }
@@ -119,6 +122,12 @@ fn forward(pidfd: &OwnedFd, signals: &Signals, master: Option<&OwnedFd>) -> Resu
     Ok(())
 }
 
+/// Which descriptors a turn of the relay waits for, in this order.
+struct Watched {
+    master: bool,
+    input: bool,
+}
+
 /// Bytes between the caller's standard input and output and the container's terminal.
 struct Relay<'a> {
     master: &'a OwnedFd,
@@ -132,7 +141,7 @@ struct Relay<'a> {
 const CHUNK: usize = 8192;
 
 impl<'a> Relay<'a> {
-    fn watch(&self, fds: &mut Vec<PollFd<'a>>) {
+    fn watch(&self, fds: &mut Vec<PollFd<'a>>) -> Watched {
         let mut interest = PollFlags::empty();
         if self.output {
             interest |= PollFlags::POLLIN;
@@ -140,14 +149,20 @@ impl<'a> Relay<'a> {
         if !self.to_container.is_empty() {
             interest |= PollFlags::POLLOUT;
         }
-        fds.push(PollFd::new(self.master.as_fd(), interest));
-        if self.input && self.to_container.is_empty() {
+        // Without an open end in the container a terminal is always ready, to say that it has hung up.
+        let watched =
+            Watched { master: self.output, input: self.input && self.output && self.to_container.is_empty() };
+        if watched.master {
+            fds.push(PollFd::new(self.master.as_fd(), interest));
+        }
+        if watched.input {
             fds.push(PollFd::new(process::stdin(), PollFlags::POLLIN));
         }
+        watched
     }
 
     fn turn(&mut self, on_master: PollFlags, on_input: PollFlags) -> Result<()> {
-        if on_master.contains(PollFlags::POLLIN) {
+        if on_master.contains(PollFlags::POLLIN) || on_master == PollFlags::POLLHUP {
             self.copy_out();
         }
         if on_master.contains(PollFlags::POLLOUT) {
@@ -207,7 +222,8 @@ impl<'a> Relay<'a> {
 
     /// What the container wrote before it ended.
     fn drain(&mut self) {
-        loop {
+        // Another process may go on writing; what the one that has ended wrote is in the terminal's buffer, 64 KiB at most.
+        for _ in 0..64 {
             let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
             let ready = poll(&mut fds, PollTimeout::ZERO);
             let readable = fds[0].revents().is_some_and(|r| r.contains(PollFlags::POLLIN));

@@ -80,16 +80,6 @@ pub fn capset(effective: CapSet, permitted: CapSet, inheritable: CapSet) -> Resu
     Errno::result(unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) }).map(drop)
 }
 
-/// capget(2) of this thread: (effective, permitted, inheritable).
-pub fn capget() -> Result<(CapSet, CapSet, CapSet)> {
-    let header = CapHeader { version: CAPABILITY_VERSION_3, pid: 0 };
-    let mut data = [CapData::default(); 2];
-    // SAFETY: version 3 fills two data structs, both live over the call.
-    Errno::result(unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) })?;
-    let join = |f: fn(&CapData) -> u32| u64::from(f(&data[0])) | u64::from(f(&data[1])) << 32;
-    Ok((join(|d| d.effective), join(|d| d.permitted), join(|d| d.inheritable)))
-}
-
 /// setgroups(2), setresgid(2), setresuid(2): all three, in the order in which each is still allowed.
 pub fn set_ids(uid: u32, gid: u32, groups: &[u32]) -> std::result::Result<(), (&'static str, Errno)> {
     // The raw calls: glibc's would signal other threads, and there are none.

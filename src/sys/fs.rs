@@ -149,6 +149,15 @@ pub fn executable(path: &str) -> Result<()> {
     .map(drop)
 }
 
+/// getcwd(2), the call itself: the C library's function walks upwards where the kernel says `(unreachable)`.
+pub fn getcwd() -> Result<String> {
+    let mut path = vec![0u8; libc::PATH_MAX as usize];
+    // SAFETY: the kernel writes at most the length that is passed.
+    let n = Errno::result(unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) })?;
+    path.truncate((n as usize).saturating_sub(1));
+    Ok(String::from_utf8_lossy(&path).into_owned())
+}
+
 /// The device number of a node.
 pub fn makedev(major: u32, minor: u32) -> u64 {
     libc::makedev(major, minor)

@@ -212,12 +212,6 @@ pub fn setns(fd: BorrowedFd<'_>, kind: i32) -> Result<()> {
     Errno::result(unsafe { libc::setns(fd.as_raw_fd(), kind) }).map(drop)
 }
 
-/// unshare(2).
-pub fn unshare(flags: i32) -> Result<()> {
-    // SAFETY: integers only; one thread.
-    Errno::result(unsafe { libc::unshare(flags) }).map(drop)
-}
-
 /// setdomainname(2).
 pub fn set_domainname(name: &str) -> Result<()> {
     // SAFETY: the kernel reads exactly `len` bytes.
@@ -238,12 +232,6 @@ pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<()> {
         )
     })
     .map(drop)
-}
-
-/// personality(2).
-pub fn personality(domain: u64) -> Result<()> {
-    // SAFETY: integers only.
-    Errno::result(unsafe { libc::personality(domain as libc::c_ulong) }).map(drop)
 }
 
 /// End this process at once, without unwinding or flushing: for the child of [`clone3`].
