@@ -279,7 +279,7 @@ impl Namespaces {
     }
 }
 
-/// One of `linux.devices`.
+/// One of `linux.devices`, or a default device: a node or FIFO.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
     /// Absolute, in the container.

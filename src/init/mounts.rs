@@ -3,8 +3,9 @@
 use super::copy_up::{self, CopyUp};
 use super::paths::{self, Make};
 use super::{Call, Init, Outcome, Refusal};
+use crate::config::Device;
 use crate::config::rules::may_cover_in_proc;
-use crate::plan::{Filesystem, Lookup, Node, Source};
+use crate::plan::{Filesystem, Lookup, Source};
 use crate::sys::mount::{self, Change, Reach, attr};
 use crate::sys::{self, Errno, fs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -93,7 +94,7 @@ impl Init<'_> {
         Ok(())
     }
 
-    pub(super) fn node(&self, node: &Node) -> Outcome {
+    pub(super) fn node(&self, node: &Device) -> Outcome {
         let (dir, name) = paths::parent_of(self.root()?, &node.path, Lookup::Follow)
             .call(|| format!("open parent of {}", node.path))?;
         let rdev = if node.kind == libc::S_IFIFO { 0 } else { fs::makedev(node.major, node.minor) };

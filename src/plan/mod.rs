@@ -17,7 +17,7 @@ pub mod seccomp;
 pub use create::create;
 pub use options::{NAMES as MOUNT_OPTIONS, Options};
 
-use crate::config::{Hook, Namespace};
+use crate::config::{Device, Hook, Namespace};
 use crate::sys::mount::{Change, Reach};
 use std::path::PathBuf;
 
@@ -257,7 +257,7 @@ pub enum Step {
         change: Change,
     },
     /// Make a device node or FIFO.
-    Node(Node),
+    Node(Device),
     /// Make a symlink unless something is there.
     Link {
         /// In the container.
@@ -369,23 +369,4 @@ pub enum Step {
     Seccomp(seccomp::Filter),
     /// execve(2) the program.
     Exec,
-}
-
-/// A device node or FIFO.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
-    /// In the container.
-    pub path: String,
-    /// `S_IFCHR`, `S_IFBLK` or `S_IFIFO`.
-    pub kind: u32,
-    /// Major number.
-    pub major: u32,
-    /// Minor number.
-    pub minor: u32,
-    /// Permission bits.
-    pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
 }

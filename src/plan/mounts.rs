@@ -1,7 +1,7 @@
 //! `mounts`, devices and links of /dev, masked and read-only paths: config.json to steps.
 
 use super::options::{Options, reach_and_kind};
-use super::{Filesystem, HostStep, Lookup, Node, Planned, Source, Step, Tree};
+use super::{Filesystem, HostStep, Lookup, Planned, Source, Step, Tree};
 use crate::config::{Config, Device, Invalid, Mount, Namespace, Propagation};
 use crate::host::Host;
 use crate::sys::mount::{Change, Reach, attr};
@@ -156,7 +156,7 @@ impl<'a> Rootfs<'a> {
         }
         self.default_node("tty", 5, 0);
         for (i, device) in self.config.devices.iter().enumerate() {
-            self.step(format!("linux.devices[{i}]"), Step::Node(node(device)));
+            self.step(format!("linux.devices[{i}]"), Step::Node(device.clone()));
         }
         let links = [
             ("fd", "/proc/self/fd"),
@@ -174,21 +174,9 @@ impl<'a> Rootfs<'a> {
     fn default_node(&mut self, name: &str, major: u32, minor: u32) {
         let path = format!("/dev/{name}");
         if self.config.devices.iter().all(|device| device.path != path) {
-            let node = Node { path, kind: libc::S_IFCHR, major, minor, mode: 0o666, uid: 0, gid: 0 };
+            let node = Device { path, kind: libc::S_IFCHR, major, minor, mode: 0o666, uid: 0, gid: 0 };
             self.step("", Step::Node(node));
         }
-    }
-}
-
-fn node(device: &Device) -> Node {
-    Node {
-        path: device.path.clone(),
-        kind: device.kind,
-        major: device.major,
-        minor: device.minor,
-        mode: device.mode,
-        uid: device.uid,
-        gid: device.gid,
     }
 }
 
