@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 /// What the plan needs to know about the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
-    /// The effective user id of the runtime.
-    pub euid: u32,
     /// Where the cgroup v2 tree is mounted.
     pub cgroup_root: PathBuf,
     /// The runtime's own cgroup, as /proc/self/cgroup gives it; asked only where a relative path needs it.
@@ -39,7 +37,6 @@ pub fn probe(own: OwnCgroup) -> Result<Host> {
         bounding |= u64::from(is_in) << n;
     }
     Ok(Host {
-        euid: nix::unistd::geteuid().as_raw(),
         cgroup_root: cgroup_root()?,
         own_cgroup: if own == OwnCgroup::Needed { own_cgroup()? } else { String::new() },
         known_capabilities: known,

@@ -5,13 +5,12 @@
 
 use knarr::config;
 use knarr::host::Host;
-use knarr::plan::{self, CgroupDriver, Console, Keyring, Pivot, Request, Start};
+use knarr::plan::{self, CgroupDriver, Keyring, Pivot, Request, Start};
 use std::path::{Path, PathBuf};
 
 fn host() -> Host {
     let known = (1 << 41) - 1;
     Host {
-        euid: 0,
         cgroup_root: "/sys/fs/cgroup".into(),
         own_cgroup: "/user/shell".into(),
         known_capabilities: known,
@@ -22,13 +21,11 @@ fn host() -> Host {
 fn request(start: Start) -> Request {
     Request {
         id: "web".into(),
-        bundle: "/bundle".into(),
         start,
         pivot: Pivot::Root,
         keyring: Keyring::New,
         preserve_fds: 0,
         listen_env: Vec::new(),
-        console: Console::Socket,
         cgroup_driver: CgroupDriver::Cgroupfs,
     }
 }

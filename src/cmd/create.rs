@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::config::{self, Config, Invalid};
 use crate::host::{self, Host, OwnCgroup};
-use crate::plan::{self, Console, Keyring, Pivot, Plan, Request, Start};
+use crate::plan::{self, Keyring, Pivot, Plan, Request, Start};
 use crate::run::create::{Made, Order, create};
 use crate::sys::{cred, fs, process, socket};
 use anyhow::{Context, Result, bail};
@@ -46,6 +46,17 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
     Ok(0)
 }
 
+/// Where the other end of the process's terminal goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Console {
+    /// To the caller, over `--console-socket`.
+    Socket,
+    /// To this process, which relays it.
+    Foreground,
+    /// Nowhere: a detached container without a console socket.
+    None,
+}
+
 /// A bundle, compiled.
 pub(super) struct Compiled {
     pub(super) bundle: PathBuf,
@@ -56,13 +67,7 @@ pub(super) struct Compiled {
 }
 
 /// Load the bundle and decide what to do.
-pub(super) fn compile(
-    args: &Args,
-    global: &Global,
-    start: Start,
-    console: Console,
-    fds: Fds,
-) -> Result<Compiled> {
+pub(super) fn compile(args: &Args, global: &Global, start: Start, fds: Fds) -> Result<Compiled> {
     crate::state::check_id(&args.id)?;
     let bundle = args.bundle.canonicalize().with_context(|| format!("--bundle {}", args.bundle.display()))?;
     let text = read_config(&bundle)?;
@@ -71,13 +76,11 @@ pub(super) fn compile(
     let host = host::probe(if absolute { OwnCgroup::NotNeeded } else { OwnCgroup::Needed })?;
     let request = Request {
         id: args.id.clone(),
-        bundle: bundle.clone(),
         start,
         pivot: if args.no_pivot { Pivot::Move } else { Pivot::Root },
         keyring: if args.no_new_keyring { Keyring::Callers } else { Keyring::New },
         preserve_fds: fds.count,
         listen_env: fds.env,
-        console,
         cgroup_driver: global.cgroup_driver(),
     };
     let plan = plan::create(&loaded.config, &request, &host)?;
@@ -140,7 +143,7 @@ pub(super) fn make(
     // Until execve(2) no other process may look into this one or into init.
     cred::set_dumpable(false).context("prctl")?;
     let console = if args.console_socket.is_some() { Console::Socket } else { foreground };
-    let compiled = compile(args, global, start, console, fds)?;
+    let compiled = compile(args, global, start, fds)?;
     let terminal = compiled.config.process.as_ref().is_some_and(|p| p.terminal);
     check_console(terminal, console)?;
     if !compiled.config.root.path.is_dir() {

@@ -3,7 +3,7 @@
 use super::create::{self, Fds, compile};
 use super::print;
 use crate::cli::Global;
-use crate::plan::{Console, Start};
+use crate::plan::Start;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 
@@ -30,7 +30,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
         no_new_keyring: false,
         preserve_fds: 0,
     };
-    let compiled = compile(&create, global, Start::OnRequest, Console::Socket, Fds::default());
+    let compiled = compile(&create, global, Start::OnRequest, Fds::default());
     let compiled = compiled.with_context(|| format!("plan {}", args.bundle.display()))?;
     compiled.warnings.iter().for_each(|warning| global.log().warning(warning));
     print(&compiled.plan.to_string())

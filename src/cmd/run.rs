@@ -1,8 +1,8 @@
 //! `knarr run`.
 
-use super::create::{self, Fds, make};
+use super::create::{self, Console, Fds, make};
 use crate::cli::Global;
-use crate::plan::{Console, Start};
+use crate::plan::Start;
 use crate::run::create::Made;
 use crate::run::foreground::{Signals, attend};
 use crate::run::{delete, start};

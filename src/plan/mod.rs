@@ -26,8 +26,6 @@ use std::path::PathBuf;
 pub struct Request {
     /// The container's id.
     pub id: String,
-    /// The bundle, absolute.
-    pub bundle: PathBuf,
     /// When the process starts.
     pub start: Start,
     /// How the new root is entered.
@@ -38,8 +36,6 @@ pub struct Request {
     pub preserve_fds: u32,
     /// Variables that announce such descriptors (sd_listen_fds(3)).
     pub listen_env: Vec<String>,
-    /// Where the other end of the process's terminal goes.
-    pub console: Console,
     /// How `linux.cgroupsPath` is read.
     pub cgroup_driver: CgroupDriver,
 }
@@ -69,17 +65,6 @@ pub enum Keyring {
     New,
     /// The caller's (`--no-new-keyring`).
     Callers,
-}
-
-/// Where the other end of the process's terminal goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Console {
-    /// To the caller, over `--console-socket`.
-    Socket,
-    /// To this process, which relays it.
-    Foreground,
-    /// Nowhere: a detached container without a console socket.
-    None,
 }
 
 /// How `linux.cgroupsPath` is read.
