@@ -4,6 +4,7 @@
 
 pub mod capability;
 pub mod device_rules;
+pub mod ids;
 pub mod load;
 mod locate;
 mod resolve;
@@ -12,6 +13,7 @@ pub mod rules;
 pub mod seccomp;
 pub mod spec;
 
+pub use ids::{IdMaps, IdRange};
 pub use load::{Loaded, load};
 
 use std::collections::BTreeMap;
@@ -63,6 +65,10 @@ pub struct Config {
     pub annotations: BTreeMap<String, String>,
     /// Which namespaces are new, joined or inherited.
     pub namespaces: Namespaces,
+    /// How ids are mapped into the user namespace; empty without one, and where a joined one is taken as it is.
+    pub id_maps: IdMaps,
+    /// Offsets of the clocks of a new time namespace.
+    pub time_offsets: Vec<TimeOffset>,
     /// `linux.cgroupsPath`, as given.
     pub cgroups_path: Option<String>,
     /// `linux.resources`, without its devices.
@@ -81,6 +87,17 @@ pub struct Config {
     pub masked_paths: Vec<String>,
     /// Paths that the container shall not write.
     pub readonly_paths: Vec<String>,
+}
+
+/// One of `linux.timeOffsets`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeOffset {
+    /// As `monotonic`.
+    pub clock: String,
+    /// Whole seconds.
+    pub seconds: i64,
+    /// Nanoseconds, less than a second.
+    pub nanoseconds: u32,
 }
 
 /// `root`.
@@ -169,6 +186,8 @@ pub struct Mount {
     pub source: String,
     /// As given.
     pub options: Vec<String>,
+    /// How the ids of its files are mapped; empty where nothing is said.
+    pub id_maps: IdMaps,
 }
 
 impl Mount {

@@ -2,7 +2,7 @@
 
 use super::{
     Capabilities, Config, Device, Hook, Hooks, Invalid, Mount, Namespace, Namespaces, Place, Process,
-    Propagation, Rlimit, Root, User, capability, resources,
+    Propagation, Rlimit, Root, TimeOffset, User, capability, ids, resources,
 };
 use oci_spec::runtime as oci;
 use std::collections::BTreeMap;
@@ -28,6 +28,8 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         hooks: spec.hooks().as_ref().map(hooks).unwrap_or_default(),
         annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
         namespaces: namespaces(linux.namespaces().as_deref().unwrap_or_default()),
+        id_maps: ids::resolve(linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref()),
+        time_offsets: time_offsets(linux.time_offsets().iter().flatten()),
         cgroups_path: linux.cgroups_path().as_ref().map(|p| text(p)).filter(|p| !p.is_empty()),
         resources: resources.unwrap_or_default(),
         devices: linux.devices().as_deref().unwrap_or_default().iter().map(device).collect(),
@@ -60,6 +62,20 @@ pub(super) fn names_of(path: &Path) -> Vec<String> {
         }
     }
     names
+}
+
+fn time_offsets<'a>(
+    offsets: impl Iterator<Item = (&'a String, &'a oci::LinuxTimeOffset)>,
+) -> Vec<TimeOffset> {
+    let mut offsets: Vec<TimeOffset> = offsets
+        .map(|(clock, offset)| TimeOffset {
+            clock: clock.clone(),
+            seconds: offset.secs().unwrap_or(0),
+            nanoseconds: offset.nanosecs().unwrap_or(0),
+        })
+        .collect();
+    offsets.sort_by(|a, b| a.clock.cmp(&b.clock));
+    offsets
 }
 
 /// Kernel parameters by their dotted names; of two spellings of one the last in alphabetical order wins.
@@ -122,6 +138,7 @@ fn mount(index: usize, mount: &oci::Mount, bundle: &Path, warnings: &mut Vec<Str
         fstype: mount.typ().clone().unwrap_or_default(),
         source: mount.source().as_ref().map(|p| text(p)).unwrap_or_default(),
         options: mount.options().clone().unwrap_or_default(),
+        id_maps: ids::resolve(mount.uid_mappings().as_ref(), mount.gid_mappings().as_ref()),
     };
     if resolved.fstype == "bind" && !resolved.is_bind() {
         resolved.options.push("bind".into());

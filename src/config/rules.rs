@@ -1,6 +1,6 @@
 //! What the runtime specification demands of config.json, as a table of sections and checks.
 
-use super::{Invalid, Propagation};
+use super::{Invalid, Propagation, ids};
 use oci_spec::runtime::{Hook, Linux, LinuxNamespaceType, Spec};
 use std::collections::HashSet;
 use std::path::Path;
@@ -26,6 +26,9 @@ pub const RULES: &[Rule] = &[
     Rule { section: "config.md: Annotations", check: annotations },
     Rule { section: "config-linux.md: Namespaces", check: namespaces },
     Rule { section: "config-linux.md: Namespaces", check: private_mounts },
+    Rule { section: "config-linux.md: User namespace mappings", check: ids::check_user_namespace },
+    Rule { section: "config.md: Mounts (uidMappings, idmap)", check: ids::check_mounts },
+    Rule { section: "config-linux.md: Offset for Time Namespace", check: time_offsets },
     Rule { section: "config.md: Hostname", check: host_names },
     Rule { section: "config-linux.md: Devices", check: devices },
     Rule { section: "config-linux.md: Sysctl", check: sysctls },
@@ -139,12 +142,6 @@ fn mounts(spec: &Spec) -> Result<(), Invalid> {
             );
             ensure(may_cover_in_proc(&inside), &field, reason)?;
         }
-        let mapped = mount.uid_mappings().is_some() || mount.gid_mappings().is_some();
-        ensure(
-            !mapped,
-            format!("mounts[{i}].uidMappings"),
-            "id-mapped mounts are not supported by this version",
-        )?;
     }
     Ok(())
 }
@@ -208,12 +205,35 @@ fn has(spec: &Spec, kind: LinuxNamespaceType) -> bool {
         .is_some_and(|list| list.iter().any(|n| n.typ() == kind))
 }
 
+/// Whether the container gets a new `kind` namespace.
+fn is_new(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    let list = linux(spec).and_then(|l| l.namespaces().as_deref()).unwrap_or_default();
+    let joined = |path: &Option<std::path::PathBuf>| path.as_ref().is_some_and(|p| !p.as_os_str().is_empty());
+    list.iter().any(|n| n.typ() == kind && !joined(n.path()))
+}
+
+/// Offsets belong to a new time namespace, whose clocks are these two (time_namespaces(7)).
+fn time_offsets(spec: &Spec) -> Result<(), Invalid> {
+    let offsets = linux(spec).and_then(|l| l.time_offsets().as_ref()).into_iter().flatten();
+    for (clock, offset) in offsets {
+        let field = format!("linux.timeOffsets.{clock}");
+        let known = clock == "monotonic" || clock == "boottime";
+        ensure(known, &field, "is not a clock with an offset: those are monotonic and boottime")?;
+        let nanoseconds = offset.nanosecs().unwrap_or(0);
+        let reason = format!("{nanoseconds} is not less than a second");
+        ensure(nanoseconds < 1_000_000_000, format!("{field}.nanosecs"), reason)?;
+        ensure(
+            is_new(spec, LinuxNamespaceType::Time),
+            field,
+            "needs a new time namespace in linux.namespaces",
+        )?;
+    }
+    Ok(())
+}
+
 /// Without a new mount namespace a container's mounts would be those of everybody in the namespace that it joins.
 fn private_mounts(spec: &Spec) -> Result<(), Invalid> {
-    let list = linux(spec).and_then(|l| l.namespaces().as_deref()).unwrap_or_default();
-    let joined =
-        |n: &oci_spec::runtime::LinuxNamespace| n.path().as_ref().is_some_and(|p| !p.as_os_str().is_empty());
-    if list.iter().any(|n| n.typ() == LinuxNamespaceType::Mount && !joined(n)) {
+    if is_new(spec, LinuxNamespaceType::Mount) {
         return Ok(());
     }
     let asks = |list: Option<&Vec<String>>| list.is_some_and(|l| !l.is_empty());
@@ -345,8 +365,6 @@ fn not_supported(spec: &Spec) -> Result<(), Invalid> {
     let linux = linux(spec);
     let text = |value: Option<&String>| value.is_some_and(|v| !v.is_empty());
     let asked = [
-        ("linux.namespaces", has(spec, LinuxNamespaceType::User), "a user namespace"),
-        ("linux.namespaces", has(spec, LinuxNamespaceType::Time), "a time namespace"),
         (
             "process.apparmorProfile",
             text(process.and_then(|p| p.apparmor_profile().as_ref())),
@@ -364,21 +382,6 @@ fn not_supported(spec: &Spec) -> Result<(), Invalid> {
             "moving network devices",
         ),
         ("linux.personality", linux.is_some_and(|l| l.personality().is_some()), "an execution domain"),
-        (
-            "linux.timeOffsets",
-            linux.is_some_and(|l| l.time_offsets().as_ref().is_some_and(|o| !o.is_empty())),
-            "clock offsets",
-        ),
-        (
-            "linux.gidMappings",
-            linux.is_some_and(|l| l.gid_mappings().as_ref().is_some_and(|m| !m.is_empty())),
-            "id mapping",
-        ),
-        (
-            "linux.uidMappings",
-            linux.is_some_and(|l| l.uid_mappings().as_ref().is_some_and(|m| !m.is_empty())),
-            "id mapping",
-        ),
     ];
     for (field, asked, what) in asked {
         ensure(!asked, field, format!("{what} is not supported by this version"))?;

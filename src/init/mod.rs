@@ -5,6 +5,7 @@
 mod copy_up;
 pub mod hook;
 mod mounts;
+pub mod namespaces;
 mod paths;
 mod process;
 mod root;
@@ -137,7 +138,10 @@ impl Init<'_> {
 
     fn take(&mut self, step: &Step) -> Outcome {
         match step {
+            Step::AwaitParent => self.inherited.channel.await_done().call(|| "recvmsg".into()),
             Step::Join(kind) => self.join(*kind),
+            Step::Time(offsets) => namespaces::time(offsets),
+            Step::NamespaceRoot => namespaces::become_root(),
             Step::Session => nix::unistd::setsid().map(drop).call(|| "setsid".into()),
             Step::Keyring(name) => process::keyring(name),
             Step::Loopback => process::loopback(),

@@ -17,7 +17,7 @@ const PASSWD_LIMIT: usize = 1 << 20;
 /// Write a file of the kernel through the host's /proc, while host paths are valid.
 pub(super) fn write_host_file(path: &str, value: &str) -> Outcome {
     let fd = fs::open(path, fs::O_WRONLY, 0).call(|| format!("open {path}"))?;
-    fs::write_once(fd.as_fd(), value.as_bytes()).call(|| format!("write \"{value}\" to {path}"))
+    fs::write_once(fd.as_fd(), value.as_bytes()).call(|| format!("write {value:?} to {path}"))
 }
 
 /// A new session keyring. A kernel without keyrings has none to share, so there is nothing to refuse.
@@ -184,7 +184,9 @@ fn bounding(drop: u64) -> Outcome {
 
 fn ids(uid: u32, gid: u32, groups: &[u32]) -> Outcome {
     cred::keep_caps(true).call(|| "PR_SET_KEEPCAPS".into())?;
-    cred::set_ids(uid, gid, groups).map_err(|(call, errno)| Refusal::kernel(call, errno))?;
+    cred::set_groups(groups).call(|| "setgroups".into())?;
+    cred::set_gid(gid).call(|| format!("setresgid {gid}"))?;
+    cred::set_uid(uid).call(|| format!("setresuid {uid}"))?;
     cred::keep_caps(false).call(|| "PR_SET_KEEPCAPS".into())
 }
 

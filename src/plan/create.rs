@@ -2,10 +2,10 @@
 
 use super::mounts::{self, Rootfs};
 use super::{
-    HostStep, Keyring, Launch, Pivot, Plan, Planned, Request, Start, Step, cgroup, devices, process,
+    HostStep, Keyring, Launch, Pivot, Plan, Planned, Request, Settle, Start, Step, cgroup, devices, process,
     resources,
 };
-use crate::config::{Config, Invalid, Namespace, Place};
+use crate::config::{Config, IdMaps, Invalid, Namespace, Place};
 use crate::host::Host;
 
 /// Decide all that is done to make the container.
@@ -24,9 +24,11 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
             parent.push(planned(field, HostStep::OpenNamespace { kind, path: path.clone() }));
         }
     }
-    let mut init = identity(config, request);
+    let mut settle = Vec::new();
+    let mut init = identity(config, &mut settle);
+    let own = namespace_owner(config, request);
     if *config.namespaces.of(Namespace::Mount) == Place::New {
-        let mut rootfs = Rootfs::plan(config, host)?;
+        let mut rootfs = Rootfs::plan(config, host, own)?;
         let mut finish = rootfs.finish();
         parent.append(&mut rootfs.trees);
         init.append(&mut rootfs.steps);
@@ -36,6 +38,11 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
         init.append(&mut finish);
         init.extend(mounts::root_propagation(config.rootfs_propagation));
     } else {
+        init.extend(own);
+        // Last: from here on /proc is that namespace's.
+        if let Place::Joined { index, .. } = config.namespaces.of(Namespace::Mount) {
+            init.push(planned(format!("linux.namespaces[{index}] mount"), Step::Join(Namespace::Mount)));
+        }
         init.push(planned("root.path", Step::RootDirectory(config.root.path.clone())));
         init.append(&mut hooks(config));
         init.push(planned("", Step::Chroot));
@@ -44,8 +51,12 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
     if request.start == Start::OnRequest {
         parent.push(planned("", HostStep::StartSocket));
     }
+    if !settle.is_empty() {
+        init.insert(0, planned("", Step::AwaitParent));
+    }
     let keep_fds = 3 + request.preserve_fds as i32;
-    Ok(Plan { id: request.id.clone(), cgroup, keep_fds, host: parent, launch: launch(config), init })
+    let launch = launch(config);
+    Ok(Plan { id: request.id.clone(), cgroup, keep_fds, host: parent, launch, settle, init })
 }
 
 fn planned<T>(field: impl Into<String>, step: T) -> Planned<T> {
@@ -53,36 +64,67 @@ fn planned<T>(field: impl Into<String>, step: T) -> Planned<T> {
 }
 
 fn launch(config: &Config) -> Launch {
-    let mut launch = Launch { new: 0, joins_pid: false };
+    let mut launch =
+        Launch { new: 0, joins_pid: false, through: through(config), expected_maps: IdMaps::default() };
     for kind in Namespace::ALL {
         match config.namespaces.of(kind) {
+            // A process that is born in its time namespace can set no offsets there.
+            Place::New if kind == Namespace::Time && !config.time_offsets.is_empty() => {}
             Place::New => launch.new |= kind.clone_flag() as u64,
-            Place::Joined { .. } if kind == Namespace::Pid => launch.joins_pid = true,
+            Place::Joined { .. } if kind == Namespace::Pid => launch.joins_pid = launch.through.is_empty(),
             _ => {}
         }
+    }
+    if launch.through.contains(&Namespace::User) {
+        launch.expected_maps = config.id_maps.clone();
     }
     launch
 }
 
-/// Namespaces to join and what they carry: names, kernel parameters, the loopback device. Host paths are valid here, and
-/// nothing of the container's is mounted yet.
-fn identity(config: &Config, request: &Request) -> Vec<Planned<Step>> {
+/// With a user namespace, the others that are joined belong to another one as often as not. They are joined while there
+/// still are the rights of the parent over them; the mount namespace not, as paths of the host are needed after that.
+fn through(config: &Config) -> Vec<Namespace> {
+    let joined = |kind: &Namespace| {
+        *kind != Namespace::Mount && matches!(config.namespaces.of(*kind), Place::Joined { .. })
+    };
+    if config.namespaces.own(Namespace::User) {
+        Namespace::ALL.into_iter().filter(joined).collect()
+    } else {
+        Vec::new()
+    }
+}
+
+/// Namespaces to join and what they carry: names, clocks, the loopback device. Host paths are valid here, and nothing of
+/// the container's is mounted yet. What init has no right to in a new user namespace is for the parent to `settle`.
+fn identity(config: &Config, settle: &mut Vec<Planned<Settle>>) -> Vec<Planned<Step>> {
     let mut steps = vec![planned("", Step::Session)];
-    if request.keyring == Keyring::New {
-        steps.push(planned("", Step::Keyring(format!("_ses.{}", request.id))));
+    let of = |kind| config.namespaces.of(kind);
+    if *of(Namespace::User) == Place::New {
+        settle.push(planned("linux.uidMappings", Settle::MapIds(config.id_maps.clone())));
     }
     if let Some(score) = config.process.as_ref().and_then(|p| p.oom_score_adj) {
-        steps.push(planned("process.oomScoreAdj", Step::OomScoreAdj(score)));
+        let field = "process.oomScoreAdj";
+        if config.namespaces.own(Namespace::User) {
+            settle.push(planned(field, Settle::OomScoreAdj(score)));
+        } else {
+            steps.push(planned(field, Step::OomScoreAdj(score)));
+        }
     }
+    let through = through(config);
     for kind in Namespace::ALL {
-        match config.namespaces.of(kind) {
-            Place::Joined { index, .. } if !matches!(kind, Namespace::Pid | Namespace::Mount) => {
+        match of(kind) {
+            Place::Joined { index, .. }
+                if !matches!(kind, Namespace::Pid | Namespace::Mount) && !through.contains(&kind) =>
+            {
                 steps.push(planned(format!("linux.namespaces[{index}] {}", kind.name()), Step::Join(kind)));
             }
             _ => {}
         }
     }
-    if *config.namespaces.of(Namespace::Network) == Place::New {
+    if !config.time_offsets.is_empty() {
+        steps.push(planned("linux.timeOffsets", Step::Time(config.time_offsets.clone())));
+    }
+    if *of(Namespace::Network) == Place::New {
         steps.push(planned("linux.namespaces", Step::Loopback));
     }
     if let Some(name) = &config.hostname {
@@ -91,25 +133,27 @@ fn identity(config: &Config, request: &Request) -> Vec<Planned<Step>> {
     if let Some(name) = &config.domainname {
         steps.push(planned("domainname", Step::Domainname(name.clone())));
     }
+    steps
+}
+
+/// What has to be done by the root of the user namespace, where there is one. Host paths are still valid.
+fn namespace_owner(config: &Config, request: &Request) -> Vec<Planned<Step>> {
+    let mut steps = Vec::new();
+    if config.namespaces.own(Namespace::User) {
+        steps.push(planned("linux.namespaces", Step::NamespaceRoot));
+    }
+    if request.keyring == Keyring::New {
+        steps.push(planned("", Step::Keyring(format!("_ses.{}", request.id))));
+    }
     for (name, value) in &config.sysctl {
         // In the resolved name dots part, and a slash is a dot of a part.
-        let path = name
-            .chars()
-            .map(|c| {
-                if c == '.' {
-                    '/'
-                } else if c == '/' {
-                    '.'
-                } else {
-                    c
-                }
-            })
-            .collect();
+        let swap = |c| match c {
+            '.' => '/',
+            '/' => '.',
+            other => other,
+        };
+        let path = name.chars().map(swap).collect();
         steps.push(planned(format!("linux.sysctl.{name}"), Step::Sysctl { path, value: value.clone() }));
-    }
-    // Last: from here on /proc is that namespace's.
-    if let Place::Joined { index, .. } = config.namespaces.of(Namespace::Mount) {
-        steps.push(planned(format!("linux.namespaces[{index}] mount"), Step::Join(Namespace::Mount)));
     }
     steps
 }

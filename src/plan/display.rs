@@ -1,6 +1,6 @@
 //! The text of a plan: what `knarr plan` prints and what golden tests compare.
 
-use super::{Filesystem, HostStep, Launch, Lookup, Plan, Planned, Source, Step, Tree};
+use super::{Filesystem, HostStep, IdSource, Launch, Lookup, Plan, Planned, Settle, Source, Step, Tree};
 use crate::config::{Namespace, capability};
 use crate::sys::mount::{Change, Reach, attr};
 use std::fmt::{self, Display, Formatter};
@@ -11,6 +11,10 @@ impl Display for Plan {
         writeln!(f, "parent, in the host's namespaces:")?;
         list(f, &self.host, 1)?;
         writeln!(f, "launch:\n  {}", self.launch)?;
+        if !self.settle.is_empty() {
+            writeln!(f, "parent, while init waits:")?;
+            list(f, &self.settle, 1)?;
+        }
         writeln!(f, "init, in the container's namespaces:")?;
         list(f, &self.init, 1)
     }
@@ -32,6 +36,14 @@ impl Display for Launch {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if self.joins_pid {
             write!(f, "setns pid, ")?;
+        }
+        if !self.through.is_empty() {
+            let names: Vec<&str> = self.through.iter().map(|kind| kind.name()).collect();
+            write!(f, "through a process that joins {}", names.join(" "))?;
+            if !self.expected_maps.is_empty() {
+                write!(f, " (which must map {})", self.expected_maps)?;
+            }
+            write!(f, ": ")?;
         }
         write!(f, "clone3 into-cgroup")?;
         for kind in Namespace::ALL {
@@ -64,6 +76,15 @@ impl Display for HostStep {
     }
 }
 
+impl Display for Settle {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Settle::MapIds(maps) => write!(f, "map {maps}"),
+            Settle::OomScoreAdj(score) => write!(f, "oom_score_adj {score}"),
+        }
+    }
+}
+
 impl Display for Tree {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let reach = if self.reach == Reach::Tree { "tree" } else { "mount" };
@@ -72,7 +93,31 @@ impl Display for Tree {
             write!(f, ", ")?;
             change_text(f, *reach, *change)?;
         }
-        Ok(())
+        if let Some((kind, major, minor)) = self.device {
+            write!(f, ", if it is {} {major}:{minor}", device_letter(kind))?;
+        }
+        match &self.id_map {
+            Some((reach, source)) => {
+                write!(
+                    f,
+                    ", {}",
+                    if *reach == Reach::Tree { "ids of the tree mapped " } else { "ids mapped " }
+                )?;
+                match source {
+                    IdSource::Maps(maps) => write!(f, "{maps}"),
+                    IdSource::Joined => write!(f, "as the joined user namespace does"),
+                }
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn device_letter(kind: u32) -> char {
+    match kind {
+        libc::S_IFBLK => 'b',
+        libc::S_IFIFO => 'p',
+        _ => 'c',
     }
 }
 
@@ -153,6 +198,15 @@ fn mount_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
 impl Display for Step {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
+            Step::AwaitParent => write!(f, "wait for the parent"),
+            Step::NamespaceRoot => write!(f, "become root of the user namespace"),
+            Step::Time(offsets) => {
+                let offsets: Vec<String> = offsets
+                    .iter()
+                    .map(|o| format!("{} {}.{:09}", o.clock, o.seconds, o.nanoseconds))
+                    .collect();
+                write!(f, "time namespace with offsets {}", offsets.join(", "))
+            }
             Step::Join(kind) => write!(f, "join {} namespace", kind.name()),
             Step::Session => write!(f, "new session"),
             Step::Keyring(name) => write!(f, "session keyring {name}"),
@@ -170,11 +224,7 @@ impl Display for Step {
                 change_text(f, *reach, *change)
             }
             Step::Node(node) => {
-                let kind = match node.kind {
-                    libc::S_IFBLK => 'b',
-                    libc::S_IFIFO => 'p',
-                    _ => 'c',
-                };
+                let kind = device_letter(node.kind);
                 let (mode, uid, gid) = (node.mode, node.uid, node.gid);
                 write!(
                     f,

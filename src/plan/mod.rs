@@ -17,7 +17,7 @@ pub mod seccomp;
 pub use create::create;
 pub use options::{NAMES as MOUNT_OPTIONS, Options};
 
-use crate::config::{Device, Hook, Namespace};
+use crate::config::{Device, Hook, IdMaps, Namespace, TimeOffset};
 use crate::sys::mount::{Change, Reach};
 use std::path::PathBuf;
 
@@ -98,6 +98,8 @@ pub struct Plan {
     pub host: Vec<Planned<HostStep>>,
     /// How the parent makes init.
     pub launch: Launch,
+    /// What the parent does for init while that waits in [`Step::AwaitParent`].
+    pub settle: Vec<Planned<Settle>>,
     /// What init does then.
     pub init: Vec<Planned<Step>>,
 }
@@ -140,15 +142,42 @@ pub struct Tree {
     pub reach: Reach,
     /// What is changed on it, in order.
     pub changes: Vec<(Reach, Change)>,
+    /// How the ids of its files are mapped.
+    pub id_map: Option<(Reach, IdSource)>,
+    /// The device that it must be: type, major and minor number.
+    pub device: Option<(u32, u32, u32)>,
+}
+
+/// The user namespace whose mappings an id-mapped mount takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdSource {
+    /// One with these.
+    Maps(IdMaps),
+    /// The one that the container joins.
+    Joined,
+}
+
+/// What the parent does for an init that exists and waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settle {
+    /// Write its uid_map and gid_map.
+    MapIds(IdMaps),
+    /// Write its oom_score_adj, which a user namespace has no right to lower.
+    OomScoreAdj(i32),
 }
 
 /// How init is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launch {
     /// The `CLONE_NEW…` flags of clone3(2).
     pub new: u64,
     /// Whether the parent enters an existing pid namespace for the call, so that the child is born in it.
     pub joins_pid: bool,
+    /// The namespaces that a process between parent and init joins, for what the parent must not enter and what init
+    /// could not: a user namespace, and with a new one the others that are joined.
+    pub through: Vec<Namespace>,
+    /// What the mappings of a joined user namespace must be; empty where nothing is said.
+    pub expected_maps: IdMaps,
 }
 
 /// How the target of a mount is looked up inside the root.
@@ -187,8 +216,14 @@ pub struct Filesystem {
 /// What init does, in the container's namespaces. The order of the variants is about the order in a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
+    /// Wait until the parent has done what it does for init.
+    AwaitParent,
     /// setns(2) into a namespace that the parent opened.
     Join(Namespace),
+    /// A new time namespace with these offsets, and into it.
+    Time(Vec<TimeOffset>),
+    /// Become root of the user namespace.
+    NamespaceRoot,
     /// setsid(2), so that no signal or terminal of the caller's reaches the container.
     Session,
     /// A new session keyring of this name.

@@ -1,11 +1,11 @@
 //! `mounts`, devices and links of /dev, masked and read-only paths: config.json to steps.
 
 use super::options::{Options, reach_and_kind};
-use super::{Filesystem, HostStep, Lookup, Planned, Source, Step, Tree};
+use super::{Filesystem, HostStep, IdSource, Lookup, Planned, Source, Step, Tree};
 use crate::config::{Config, Device, Invalid, Mount, Namespace, Propagation};
 use crate::host::Host;
 use crate::sys::mount::{Change, Reach, attr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Collects the two lists that mounts turn into.
 pub(super) struct Rootfs<'a> {
@@ -21,11 +21,17 @@ pub(super) struct Rootfs<'a> {
 
 impl<'a> Rootfs<'a> {
     /// All steps between a fresh mount namespace and pivot_root(2).
-    pub(super) fn plan(config: &'a Config, host: &'a Host) -> Result<Rootfs<'a>, Invalid> {
+    pub(super) fn plan(
+        config: &'a Config,
+        host: &'a Host,
+        after_root: Vec<Planned<Step>>,
+    ) -> Result<Rootfs<'a>, Invalid> {
         let mut rootfs = Rootfs { config, host, trees: Vec::new(), steps: Vec::new(), late: Vec::new() };
         rootfs.step("linux.namespaces", Step::Slave);
         let slot = rootfs.tree("root.path", &config.root.path, Reach::Tree, Vec::new());
         rootfs.step("root.path", Step::Root { slot, path: config.root.path.clone() });
+        // Only now: the way to the root filesystem may be closed to the container's root.
+        rootfs.steps.extend(after_root);
         for (i, mount) in config.mounts.iter().enumerate() {
             rootfs.mount(mount, &format!("mounts[{i}]"))?;
         }
@@ -72,7 +78,7 @@ impl<'a> Rootfs<'a> {
         if default != libc::MS_SHARED {
             changes.insert(0, (Reach::Tree, Change { propagation: default, ..Change::default() }));
         }
-        let tree = Tree { slot, source: source.into(), reach, changes };
+        let tree = Tree { slot, source: source.into(), reach, changes, id_map: None, device: None };
         self.trees.push(Planned { step: HostStep::CloneTree(tree), field: field.into() });
         slot
     }
@@ -88,13 +94,14 @@ impl<'a> Rootfs<'a> {
             return self.remount(&mount.destination, &options, &named);
         }
         let source = if let Some(reach) = options.bind {
-            self.bind(&named, Path::new(&mount.source), reach, &options)
-        } else if matches!(mount.fstype.as_str(), "cgroup" | "cgroup2")
-            && !self.config.namespaces.own(Namespace::Cgroup)
-        {
-            // Without a cgroup namespace the container sees the host's tree.
-            let root = self.host.cgroup_root.clone();
-            self.bind(&named, &root, Reach::Top, &options)
+            let source = Path::new(&mount.source);
+            let slot = self.tree(&named, source, reach, options.changes());
+            self.id_map(slot, mount, &options);
+            Source::Tree(slot)
+        } else if let Some((source, reach)) = self.host_tree(&mount.fstype) {
+            let whole = |change| (reach, change);
+            let changes = options.changes().into_iter().map(|(_, change)| whole(change)).collect();
+            Source::Tree(self.tree(&named, &source, reach, changes))
         } else {
             Source::New(self.filesystem(mount, &options, &named)?)
         };
@@ -119,8 +126,32 @@ impl<'a> Rootfs<'a> {
         Ok(())
     }
 
-    fn bind(&mut self, field: &str, source: &Path, reach: Reach, options: &Options) -> Source {
-        Source::Tree(self.tree(field, source, reach, options.changes()))
+    /// What a filesystem that shows a namespace is where the container has no such namespace of its own: the host's. The
+    /// kernel mounts a new one only for the namespace's owner, which a user namespace is not.
+    fn host_tree(&self, fstype: &str) -> Option<(PathBuf, Reach)> {
+        let (shows, source, reach) = match fstype {
+            "cgroup" | "cgroup2" => (Namespace::Cgroup, self.host.cgroup_root.as_path(), Reach::Top),
+            "proc" => (Namespace::Pid, Path::new("/proc"), Reach::Tree),
+            "sysfs" => (Namespace::Network, Path::new("/sys"), Reach::Tree),
+            "mqueue" => (Namespace::Ipc, Path::new("/dev/mqueue"), Reach::Tree),
+            _ => return None,
+        };
+        let foreign = shows == Namespace::Cgroup || self.config.namespaces.own(Namespace::User);
+        (foreign && !self.config.namespaces.own(shows)).then(|| (source.into(), reach))
+    }
+
+    /// Map the ids of the copy's files as the mount says, or else as the container's user namespace does.
+    fn id_map(&mut self, slot: usize, mount: &Mount, options: &Options) {
+        let reach = match options.id_map {
+            Some(reach) => reach,
+            None if mount.id_maps.is_empty() => return,
+            None => Reach::Top,
+        };
+        let maps = if mount.id_maps.is_empty() { &self.config.id_maps } else { &mount.id_maps };
+        let source = if maps.is_empty() { IdSource::Joined } else { IdSource::Maps(maps.clone()) };
+        if let Some(HostStep::CloneTree(tree)) = self.trees.get_mut(slot).map(|planned| &mut planned.step) {
+            tree.id_map = Some((reach, source));
+        }
     }
 
     fn filesystem(&mut self, mount: &Mount, options: &Options, field: &str) -> Result<Filesystem, Invalid> {
@@ -156,7 +187,7 @@ impl<'a> Rootfs<'a> {
         }
         self.default_node("tty", 5, 0);
         for (i, device) in self.config.devices.iter().enumerate() {
-            self.step(format!("linux.devices[{i}]"), Step::Node(device.clone()));
+            self.device(format!("linux.devices[{i}]"), device.clone());
         }
         let links = [
             ("fd", "/proc/self/fd"),
@@ -175,8 +206,28 @@ impl<'a> Rootfs<'a> {
         let path = format!("/dev/{name}");
         if self.config.devices.iter().all(|device| device.path != path) {
             let node = Device { path, kind: libc::S_IFCHR, major, minor, mode: 0o666, uid: 0, gid: 0 };
-            self.step("", Step::Node(node));
+            self.device("", node);
         }
+    }
+
+    /// A node; in a user namespace, where the kernel makes none, the host's own of the same path.
+    fn device(&mut self, field: impl Into<String>, device: Device) {
+        let field = field.into();
+        if !self.config.namespaces.own(Namespace::User) || device.kind == libc::S_IFIFO {
+            return self.step(field, Step::Node(device));
+        }
+        let slot = self.tree(&field, Path::new(&device.path), Reach::Top, Vec::new());
+        if let Some(HostStep::CloneTree(tree)) = self.trees.get_mut(slot).map(|planned| &mut planned.step) {
+            tree.device = Some((device.kind, device.major, device.minor));
+        }
+        let step = Step::Mount {
+            target: device.path,
+            lookup: Lookup::Follow,
+            source: Source::Tree(slot),
+            propagation: Vec::new(),
+            copy_up: false,
+        };
+        self.step(field, step);
     }
 }
 

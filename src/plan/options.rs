@@ -24,9 +24,11 @@ enum Effect {
     CopyUp,
     /// A propagation type.
     Propagation,
+    /// Map ids, of one mount or of a tree.
+    IdMap(Reach),
 }
 
-use Effect::{Bind, BindTree, CopyUp, Nothing, Remount, Set, SetTree, Superblock};
+use Effect::{Bind, BindTree, CopyUp, IdMap, Nothing, Remount, Set, SetTree, Superblock};
 
 const fn set(bits: u64) -> Effect {
     Set { set: bits, clear: 0 }
@@ -64,6 +66,7 @@ const TABLE: &[(&str, Effect)] = &[
     ("diratime", clear(attr::NODIRATIME)),
     ("dirsync", Superblock),
     ("exec", clear(attr::NOEXEC)),
+    ("idmap", IdMap(Reach::Top)),
     ("iversion", Nothing),
     ("lazytime", Superblock),
     ("loud", Nothing),
@@ -88,6 +91,7 @@ const TABLE: &[(&str, Effect)] = &[
     ("relatime", atime(attr::RELATIME)),
     ("remount", Remount),
     ("rexec", clear_tree(attr::NOEXEC)),
+    ("ridmap", IdMap(Reach::Tree)),
     ("rnoatime", atime_tree(attr::NOATIME)),
     ("rnodev", set_tree(attr::NODEV)),
     ("rnodiratime", set_tree(attr::NODIRATIME)),
@@ -145,6 +149,8 @@ pub struct Options {
     pub propagation: Vec<(Reach, u64)>,
     /// Whether the covered files are copied.
     pub copy_up: bool,
+    /// Whether ids are mapped, of one mount or of a tree.
+    pub id_map: Option<Reach>,
     /// Parameters of the filesystem.
     pub parameters: Vec<(String, Option<String>)>,
 }
@@ -170,6 +176,7 @@ impl Options {
                 Ok(BindTree) => read.bind = Some(Reach::Tree),
                 Ok(Remount) => read.remount = true,
                 Ok(CopyUp) => read.copy_up = true,
+                Ok(IdMap(reach)) => read.id_map = Some(reach),
                 Ok(Effect::Propagation) => {
                     read.propagation.extend(Propagation::parse(option).map(reach_and_kind));
                 }

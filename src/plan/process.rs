@@ -1,7 +1,7 @@
 //! The process: from a container with its mounts in place to execve(2).
 
 use super::{Planned, Request, Start, Step, seccomp};
-use crate::config::{Capabilities, Config, Invalid, Process};
+use crate::config::{Capabilities, Config, Invalid, Namespace, Process};
 use crate::host::Host;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -26,18 +26,18 @@ pub(super) fn steps(config: &Config, request: &Request, host: &Host) -> Result<V
     if process.no_new_privileges {
         step("process.noNewPrivileges", Step::NoNewPrivileges);
     }
-    let sets = grantable(&process.capabilities, host);
-    step(
-        "process.capabilities.bounding",
-        Step::Bounding { drop: host.bounding & !sets.bounding, keep: sets.bounding },
-    );
+    // A user namespace gives all capabilities over what belongs to it, whatever the caller has.
+    let available =
+        if config.namespaces.own(Namespace::User) { host.known_capabilities } else { host.bounding };
+    let sets = grantable(&process.capabilities, host.known_capabilities, available);
+    let bounding = Step::Bounding { drop: available & !sets.bounding, keep: sets.bounding };
+    step("process.capabilities.bounding", bounding);
     let user = &process.user;
     step("process.user", Step::Ids { uid: user.uid, gid: user.gid, groups: user.additional_gids.clone() });
     let filter = config.seccomp.as_ref().map(seccomp::compile).transpose()?;
     // Without no_new_privs a filter takes CAP_SYS_ADMIN (seccomp(2)), so that stays until the filter is in force. Hooks do
     // not inherit it: it is in neither the bounding nor the ambient set.
-    let for_filter =
-        if filter.is_some() && !process.no_new_privileges { host.bounding & SYS_ADMIN } else { 0 };
+    let for_filter = if filter.is_some() && !process.no_new_privileges { available & SYS_ADMIN } else { 0 };
     step("process.capabilities", capabilities(&sets, for_filter));
     step("process.cwd", Step::Cwd(process.cwd.clone()));
     step("process.args[0]", Step::Find { program: process.args[0].clone(), path: search_path(process) });
@@ -82,14 +82,14 @@ fn prepare(process: &Process, request: &Request) -> Step {
 
 /// The sets, without what this kernel does not know. A capability outside the permitted set cannot be in force, and one
 /// that is not both permitted and inheritable cannot be ambient (capabilities(7)).
-fn grantable(sets: &Capabilities, host: &Host) -> Capabilities {
-    let known = host.known_capabilities;
+fn grantable(sets: &Capabilities, known: u64, available: u64) -> Capabilities {
+    let granted = known & available;
     Capabilities {
         bounding: sets.bounding & known,
-        permitted: sets.permitted & known & host.bounding,
-        effective: sets.effective & sets.permitted & known & host.bounding,
-        inheritable: sets.inheritable & known & host.bounding,
-        ambient: sets.ambient & sets.permitted & sets.inheritable & known & host.bounding,
+        permitted: sets.permitted & granted,
+        effective: sets.effective & sets.permitted & granted,
+        inheritable: sets.inheritable & granted,
+        ambient: sets.ambient & sets.permitted & sets.inheritable & granted,
     }
 }
 

@@ -2,13 +2,14 @@
 
 use super::StepFault;
 use super::launch::{Launched, Opened, launch};
+use super::settle::{settle, user_namespace};
 use super::undo::Undo;
 use crate::cgroup::{self, Refused};
 use crate::channel::{FromInit, ParentEnd};
 use crate::config::{Config, Hook, Namespace, Place};
 use crate::host::Host;
 use crate::init::hook::{self, About};
-use crate::plan::{HostStep, Plan, Planned, Tree};
+use crate::plan::{HostStep, IdSource, Plan, Planned, Tree};
 use crate::state::{Agent, Container, Dir, State, Store, process_stat};
 use crate::sys::mount;
 use crate::sys::{Errno, bpf, fs, process, tty};
@@ -88,6 +89,12 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     }
     let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup.as_fd())?;
     let pidfd = undo.init.insert(pidfd);
+    for planned in &order.plan.settle {
+        settle(planned, pid)?;
+    }
+    if !order.plan.settle.is_empty() {
+        channel.done().context("sendmsg to init")?;
+    }
     let mut parent = Parent { order, about: &about, pid, terminal: None, began_hooks: false };
     let ready = parent.until_ready(&channel, pidfd);
     if parent.began_hooks {
@@ -166,7 +173,8 @@ fn host_step(
             opened.namespaces.push((*kind, fd));
         }
         HostStep::CloneTree(tree) => {
-            opened.trees.push(Some(clone_tree(tree).map_err(|(call, e)| fault(call)(e))?));
+            let copy = clone_tree(tree, opened).map_err(|(call, e)| fault(call)(e))?;
+            opened.trees.push(Some(copy));
         }
         HostStep::StartSocket => opened.listener = Some(dir.listen()?),
     }
@@ -199,12 +207,33 @@ fn filter_devices(
     Ok(())
 }
 
-fn clone_tree(tree: &Tree) -> std::result::Result<OwnedFd, (String, Errno)> {
+fn clone_tree(tree: &Tree, opened: &Opened) -> std::result::Result<OwnedFd, (String, Errno)> {
+    let source = tree.source.display();
     let copy = mount::clone_tree(None, &tree.source, tree.reach)
-        .map_err(|errno| (format!("open_tree {}", tree.source.display()), errno))?;
+        .map_err(|errno| (format!("open_tree {source}"), errno))?;
+    if let Some(device) = tree.device {
+        let stat = fs::stat_fd(copy.as_fd()).map_err(|errno| (format!("fstat {source}"), errno))?;
+        let (kind, major, minor) = device;
+        if stat.st_mode & libc::S_IFMT != kind || stat.st_rdev != fs::makedev(major, minor) {
+            return Err((format!("the host's {source} is not the device {major}:{minor}"), Errno::ENODEV));
+        }
+    }
     for (reach, change) in &tree.changes {
         mount::mount_setattr(copy.as_fd(), *reach, *change)
-            .map_err(|errno| (format!("mount_setattr {}", tree.source.display()), errno))?;
+            .map_err(|errno| (format!("mount_setattr {source}"), errno))?;
+    }
+    if let Some((reach, ids)) = &tree.id_map {
+        let map = |namespace| {
+            mount::map_ids(copy.as_fd(), *reach, namespace)
+                .map_err(|errno| (format!("mount_setattr {source} idmap"), errno))
+        };
+        match ids {
+            IdSource::Maps(maps) => map(user_namespace(maps)?.as_fd())?,
+            IdSource::Joined => match opened.namespace(Namespace::User) {
+                Some(namespace) => map(namespace)?,
+                None => return Err(("the user namespace was not opened".into(), Errno::EBADF)),
+            },
+        }
     }
     Ok(copy)
 }
@@ -231,7 +260,9 @@ impl Parent<'_> {
                     channel.done().context("sendmsg to init")?;
                 }
                 Some(FromInit::Terminal(master)) => self.take_terminal(master)?,
-                Some(FromInit::Listener(_)) => return Err(anyhow!("init speaks out of turn")),
+                Some(FromInit::Listener(_) | FromInit::Born(_)) => {
+                    return Err(anyhow!("init speaks out of turn"));
+                }
                 None => return Err(died(pidfd)),
             }
         }

@@ -5,6 +5,7 @@ pub mod delete;
 pub mod foreground;
 mod launch;
 pub mod seal;
+mod settle;
 pub mod start;
 mod undo;
 

@@ -150,6 +150,10 @@ pub fn mount_setattr(fd: BorrowedFd<'_>, reach: Reach, change: Change) -> Result
         propagation: change.propagation,
         userns_fd: 0,
     };
+    set_attributes(fd, reach, &attr)
+}
+
+fn set_attributes(fd: BorrowedFd<'_>, reach: Reach, attr: &libc::mount_attr) -> Result<()> {
     let flags = libc::AT_EMPTY_PATH | reach.flag();
     // SAFETY: `attr` is a live struct of the size that is passed; the path is the empty literal.
     Errno::result(unsafe {
@@ -158,11 +162,22 @@ pub fn mount_setattr(fd: BorrowedFd<'_>, reach: Reach, change: Change) -> Result
             fd.as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const attr,
+            std::ptr::from_ref(attr),
             size_of::<libc::mount_attr>(),
         )
     })
     .map(drop)
+}
+
+/// mount_setattr(2) `MOUNT_ATTR_IDMAP`: map the ids of a detached mount's files as the user namespace does.
+pub fn map_ids(fd: BorrowedFd<'_>, reach: Reach, user_namespace: BorrowedFd<'_>) -> Result<()> {
+    let attr = libc::mount_attr {
+        attr_set: attr::IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: user_namespace.as_raw_fd() as u64,
+    };
+    set_attributes(fd, reach, &attr)
 }
 
 /// pivot_root(".", "."): the working directory becomes the root, and the old root is stacked on top of it.

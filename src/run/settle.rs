@@ -1,0 +1,58 @@
+//! What the parent does for an init that exists and waits: above all, user namespaces and their mappings.
+
+use super::StepFault;
+use crate::config::{IdMaps, ids};
+use crate::plan::{Planned, Settle};
+use crate::sys::process::{self, Cloned};
+use crate::sys::{self, Errno, fs};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Take one step for the init with this pid.
+pub(super) fn settle(planned: &Planned<Settle>, pid: i32) -> Result<(), StepFault> {
+    let done = match &planned.step {
+        Settle::MapIds(maps) => map_ids(maps, pid),
+        Settle::OomScoreAdj(score) => write(pid, "oom_score_adj", &score.to_string()),
+    };
+    done.map_err(|(call, errno)| StepFault {
+        field: planned.field.clone(),
+        call,
+        errno: Some(errno),
+        text: String::new(),
+    })
+}
+
+type Attempt<T = ()> = std::result::Result<T, (String, Errno)>;
+
+fn write(pid: i32, name: &str, value: &str) -> Attempt {
+    let path = format!("/proc/{pid}/{name}");
+    let write = || -> sys::Result<()> {
+        let fd = fs::open(&path, fs::O_WRONLY, 0)?;
+        fs::write_once(fd.as_fd(), value.as_bytes())
+    };
+    write().map_err(|errno| (format!("write {value:?} to {path}"), errno))
+}
+
+fn map_ids(maps: &IdMaps, pid: i32) -> Attempt {
+    write(pid, "uid_map", &ids::map_file(&maps.uids))?;
+    write(pid, "gid_map", &ids::map_file(&maps.gids))
+}
+
+/// A user namespace with these mappings and nobody in it, for id-mapped mounts.
+pub(super) fn user_namespace(maps: &IdMaps) -> Attempt<OwnedFd> {
+    let kernel = |call: &str| {
+        let call = call.to_string();
+        move |errno| (call, errno)
+    };
+    let cloned = process::clone3(libc::CLONE_NEWUSER as u64, None);
+    let (pid, pidfd) = match cloned.map_err(kernel("clone3 new-user"))? {
+        Cloned::Child => process::wait_to_be_killed(),
+        Cloned::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    let namespace = map_ids(maps, pid).and_then(|()| {
+        let path = format!("/proc/{pid}/ns/user");
+        fs::open(&path, fs::O_RDONLY, 0).map_err(kernel(&format!("open {path}")))
+    });
+    process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL).map_err(kernel("pidfd_send_signal"))?;
+    process::wait(pidfd.as_fd()).map_err(kernel("waitid"))?;
+    namespace
+}
