@@ -1,6 +1,7 @@
 //! What the parent does for an init that exists and waits: above all, user namespaces and their mappings.
 
 use super::StepFault;
+use crate::channel;
 use crate::config::{IdMaps, ids};
 use crate::plan::{Planned, Settle};
 use crate::sys::process::{self, Cloned};
@@ -43,16 +44,22 @@ pub(super) fn user_namespace(maps: &IdMaps) -> Attempt<OwnedFd> {
         let call = call.to_string();
         move |errno| (call, errno)
     };
-    let cloned = process::clone3(libc::CLONE_NEWUSER as u64, None);
-    let (pid, pidfd) = match cloned.map_err(kernel("clone3 new-user"))? {
-        Cloned::Child => process::wait_to_be_killed(),
-        Cloned::Parent { pid, pidfd } => (pid, pidfd),
-    };
+    let (parent, child) = channel::pair().map_err(kernel("socketpair"))?;
+    let (pid, pidfd) =
+        match process::clone3(libc::CLONE_NEWUSER as u64, None).map_err(kernel("clone3 new-user"))? {
+            Cloned::Child => {
+                // Until the parent closes its end, or is gone.
+                drop(parent);
+                let _ = child.await_done();
+                process::exit_now(0)
+            }
+            Cloned::Parent { pid, pidfd } => (pid, pidfd),
+        };
     let namespace = map_ids(maps, pid).and_then(|()| {
         let path = format!("/proc/{pid}/ns/user");
         fs::open(&path, fs::O_RDONLY, 0).map_err(kernel(&format!("open {path}")))
     });
-    process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL).map_err(kernel("pidfd_send_signal"))?;
+    drop((parent, child));
     process::wait(pidfd.as_fd()).map_err(kernel("waitid"))?;
     namespace
 }

@@ -260,17 +260,6 @@ pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<()> {
     .map(drop)
 }
 
-/// Do nothing until a signal ends this process, at the latest the one that comes when its parent ends.
-pub fn wait_to_be_killed() -> ! {
-    let _ = super::cred::set_parent_death_signal(libc::SIGKILL);
-    // The parent may have ended before that was set.
-    let orphan = nix::unistd::getppid().as_raw() == 1;
-    while !orphan {
-        nix::unistd::pause();
-    }
-    exit_now(0)
-}
-
 /// End this process at once, without unwinding or flushing: for the child of [`clone3`].
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: _exit takes an integer and does not return.
