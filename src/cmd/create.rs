@@ -2,7 +2,7 @@
 
 use crate::cli::Global;
 use crate::config::{self, Config, Invalid};
-use crate::host::{self, Host, OwnCgroup};
+use crate::host::{self, Asked, Host, OwnCgroup};
 use crate::plan::{self, Keyring, Pivot, Plan, Request, Start};
 use crate::run::create::{Made, Order, create};
 use crate::sys::{cred, fs, process, socket};
@@ -73,7 +73,10 @@ pub(super) fn compile(args: &Args, global: &Global, start: Start, fds: Fds) -> R
     let text = read_config(&bundle)?;
     let loaded = config::load(&text, &bundle)?;
     let absolute = loaded.config.cgroups_path.as_deref().is_some_and(|path| path.starts_with('/'));
-    let host = host::probe(if absolute { OwnCgroup::NotNeeded } else { OwnCgroup::Needed })?;
+    let host = host::probe(Asked {
+        own_cgroup: if absolute { OwnCgroup::NotNeeded } else { OwnCgroup::Needed },
+        security_modules: loaded.config.wants_labels(),
+    })?;
     let request = Request {
         id: args.id.clone(),
         start,

@@ -10,11 +10,13 @@ mod locate;
 mod resolve;
 pub mod resources;
 pub mod rules;
+pub mod scheduling;
 pub mod seccomp;
 pub mod spec;
 
 pub use ids::{IdMaps, IdRange};
 pub use load::{Loaded, load};
+pub use scheduling::{ExecAffinity, MemoryPolicy, NumberSet, Scheduler};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -77,6 +79,12 @@ pub struct Config {
     pub devices: Vec<Device>,
     /// Kernel parameters, by their dotted name.
     pub sysctl: BTreeMap<String, String>,
+    /// The execution domain for personality(2); none leaves it alone.
+    pub personality: Option<u32>,
+    /// From which nodes the process gets memory; none leaves it alone.
+    pub memory_policy: Option<MemoryPolicy>,
+    /// The SELinux label of the files of new mounts.
+    pub mount_label: Option<String>,
     /// `linux.rootfsPropagation`.
     pub rootfs_propagation: Option<Propagation>,
     /// Which devices may be used, in order; the last rule that matches an access decides.
@@ -87,6 +95,15 @@ pub struct Config {
     pub masked_paths: Vec<String>,
     /// Paths that the container shall not write.
     pub readonly_paths: Vec<String>,
+}
+
+impl Config {
+    /// Whether anything is labelled for a security module.
+    pub fn wants_labels(&self) -> bool {
+        let process = self.process.as_ref();
+        self.mount_label.is_some()
+            || process.is_some_and(|p| p.apparmor_profile.is_some() || p.selinux_label.is_some())
+    }
 }
 
 /// One of `linux.timeOffsets`.
@@ -132,6 +149,16 @@ pub struct Process {
     pub no_new_privileges: bool,
     /// The oom_score_adj to set; none leaves it alone.
     pub oom_score_adj: Option<i32>,
+    /// The AppArmor profile that execve puts it under.
+    pub apparmor_profile: Option<String>,
+    /// The SELinux label that execve gives it.
+    pub selinux_label: Option<String>,
+    /// How it gets processors; none leaves it alone.
+    pub scheduler: Option<Scheduler>,
+    /// How it gets disks, as ioprio_set(2) takes it; none leaves it alone.
+    pub io_priority: Option<u32>,
+    /// On which processors `exec` puts it.
+    pub exec_affinity: ExecAffinity,
 }
 
 /// `process.user`.

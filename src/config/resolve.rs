@@ -2,7 +2,7 @@
 
 use super::{
     Capabilities, Config, Device, Hook, Hooks, Invalid, Mount, Namespace, Namespaces, Place, Process,
-    Propagation, Rlimit, Root, TimeOffset, User, capability, ids, resources,
+    Propagation, Rlimit, Root, TimeOffset, User, capability, ids, resources, scheduling,
 };
 use oci_spec::runtime as oci;
 use std::collections::BTreeMap;
@@ -16,14 +16,13 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
     let process = spec.process().as_ref().map(|p| process(p, warnings)).transpose()?;
     let device_rules = linux.resources().as_ref().and_then(|r| r.devices().as_deref()).unwrap_or_default();
     let mounts = spec.mounts().as_deref().unwrap_or_default();
-    let name = |name: &Option<String>| name.clone().filter(|n| !n.is_empty());
     let resources = linux.resources().as_ref().map(|r| resources::resolve(r, warnings)).transpose()?;
     Ok(Config {
         oci_version: spec.version().clone(),
         root,
         process,
-        hostname: name(spec.hostname()),
-        domainname: name(spec.domainname()),
+        hostname: given(spec.hostname()),
+        domainname: given(spec.domainname()),
         mounts: mounts.iter().enumerate().map(|(i, m)| mount(i, m, bundle, warnings)).collect(),
         hooks: spec.hooks().as_ref().map(hooks).unwrap_or_default(),
         annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
@@ -34,6 +33,9 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         resources: resources.unwrap_or_default(),
         devices: linux.devices().as_deref().unwrap_or_default().iter().map(device).collect(),
         sysctl: sysctl(linux.sysctl().iter().flatten()),
+        personality: linux.personality().as_ref().map(scheduling::personality),
+        memory_policy: linux.memory_policy().as_ref().map(scheduling::memory_policy),
+        mount_label: given(linux.mount_label()),
         rootfs_propagation: linux.rootfs_propagation().as_deref().and_then(Propagation::parse),
         device_rules: super::device_rules::resolve(device_rules)?,
         seccomp: linux.seccomp().as_ref().map(super::seccomp::resolve).transpose()?,
@@ -45,6 +47,11 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
 /// oci-spec's `Linux::default()` asks for namespaces and masks; a config without `linux` asks for nothing.
 fn empty_linux() -> oci::Linux {
     serde_json::from_str("{}").unwrap_or_default()
+}
+
+/// A text that is there and not empty.
+fn given(text: &Option<String>) -> Option<String> {
+    text.clone().filter(|text| !text.is_empty())
 }
 
 fn text(path: &Path) -> String {
@@ -164,6 +171,11 @@ pub(super) fn process(process: &oci::Process, warnings: &mut Vec<String>) -> Res
         rlimits: process.rlimits().as_deref().unwrap_or_default().iter().map(rlimit).collect(),
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         oom_score_adj: process.oom_score_adj(),
+        apparmor_profile: given(process.apparmor_profile()),
+        selinux_label: given(process.selinux_label()),
+        scheduler: process.scheduler().as_ref().map(scheduling::scheduler),
+        io_priority: process.io_priority().as_ref().map(scheduling::io_priority),
+        exec_affinity: process.exec_cpu_affinity().as_ref().map(scheduling::affinity).unwrap_or_default(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! What the runtime specification demands of config.json, as a table of sections and checks.
 
-use super::{Invalid, Propagation, ids};
+use super::{Invalid, Propagation, ids, scheduling};
 use oci_spec::runtime::{Hook, Linux, LinuxNamespaceType, Spec};
 use std::collections::HashSet;
 use std::path::Path;
@@ -21,6 +21,9 @@ pub const RULES: &[Rule] = &[
     Rule { section: "config.md: Process", check: process_env },
     Rule { section: "config.md: POSIX process", check: rlimits },
     Rule { section: "config.md: Linux Process", check: oom_score_adj },
+    Rule { section: "config.md: Linux Process (scheduler)", check: scheduling::check_scheduler },
+    Rule { section: "config.md: Linux Process (ioPriority)", check: scheduling::check_io_priority },
+    Rule { section: "config.md, config-linux.md: lists of CPUs and nodes", check: scheduling::check_lists },
     Rule { section: "config.md: Mounts", check: mounts },
     Rule { section: "config.md: POSIX-platform Hooks", check: hooks },
     Rule { section: "config.md: Annotations", check: annotations },
@@ -361,27 +364,14 @@ fn cgroups_path(spec: &Spec) -> Result<(), Invalid> {
 
 /// Fail closed: what was asked for and is not done yet is an error, never left out in silence.
 fn not_supported(spec: &Spec) -> Result<(), Invalid> {
-    let process = spec.process().as_ref();
     let linux = linux(spec);
-    let text = |value: Option<&String>| value.is_some_and(|v| !v.is_empty());
     let asked = [
-        (
-            "process.apparmorProfile",
-            text(process.and_then(|p| p.apparmor_profile().as_ref())),
-            "an AppArmor profile",
-        ),
-        ("process.selinuxLabel", text(process.and_then(|p| p.selinux_label().as_ref())), "a SELinux label"),
-        ("process.scheduler", process.is_some_and(|p| p.scheduler().is_some()), "a scheduling policy"),
-        ("process.ioPriority", process.is_some_and(|p| p.io_priority().is_some()), "an I/O priority"),
-        ("linux.mountLabel", text(linux.and_then(|l| l.mount_label().as_ref())), "a mount label"),
         ("linux.intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some()), "resource director technology"),
-        ("linux.memoryPolicy", linux.is_some_and(|l| l.memory_policy().is_some()), "a memory policy"),
         (
             "linux.netDevices",
             linux.is_some_and(|l| l.net_devices().as_ref().is_some_and(|d| !d.is_empty())),
             "moving network devices",
         ),
-        ("linux.personality", linux.is_some_and(|l| l.personality().is_some()), "an execution domain"),
     ];
     for (field, asked, what) in asked {
         ensure(!asked, field, format!("{what} is not supported by this version"))?;

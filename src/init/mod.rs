@@ -4,10 +4,11 @@
 
 mod copy_up;
 pub mod hook;
+mod labels;
 mod mounts;
 pub mod namespaces;
 mod paths;
-mod process;
+pub(crate) mod process;
 mod root;
 mod terminal;
 

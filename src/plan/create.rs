@@ -110,6 +110,14 @@ fn identity(config: &Config, settle: &mut Vec<Planned<Settle>>) -> Vec<Planned<S
             steps.push(planned(field, Step::OomScoreAdj(score)));
         }
     }
+    if let Some(process) = config.process.as_ref().filter(|_| config.namespaces.own(Namespace::User)) {
+        if let Some(scheduler) = process.scheduler {
+            settle.push(planned("process.scheduler", Settle::Scheduler(scheduler)));
+        }
+        if let Some(priority) = process.io_priority {
+            settle.push(planned("process.ioPriority", Settle::IoPriority(priority)));
+        }
+    }
     let through = through(config);
     for kind in Namespace::ALL {
         match of(kind) {

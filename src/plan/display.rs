@@ -1,7 +1,7 @@
 //! The text of a plan: what `knarr plan` prints and what golden tests compare.
 
 use super::{Filesystem, HostStep, IdSource, Launch, Lookup, Plan, Planned, Settle, Source, Step, Tree};
-use crate::config::{Namespace, capability};
+use crate::config::{Namespace, Scheduler, capability};
 use crate::sys::mount::{Change, Reach, attr};
 use std::fmt::{self, Display, Formatter};
 
@@ -81,6 +81,8 @@ impl Display for Settle {
         match self {
             Settle::MapIds(maps) => write!(f, "map {maps}"),
             Settle::OomScoreAdj(score) => write!(f, "oom_score_adj {score}"),
+            Settle::Scheduler(scheduler) => scheduler_text(f, scheduler),
+            Settle::IoPriority(priority) => io_priority_text(f, *priority),
         }
     }
 }
@@ -256,6 +258,15 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
         Step::MaskPaths { paths, null } => write!(f, "mask, files with copy #{null}: {}", paths.join(" ")),
         Step::MakeCwd(path) => write!(f, "make working directory {path}"),
         Step::Rlimit { name, soft, hard, .. } => write!(f, "rlimit {name} {} {}", limit(*soft), limit(*hard)),
+        Step::Scheduler(scheduler) => scheduler_text(f, scheduler),
+        Step::IoPriority(priority) => io_priority_text(f, *priority),
+        Step::MemoryPolicy(policy) => {
+            write!(f, "memory policy {:#x} nodes \"{}\"", policy.mode, policy.nodes.list)
+        }
+        Step::Personality(domain) => write!(f, "personality {domain:#x}"),
+        Step::Affinity(cpus) => write!(f, "processors {}", cpus.list),
+        Step::AppArmor(profile) => write!(f, "AppArmor profile {profile} on execve"),
+        Step::SelinuxLabel(label) => write!(f, "SELinux label {label} on execve"),
         Step::Umask(mask) => write!(f, "umask {mask:04o}"),
         Step::NoNewPrivileges => write!(f, "no new privileges"),
         Step::Bounding { keep, .. } => write!(f, "bounding set {}", capability::describe(*keep)),
@@ -287,6 +298,28 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
         Step::Exec => write!(f, "execve"),
         _ => Ok(()),
     }
+}
+
+fn scheduler_text(f: &mut Formatter<'_>, scheduler: &Scheduler) -> fmt::Result {
+    let Scheduler { policy, flags, nice, priority, runtime, deadline, period } = scheduler;
+    let name = match *policy as i32 {
+        libc::SCHED_OTHER => "SCHED_OTHER",
+        libc::SCHED_FIFO => "SCHED_FIFO",
+        libc::SCHED_RR => "SCHED_RR",
+        libc::SCHED_BATCH => "SCHED_BATCH",
+        libc::SCHED_IDLE => "SCHED_IDLE",
+        _ => "SCHED_DEADLINE",
+    };
+    write!(f, "{name} flags {flags:#x} nice {nice} priority {priority}")?;
+    if *policy as i32 == libc::SCHED_DEADLINE {
+        write!(f, " runtime {runtime} deadline {deadline} period {period}")?;
+    }
+    Ok(())
+}
+
+fn io_priority_text(f: &mut Formatter<'_>, priority: u32) -> fmt::Result {
+    let class = ["none", "real-time", "best-effort", "idle"][(priority >> 13) as usize & 3];
+    write!(f, "I/O priority {class} {}", priority & 7)
 }
 
 fn limit(value: u64) -> String {

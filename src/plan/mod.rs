@@ -17,7 +17,7 @@ pub mod seccomp;
 pub use create::create;
 pub use options::{NAMES as MOUNT_OPTIONS, Options};
 
-use crate::config::{Device, Hook, IdMaps, Namespace, TimeOffset};
+use crate::config::{Device, Hook, IdMaps, MemoryPolicy, Namespace, NumberSet, Scheduler, TimeOffset};
 use crate::sys::mount::{Change, Reach};
 use std::path::PathBuf;
 
@@ -164,6 +164,10 @@ pub enum Settle {
     MapIds(IdMaps),
     /// Write its oom_score_adj, which a user namespace has no right to lower.
     OomScoreAdj(i32),
+    /// Set its scheduling policy, which may take rights that a user namespace does not give.
+    Scheduler(Scheduler),
+    /// Set its I/O priority, for the same reason.
+    IoPriority(u32),
 }
 
 /// How init is made.
@@ -328,6 +332,20 @@ pub enum Step {
         /// Ceiling.
         hard: u64,
     },
+    /// sched_setattr(2).
+    Scheduler(Scheduler),
+    /// ioprio_set(2).
+    IoPriority(u32),
+    /// set_mempolicy(2).
+    MemoryPolicy(MemoryPolicy),
+    /// personality(2).
+    Personality(u32),
+    /// sched_setaffinity(2).
+    Affinity(NumberSet),
+    /// Have execve(2) put the process under this AppArmor profile.
+    AppArmor(String),
+    /// Have execve(2) give the process this SELinux label.
+    SelinuxLabel(String),
     /// umask(2).
     Umask(u32),
     /// prctl(2) PR_SET_NO_NEW_PRIVS.

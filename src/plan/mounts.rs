@@ -1,6 +1,7 @@
 //! `mounts`, devices and links of /dev, masked and read-only paths: config.json to steps.
 
 use super::options::{Options, reach_and_kind};
+use super::process;
 use super::{Filesystem, HostStep, IdSource, Lookup, Planned, Source, Step, Tree};
 use crate::config::{Config, Device, Invalid, Mount, Namespace, Propagation};
 use crate::host::Host;
@@ -167,14 +168,34 @@ impl<'a> Rootfs<'a> {
             self.late.push(Planned { step, field: field.into() });
         }
         let fstype = if mount.fstype == "cgroup" { "cgroup2" } else { &mount.fstype };
+        let mut parameters = options.parameters.clone();
+        parameters.extend(self.label(fstype)?);
         let mode_given = options.parameters.iter().any(|(key, _)| key == "mode");
         Ok(Filesystem {
             fstype: fstype.into(),
             source: if mount.source.is_empty() { fstype.into() } else { mount.source.clone() },
-            parameters: options.parameters.clone(),
+            parameters,
             attrs,
             mode_from_target: mount.fstype == "tmpfs" && !mode_given,
         })
+    }
+
+    /// The label of a new filesystem's files. Those of the kernel's own filesystems have theirs by policy.
+    fn label(&self, fstype: &str) -> Result<Option<(String, Option<String>)>, Invalid> {
+        let Some(label) = &self.config.mount_label else { return Ok(None) };
+        process::selinux(self.host, "linux.mountLabel", label)?;
+        if matches!(fstype, "proc" | "sysfs" | "cgroup2") {
+            return Ok(None);
+        }
+        let kinds = ["context", "fscontext", "defcontext", "rootcontext"];
+        let asked = self.config.annotations.get("run.oci.mount_context_type").map(String::as_str);
+        match kinds.iter().find(|kind| **kind == asked.unwrap_or("context")) {
+            Some(kind) => Ok(Some((kind.to_string(), Some(label.clone())))),
+            None => Err(Invalid::new(
+                "annotations.run.oci.mount_context_type",
+                format!("\"{}\" is not one of {}", asked.unwrap_or_default(), kinds.join(", ")),
+            )),
+        }
     }
 
     /// Devices and links in /dev, unless the whole of /dev is the host's.

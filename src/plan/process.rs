@@ -22,6 +22,9 @@ pub(super) fn steps(config: &Config, request: &Request, host: &Host) -> Result<V
         let limit = Step::Rlimit { name, resource, soft: limit.soft, hard: limit.hard };
         step(&format!("process.rlimits[{i}]"), limit);
     }
+    for (field, schedule) in schedule(config, process) {
+        step(field, schedule);
+    }
     step("process.user.umask", Step::Umask(process.user.umask));
     if process.no_new_privileges {
         step("process.noNewPrivileges", Step::NoNewPrivileges);
@@ -41,6 +44,9 @@ pub(super) fn steps(config: &Config, request: &Request, host: &Host) -> Result<V
     step("process.capabilities", capabilities(&sets, for_filter));
     step("process.cwd", Step::Cwd(process.cwd.clone()));
     step("process.args[0]", Step::Find { program: process.args[0].clone(), path: search_path(process) });
+    for label in security_labels(process, host)? {
+        step(label.0, label.1);
+    }
     step("", Step::Ready);
     if request.start == Start::OnRequest {
         step("", Step::AwaitStart);
@@ -57,6 +63,53 @@ pub(super) fn steps(config: &Config, request: &Request, host: &Host) -> Result<V
     }
     step("process.args", Step::Exec);
     Ok(steps)
+}
+
+/// How the process gets processors, disks and memory. With a user namespace the parent has the rights to the first two,
+/// and has done them.
+fn schedule(config: &Config, process: &Process) -> Vec<(&'static str, Step)> {
+    let mut steps = Vec::new();
+    let owner = !config.namespaces.own(Namespace::User);
+    if let Some(scheduler) = process.scheduler.filter(|_| owner) {
+        steps.push(("process.scheduler", Step::Scheduler(scheduler)));
+    }
+    if let Some(priority) = process.io_priority.filter(|_| owner) {
+        steps.push(("process.ioPriority", Step::IoPriority(priority)));
+    }
+    if let Some(policy) = &config.memory_policy {
+        steps.push(("linux.memoryPolicy", Step::MemoryPolicy(policy.clone())));
+    }
+    if let Some(domain) = config.personality {
+        steps.push(("linux.personality", Step::Personality(domain)));
+    }
+    steps
+}
+
+/// The labels that execve(2) gives. They are set before the container is ready, so that one that does not exist is an error
+/// of `create`.
+fn security_labels(process: &Process, host: &Host) -> Result<Vec<(&'static str, Step)>, Invalid> {
+    let mut steps = Vec::new();
+    if let Some(profile) = &process.apparmor_profile {
+        if !host.apparmor {
+            let reason = format!("\"{profile}\": AppArmor is not enabled on this machine");
+            return Err(Invalid::new("process.apparmorProfile", reason));
+        }
+        // "unconfined" is a profile to the kernel too: it leads out of that of the engine.
+        steps.push(("process.apparmorProfile", Step::AppArmor(profile.clone())));
+    }
+    if let Some(label) = &process.selinux_label {
+        selinux(host, "process.selinuxLabel", label)?;
+        steps.push(("process.selinuxLabel", Step::SelinuxLabel(label.clone())));
+    }
+    Ok(steps)
+}
+
+/// A label means something only to SELinux.
+pub(super) fn selinux(host: &Host, field: &str, label: &str) -> Result<(), Invalid> {
+    if host.selinux {
+        return Ok(());
+    }
+    Err(Invalid::new(field, format!("\"{label}\": SELinux is not enabled on this machine")))
 }
 
 /// The bit of CAP_SYS_ADMIN.

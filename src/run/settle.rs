@@ -3,9 +3,10 @@
 use super::StepFault;
 use crate::channel;
 use crate::config::{IdMaps, ids};
+use crate::init::process::set_scheduler;
 use crate::plan::{Planned, Settle};
 use crate::sys::process::{self, Cloned};
-use crate::sys::{self, Errno, fs};
+use crate::sys::{self, Errno, fs, schedule};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// Take one step for the init with this pid.
@@ -13,6 +14,12 @@ pub(super) fn settle(planned: &Planned<Settle>, pid: i32) -> Result<(), StepFaul
     let done = match &planned.step {
         Settle::MapIds(maps) => map_ids(maps, pid),
         Settle::OomScoreAdj(score) => write(pid, "oom_score_adj", &score.to_string()),
+        Settle::Scheduler(scheduler) => {
+            set_scheduler(pid, scheduler).map_err(|errno| ("sched_setattr".into(), errno))
+        }
+        Settle::IoPriority(priority) => {
+            schedule::set_io_priority(pid, *priority).map_err(|errno| ("ioprio_set".into(), errno))
+        }
     };
     done.map_err(|(call, errno)| StepFault {
         field: planned.field.clone(),

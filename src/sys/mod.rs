@@ -11,6 +11,7 @@ pub mod fs;
 pub mod mount;
 pub mod net;
 pub mod process;
+pub mod schedule;
 pub mod socket;
 pub mod tty;
 
