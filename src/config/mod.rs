@@ -81,6 +81,8 @@ pub struct Config {
     pub sysctl: BTreeMap<String, String>,
     /// The execution domain for personality(2); none leaves it alone.
     pub personality: Option<u32>,
+    /// Network devices of the host that move into the container: their names there, and here.
+    pub net_devices: BTreeMap<String, String>,
     /// From which nodes the process gets memory; none leaves it alone.
     pub memory_policy: Option<MemoryPolicy>,
     /// The SELinux label of the files of new mounts.

@@ -34,6 +34,7 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         devices: linux.devices().as_deref().unwrap_or_default().iter().map(device).collect(),
         sysctl: sysctl(linux.sysctl().iter().flatten()),
         personality: linux.personality().as_ref().map(scheduling::personality),
+        net_devices: linux.net_devices().iter().flatten().map(net_device).collect(),
         memory_policy: linux.memory_policy().as_ref().map(scheduling::memory_policy),
         mount_label: given(linux.mount_label()),
         rootfs_propagation: linux.rootfs_propagation().as_deref().and_then(Propagation::parse),
@@ -83,6 +84,11 @@ fn time_offsets<'a>(
         .collect();
     offsets.sort_by(|a, b| a.clock.cmp(&b.clock));
     offsets
+}
+
+/// Its name on the host and in the container.
+pub(super) fn net_device((host, device): (&String, &oci::LinuxNetDevice)) -> (String, String) {
+    (host.clone(), given(device.name()).unwrap_or_else(|| host.clone()))
 }
 
 /// Kernel parameters by their dotted names; of two spellings of one the last in alphabetical order wins.

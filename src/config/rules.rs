@@ -34,6 +34,7 @@ pub const RULES: &[Rule] = &[
     Rule { section: "config-linux.md: Offset for Time Namespace", check: time_offsets },
     Rule { section: "config.md: Hostname", check: host_names },
     Rule { section: "config-linux.md: Devices", check: devices },
+    Rule { section: "config-linux.md: Network Devices", check: net_devices },
     Rule { section: "config-linux.md: Sysctl", check: sysctls },
     Rule { section: "config-linux.md: Rootfs Mount Propagation", check: rootfs_propagation },
     Rule { section: "config-linux.md: Masked Paths, Readonly Paths", check: path_lists },
@@ -286,6 +287,28 @@ fn devices(spec: &Spec) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// Network devices need a network namespace, and names that the kernel takes and that are not given twice.
+fn net_devices(spec: &Spec) -> Result<(), Invalid> {
+    let devices = linux(spec).and_then(|l| l.net_devices().as_ref()).into_iter().flatten();
+    let mut seen = HashSet::new();
+    for (host, device) in devices {
+        let field = format!("linux.netDevices.{host}");
+        let needs = "needs a network namespace in linux.namespaces";
+        ensure(has(spec, LinuxNamespaceType::Network), &field, needs)?;
+        let (_, name) = super::resolve::net_device((host, device));
+        // The kernel puts a number in place of %d.
+        for name in [host, &name.replacen("%d", "0", 1)] {
+            let plain = (1..=15).contains(&name.len())
+                && !matches!(name.as_str(), "." | "..")
+                && !name.contains(|c: char| matches!(c, '/' | ':' | '%' | '\0') || c.is_whitespace());
+            ensure(plain, &field, format!("\"{name}\" is not the name of a network device"))?;
+        }
+        let taken = !name.contains('%') && !seen.insert(name.clone());
+        ensure(!taken, field, format!("\"{name}\" is given to two devices"))?;
+    }
+    Ok(())
+}
+
 /// Which namespace a kernel parameter belongs to; none for one of the whole machine.
 fn sysctl_namespace(name: &str) -> Option<LinuxNamespaceType> {
     const IPC: [&str; 8] = [
@@ -365,14 +388,8 @@ fn cgroups_path(spec: &Spec) -> Result<(), Invalid> {
 /// Fail closed: what was asked for and is not done yet is an error, never left out in silence.
 fn not_supported(spec: &Spec) -> Result<(), Invalid> {
     let linux = linux(spec);
-    let asked = [
-        ("linux.intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some()), "resource director technology"),
-        (
-            "linux.netDevices",
-            linux.is_some_and(|l| l.net_devices().as_ref().is_some_and(|d| !d.is_empty())),
-            "moving network devices",
-        ),
-    ];
+    let asked =
+        [("linux.intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some()), "resource director technology")];
     for (field, asked, what) in asked {
         ensure(!asked, field, format!("{what} is not supported by this version"))?;
     }

@@ -2,8 +2,8 @@
 
 use super::mounts::{self, Rootfs};
 use super::{
-    HostStep, Keyring, Launch, Pivot, Plan, Planned, Request, Settle, Start, Step, cgroup, devices, process,
-    resources,
+    HostStep, Keyring, Launch, NetDevice, Pivot, Plan, Planned, Request, Settle, Start, Step, cgroup,
+    devices, process, resources,
 };
 use crate::config::{Config, IdMaps, Invalid, Namespace, Place};
 use crate::host::Host;
@@ -117,6 +117,10 @@ fn identity(config: &Config, settle: &mut Vec<Planned<Settle>>) -> Vec<Planned<S
         if let Some(priority) = process.io_priority {
             settle.push(planned("process.ioPriority", Settle::IoPriority(priority)));
         }
+    }
+    for (host, container) in &config.net_devices {
+        let device = NetDevice { host: host.clone(), container: container.clone() };
+        settle.push(planned(format!("linux.netDevices.{host}"), Settle::NetDevice(device)));
     }
     let through = through(config);
     for kind in Namespace::ALL {

@@ -82,6 +82,9 @@ impl Display for Settle {
             Settle::MapIds(maps) => write!(f, "map {maps}"),
             Settle::OomScoreAdj(score) => write!(f, "oom_score_adj {score}"),
             Settle::Scheduler(scheduler) => scheduler_text(f, scheduler),
+            Settle::NetDevice(device) => {
+                write!(f, "move network device {} in as {}", device.host, device.container)
+            }
             Settle::IoPriority(priority) => io_priority_text(f, *priority),
         }
     }

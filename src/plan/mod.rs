@@ -168,6 +168,17 @@ pub enum Settle {
     Scheduler(Scheduler),
     /// Set its I/O priority, for the same reason.
     IoPriority(u32),
+    /// Move a network device of the host into its network namespace.
+    NetDevice(NetDevice),
+}
+
+/// A network device that moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetDevice {
+    /// Its name on the host.
+    pub host: String,
+    /// Its name in the container.
+    pub container: String,
 }
 
 /// How init is made.

@@ -87,12 +87,12 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
         state.cgroup_depth = *depth;
         dir.save(&state)?;
     }
+    let network = opened.namespace(Namespace::Network).map(|fd| fd.try_clone_to_owned()).transpose();
+    let network = network.context("dup")?;
     let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup.as_fd())?;
     let pidfd = undo.init.insert(pidfd);
-    for planned in &order.plan.settle {
-        settle(planned, pid)?;
-    }
     if !order.plan.settle.is_empty() {
+        settle(&order.plan.settle, pid, network, &mut undo.moved)?;
         channel.done().context("sendmsg to init")?;
     }
     let mut parent = Parent { order, about: &about, pid, terminal: None, began_hooks: false };

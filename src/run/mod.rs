@@ -4,6 +4,7 @@ pub mod create;
 pub mod delete;
 pub mod foreground;
 mod launch;
+mod net_devices;
 pub mod seal;
 mod settle;
 pub mod start;

@@ -1,6 +1,7 @@
 //! What the parent does for an init that exists and waits: above all, user namespaces and their mappings.
 
 use super::StepFault;
+use super::net_devices::Moved;
 use crate::channel;
 use crate::config::{IdMaps, ids};
 use crate::init::process::set_scheduler;
@@ -9,24 +10,51 @@ use crate::sys::process::{self, Cloned};
 use crate::sys::{self, Errno, fs, schedule};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Take one step for the init with this pid.
-pub(super) fn settle(planned: &Planned<Settle>, pid: i32) -> Result<(), StepFault> {
-    let done = match &planned.step {
-        Settle::MapIds(maps) => map_ids(maps, pid),
-        Settle::OomScoreAdj(score) => write(pid, "oom_score_adj", &score.to_string()),
-        Settle::Scheduler(scheduler) => {
-            set_scheduler(pid, scheduler).map_err(|errno| ("sched_setattr".into(), errno))
-        }
-        Settle::IoPriority(priority) => {
-            schedule::set_io_priority(pid, *priority).map_err(|errno| ("ioprio_set".into(), errno))
-        }
+/// Take all steps for the init with this pid. `network` is the network namespace that it joins, if it joins one.
+pub(super) fn settle(
+    steps: &[Planned<Settle>],
+    pid: i32,
+    network: Option<OwnedFd>,
+    moved: &mut Option<Moved>,
+) -> Result<(), StepFault> {
+    let mut network = network;
+    for planned in steps {
+        let done = match &planned.step {
+            Settle::MapIds(maps) => map_ids(maps, pid),
+            Settle::OomScoreAdj(score) => write(pid, "oom_score_adj", &score.to_string()),
+            Settle::Scheduler(scheduler) => {
+                set_scheduler(pid, scheduler).map_err(|errno| ("sched_setattr".into(), errno))
+            }
+            Settle::IoPriority(priority) => {
+                schedule::set_io_priority(pid, *priority).map_err(|errno| ("ioprio_set".into(), errno))
+            }
+            Settle::NetDevice(device) => destination(moved, &mut network, pid).and_then(|to| to.take(device)),
+        };
+        done.map_err(|(call, errno)| StepFault {
+            field: planned.field.clone(),
+            call,
+            errno: Some(errno),
+            text: String::new(),
+        })?;
+    }
+    Ok(())
+}
+
+/// Where devices move: the namespace that init joins, or else the new one that it is in.
+fn destination<'a>(
+    moved: &'a mut Option<Moved>,
+    network: &mut Option<OwnedFd>,
+    pid: i32,
+) -> Attempt<&'a mut Moved> {
+    if let Some(moved) = moved {
+        return Ok(moved);
+    }
+    let path = format!("/proc/{pid}/ns/net");
+    let namespace = match network.take() {
+        Some(namespace) => namespace,
+        None => fs::open(&path, fs::O_RDONLY, 0).map_err(|errno| (format!("open {path}"), errno))?,
     };
-    done.map_err(|(call, errno)| StepFault {
-        field: planned.field.clone(),
-        call,
-        errno: Some(errno),
-        text: String::new(),
-    })
+    Ok(moved.insert(Moved::into(namespace)))
 }
 
 type Attempt<T = ()> = std::result::Result<T, (String, Errno)>;
