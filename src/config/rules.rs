@@ -177,8 +177,13 @@ fn check_hook(hook: &Hook, field: &str) -> Result<(), Invalid> {
 }
 
 fn annotations(spec: &Spec) -> Result<(), Invalid> {
-    let empty = spec.annotations().as_ref().is_some_and(|a| a.contains_key(""));
-    ensure(!empty, "annotations", "a key is empty")
+    let annotations = spec.annotations().as_ref();
+    let empty = annotations.is_some_and(|a| a.contains_key(""));
+    ensure(!empty, "annotations", "a key is empty")?;
+    let kept = annotations.is_some_and(|a| a.contains_key("run.oci.keep_original_groups"));
+    let groups = spec.process().as_ref().and_then(|p| p.user().additional_gids().as_ref());
+    let both = kept && groups.is_some_and(|groups| !groups.is_empty());
+    ensure(!both, "process.user.additionalGids", "given with the annotation run.oci.keep_original_groups")
 }
 
 fn linux(spec: &Spec) -> Option<&Linux> {

@@ -142,7 +142,7 @@ impl Init<'_> {
             Step::AwaitParent => self.inherited.channel.await_done().call(|| "recvmsg".into()),
             Step::Join(kind) => self.join(*kind),
             Step::Time(offsets) => namespaces::time(offsets),
-            Step::NamespaceRoot => namespaces::become_root(),
+            Step::NamespaceRoot { groups } => namespaces::become_root(*groups),
             Step::Session => nix::unistd::setsid().map(drop).call(|| "setsid".into()),
             Step::Keyring(name) => process::keyring(name),
             Step::Loopback => process::loopback(),

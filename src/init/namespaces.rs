@@ -3,6 +3,7 @@
 use super::process::write_host_file;
 use super::{Call, Outcome, Refusal};
 use crate::config::{IdMaps, TimeOffset, ids};
+use crate::plan::Groups;
 use crate::sys::{self, Errno, cred, fs, process as proc};
 use std::os::fd::AsFd;
 
@@ -19,8 +20,9 @@ pub(super) fn time(offsets: &[TimeOffset]) -> Outcome {
 }
 
 /// Become root of the user namespace. Its maps are in force; who has just entered it still has ids from outside.
-pub(super) fn become_root() -> Outcome {
-    match cred::set_groups(&[]) {
+pub(super) fn become_root(groups: Groups) -> Outcome {
+    let dropped = if groups == Groups::Callers { Ok(()) } else { cred::set_groups(&[]) };
+    match dropped {
         // Denied for good (user_namespaces(7), setgroups): the caller's groups are kept, and none can be asked for.
         Ok(()) | Err(Errno::EPERM) => {}
         Err(errno) => return Err(Refusal::kernel("setgroups", errno)),

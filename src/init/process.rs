@@ -67,7 +67,7 @@ impl Init<'_> {
             }
             Step::NoNewPrivileges => cred::no_new_privs().call(|| "prctl".into()),
             Step::Bounding { drop, .. } => bounding(*drop),
-            Step::Ids { uid, gid, groups } => ids(*uid, *gid, groups),
+            Step::Ids { uid, gid, groups } => ids(*uid, *gid, groups.as_deref()),
             Step::Capabilities { effective, permitted, inheritable, ambient } => {
                 capabilities(*effective, *permitted, *inheritable, *ambient)
             }
@@ -203,9 +203,11 @@ fn bounding(drop: u64) -> Outcome {
     Ok(())
 }
 
-fn ids(uid: u32, gid: u32, groups: &[u32]) -> Outcome {
+fn ids(uid: u32, gid: u32, groups: Option<&[u32]>) -> Outcome {
     cred::keep_caps(true).call(|| "PR_SET_KEEPCAPS".into())?;
-    cred::set_groups(groups).call(|| "setgroups".into())?;
+    if let Some(groups) = groups {
+        cred::set_groups(groups).call(|| "setgroups".into())?;
+    }
     cred::set_gid(gid).call(|| format!("setresgid {gid}"))?;
     cred::set_uid(uid).call(|| format!("setresuid {uid}"))?;
     cred::keep_caps(false).call(|| "PR_SET_KEEPCAPS".into())

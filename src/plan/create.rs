@@ -152,7 +152,7 @@ fn identity(config: &Config, settle: &mut Vec<Planned<Settle>>) -> Vec<Planned<S
 fn namespace_owner(config: &Config, request: &Request) -> Vec<Planned<Step>> {
     let mut steps = Vec::new();
     if config.namespaces.own(Namespace::User) {
-        steps.push(planned("linux.namespaces", Step::NamespaceRoot));
+        steps.push(planned("linux.namespaces", Step::NamespaceRoot { groups: process::groups(config) }));
     }
     if request.keyring == Keyring::New {
         steps.push(planned("", Step::Keyring(format!("_ses.{}", request.id))));

@@ -1,6 +1,9 @@
 //! The text of a plan: what `knarr plan` prints and what golden tests compare.
 
-use super::{Filesystem, HostStep, IdSource, Launch, Lookup, Plan, Planned, Settle, Source, Step, Tree};
+use super::{
+    Filesystem, Groups, HostStep, IdSource, Launch, Lookup, Plan, Planned, Settle, Source, Step, Symlink,
+    Tree,
+};
 use crate::config::{Namespace, Scheduler, capability};
 use crate::sys::mount::{Change, Reach, attr};
 use std::fmt::{self, Display, Formatter};
@@ -94,6 +97,11 @@ impl Display for Tree {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let reach = if self.reach == Reach::Tree { "tree" } else { "mount" };
         write!(f, "copy #{} of {reach} {}", self.slot, self.source.display())?;
+        match self.symlink {
+            Symlink::Followed => {}
+            Symlink::Meant => write!(f, " (a symlink is meant)")?,
+            Symlink::Copied => write!(f, " (a symlink is copied)")?,
+        }
         for (reach, change) in &self.changes {
             write!(f, ", ")?;
             change_text(f, *reach, *change)?;
@@ -188,9 +196,12 @@ fn mount_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
     write!(f, "mount {target} ")?;
     if *lookup == Lookup::NoSymlinks {
         write!(f, "(no symlinks) ")?;
+    } else if *lookup == Lookup::FollowToLast {
+        write!(f, "(a symlink is meant) ")?;
     }
     match source {
         Source::Tree(slot) => write!(f, "copy #{slot}")?,
+        Source::TreeOrLink(slot) => write!(f, "copy #{slot}, or a symlink like it")?,
         Source::New(filesystem) => write!(f, "{filesystem}")?,
     }
     for (reach, kind) in propagation {
@@ -204,7 +215,12 @@ impl Display for Step {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Step::AwaitParent => write!(f, "wait for the parent"),
-            Step::NamespaceRoot => write!(f, "become root of the user namespace"),
+            Step::NamespaceRoot { groups: Groups::Configured } => {
+                write!(f, "become root of the user namespace")
+            }
+            Step::NamespaceRoot { groups: Groups::Callers } => {
+                write!(f, "become root of the user namespace with the caller's groups")
+            }
             Step::Time(offsets) => {
                 let offsets: Vec<String> = offsets
                     .iter()
@@ -273,7 +289,8 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
         Step::Umask(mask) => write!(f, "umask {mask:04o}"),
         Step::NoNewPrivileges => write!(f, "no new privileges"),
         Step::Bounding { keep, .. } => write!(f, "bounding set {}", capability::describe(*keep)),
-        Step::Ids { uid, gid, groups } => write!(f, "ids {uid}:{gid} groups {groups:?}"),
+        Step::Ids { uid, gid, groups: Some(groups) } => write!(f, "ids {uid}:{gid} groups {groups:?}"),
+        Step::Ids { uid, gid, groups: None } => write!(f, "ids {uid}:{gid}, groups as they are"),
         Step::Capabilities { effective, permitted, inheritable, ambient } => {
             let sets = [
                 ("effective", effective),

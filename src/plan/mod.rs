@@ -15,7 +15,7 @@ pub mod resources;
 pub mod seccomp;
 
 pub use create::create;
-pub use options::{NAMES as MOUNT_OPTIONS, Options};
+pub use options::{NAMES as MOUNT_OPTIONS, Options, Symlink};
 
 use crate::config::{Device, Hook, IdMaps, MemoryPolicy, Namespace, NumberSet, Scheduler, TimeOffset};
 use crate::sys::mount::{Change, Reach};
@@ -138,6 +138,8 @@ pub struct Tree {
     pub slot: usize,
     /// The host path.
     pub source: PathBuf,
+    /// What is done if the host path ends in a symlink.
+    pub symlink: Symlink,
     /// One mount or all below.
     pub reach: Reach,
     /// What is changed on it, in order.
@@ -195,6 +197,15 @@ pub struct Launch {
     pub expected_maps: IdMaps,
 }
 
+/// Which supplementary groups the process has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Groups {
+    /// Those of config.json.
+    Configured,
+    /// The caller's (annotation `run.oci.keep_original_groups`).
+    Callers,
+}
+
 /// How the target of a mount is looked up inside the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup {
@@ -202,6 +213,8 @@ pub enum Lookup {
     Follow,
     /// No part may be a symlink: /proc and /sys, which later steps rely on.
     NoSymlinks,
+    /// As `Follow`, but one at the end is what is meant.
+    FollowToLast,
 }
 
 /// What is mounted.
@@ -209,6 +222,8 @@ pub enum Lookup {
 pub enum Source {
     /// The detached copy with this number.
     Tree(usize),
+    /// The same; but where it is of a symlink, a symlink like it in its place.
+    TreeOrLink(usize),
     /// A new filesystem.
     New(Filesystem),
 }
@@ -238,7 +253,10 @@ pub enum Step {
     /// A new time namespace with these offsets, and into it.
     Time(Vec<TimeOffset>),
     /// Become root of the user namespace.
-    NamespaceRoot,
+    NamespaceRoot {
+        /// Whether the caller's supplementary groups are kept.
+        groups: Groups,
+    },
     /// setsid(2), so that no signal or terminal of the caller's reaches the container.
     Session,
     /// A new session keyring of this name.
@@ -374,8 +392,8 @@ pub enum Step {
         uid: u32,
         /// Group.
         gid: u32,
-        /// Supplementary groups.
-        groups: Vec<u32>,
+        /// Supplementary groups; none leaves them as they are.
+        groups: Option<Vec<u32>>,
     },
     /// capset(2) and the ambient set.
     Capabilities {

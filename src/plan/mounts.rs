@@ -1,6 +1,6 @@
 //! `mounts`, devices and links of /dev, masked and read-only paths: config.json to steps.
 
-use super::options::{Options, reach_and_kind};
+use super::options::{Options, Symlink, reach_and_kind};
 use super::process;
 use super::{Filesystem, HostStep, IdSource, Lookup, Planned, Source, Step, Tree};
 use crate::config::{Config, Device, Invalid, Mount, Namespace, Propagation};
@@ -79,7 +79,8 @@ impl<'a> Rootfs<'a> {
         if default != libc::MS_SHARED {
             changes.insert(0, (Reach::Tree, Change { propagation: default, ..Change::default() }));
         }
-        let tree = Tree { slot, source: source.into(), reach, changes, id_map: None, device: None };
+        let symlink = Symlink::Followed;
+        let tree = Tree { slot, source: source.into(), symlink, reach, changes, id_map: None, device: None };
         self.trees.push(Planned { step: HostStep::CloneTree(tree), field: field.into() });
         slot
     }
@@ -89,6 +90,7 @@ impl<'a> Rootfs<'a> {
         let named = format!("{field} {}", mount.destination);
         let lookup = match mount.fstype.as_str() {
             "proc" | "sysfs" => Lookup::NoSymlinks,
+            _ if options.target == Symlink::Meant => Lookup::FollowToLast,
             _ => Lookup::Follow,
         };
         if options.remount {
@@ -97,8 +99,8 @@ impl<'a> Rootfs<'a> {
         let source = if let Some(reach) = options.bind {
             let source = Path::new(&mount.source);
             let slot = self.tree(&named, source, reach, options.changes());
-            self.id_map(slot, mount, &options);
-            Source::Tree(slot)
+            self.of_bind(slot, mount, &options);
+            if options.source == Symlink::Copied { Source::TreeOrLink(slot) } else { Source::Tree(slot) }
         } else if let Some((source, reach)) = self.host_tree(&mount.fstype) {
             let whole = |change| (reach, change);
             let changes = options.changes().into_iter().map(|(_, change)| whole(change)).collect();
@@ -141,17 +143,15 @@ impl<'a> Rootfs<'a> {
         (foreign && !self.config.namespaces.own(shows)).then(|| (source.into(), reach))
     }
 
-    /// Map the ids of the copy's files as the mount says, or else as the container's user namespace does.
-    fn id_map(&mut self, slot: usize, mount: &Mount, options: &Options) {
-        let reach = match options.id_map {
-            Some(reach) => reach,
-            None if mount.id_maps.is_empty() => return,
-            None => Reach::Top,
-        };
+    /// What a bind mount asks of its copy: to map the ids of its files as the mount says, or else as the container's user
+    /// namespace does; and what a symlink is to it.
+    fn of_bind(&mut self, slot: usize, mount: &Mount, options: &Options) {
+        let reach = options.id_map.or(if mount.id_maps.is_empty() { None } else { Some(Reach::Top) });
         let maps = if mount.id_maps.is_empty() { &self.config.id_maps } else { &mount.id_maps };
         let source = if maps.is_empty() { IdSource::Joined } else { IdSource::Maps(maps.clone()) };
         if let Some(HostStep::CloneTree(tree)) = self.trees.get_mut(slot).map(|planned| &mut planned.step) {
-            tree.id_map = Some((reach, source));
+            tree.id_map = reach.map(|reach| (reach, source));
+            tree.symlink = options.source;
         }
     }
 

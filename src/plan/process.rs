@@ -1,6 +1,6 @@
 //! The process: from a container with its mounts in place to execve(2).
 
-use super::{Planned, Request, Start, Step, seccomp};
+use super::{Groups, Planned, Request, Start, Step, seccomp};
 use crate::config::{Capabilities, Config, Invalid, Namespace, Process};
 use crate::host::Host;
 
@@ -36,7 +36,11 @@ pub(super) fn steps(config: &Config, request: &Request, host: &Host) -> Result<V
     let bounding = Step::Bounding { drop: available & !sets.bounding, keep: sets.bounding };
     step("process.capabilities.bounding", bounding);
     let user = &process.user;
-    step("process.user", Step::Ids { uid: user.uid, gid: user.gid, groups: user.additional_gids.clone() });
+    // The root of a user namespace has dropped the caller's already, where that is allowed at all.
+    let as_they_are = groups(config) == Groups::Callers
+        || (config.namespaces.own(Namespace::User) && user.additional_gids.is_empty());
+    let groups = (!as_they_are).then(|| user.additional_gids.clone());
+    step("process.user", Step::Ids { uid: user.uid, gid: user.gid, groups });
     let filter = config.seccomp.as_ref().map(seccomp::compile).transpose()?;
     // Without no_new_privs a filter takes CAP_SYS_ADMIN (seccomp(2)), so that stays until the filter is in force. Hooks do
     // not inherit it: it is in neither the bounding nor the ambient set.
@@ -63,6 +67,14 @@ pub(super) fn steps(config: &Config, request: &Request, host: &Host) -> Result<V
     }
     step("process.args", Step::Exec);
     Ok(steps)
+}
+
+/// Whose supplementary groups the process has: engines say by an annotation that the caller's are to be kept.
+pub(super) fn groups(config: &Config) -> Groups {
+    match config.annotations.get("run.oci.keep_original_groups").map(String::as_str) {
+        Some("1" | "true") => Groups::Callers,
+        _ => Groups::Configured,
+    }
 }
 
 /// How the process gets processors, disks and memory. With a user namespace the parent has the rights to the first two,

@@ -9,9 +9,9 @@ use crate::channel::{FromInit, ParentEnd};
 use crate::config::{Config, Hook, Namespace, Place};
 use crate::host::Host;
 use crate::init::hook::{self, About};
-use crate::plan::{HostStep, IdSource, Plan, Planned, Tree};
+use crate::plan::{HostStep, IdSource, Plan, Planned, Symlink, Tree};
 use crate::state::{Agent, Container, Dir, State, Store, process_stat};
-use crate::sys::mount;
+use crate::sys::mount::{self, Follow};
 use crate::sys::{Errno, bpf, fs, process, tty};
 use anyhow::{Context, Result, anyhow};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -209,8 +209,12 @@ fn filter_devices(
 
 fn clone_tree(tree: &Tree, opened: &Opened) -> std::result::Result<OwnedFd, (String, Errno)> {
     let source = tree.source.display();
-    let copy = mount::clone_tree(None, &tree.source, tree.reach)
+    let follow = if tree.symlink == Symlink::Followed { Follow::Last } else { Follow::ToLast };
+    let copy = mount::clone_tree(&tree.source, tree.reach, follow)
         .map_err(|errno| (format!("open_tree {source}"), errno))?;
+    if tree.symlink == Symlink::Copied && fs::is_symlink(copy.as_fd()) {
+        return Ok(copy);
+    }
     if let Some(device) = tree.device {
         let stat = fs::stat_fd(copy.as_fd()).map_err(|errno| (format!("fstat {source}"), errno))?;
         let (kind, major, minor) = device;

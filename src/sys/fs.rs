@@ -213,3 +213,8 @@ pub fn unlock(fd: BorrowedFd<'_>) {
     // SAFETY: no pointers are passed. Unlocking what is open does not fail.
     unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_UN) };
 }
+
+/// Whether `fd` refers to a symlink itself.
+pub fn is_symlink(fd: BorrowedFd<'_>) -> bool {
+    stat_fd(fd).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFLNK)
+}

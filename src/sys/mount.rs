@@ -96,9 +96,19 @@ pub fn fsmount(fs: BorrowedFd<'_>, attrs: u64) -> Result<OwnedFd> {
     })
 }
 
-/// open_tree(2) with `OPEN_TREE_CLONE`: a detached copy of the mount at `path`. A final symlink is followed.
-pub fn clone_tree(dir: Option<BorrowedFd<'_>>, path: &Path, reach: Reach) -> Result<OwnedFd> {
-    open_tree(dir, path, libc::OPEN_TREE_CLONE | reach.flag() as libc::c_uint)
+/// Whether a symlink at the end of a path is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follow {
+    /// It is.
+    Last,
+    /// It is not.
+    ToLast,
+}
+
+/// open_tree(2) with `OPEN_TREE_CLONE`: a detached copy of the mount at `path`.
+pub fn clone_tree(path: &Path, reach: Reach, follow: Follow) -> Result<OwnedFd> {
+    let last = if follow == Follow::ToLast { libc::AT_SYMLINK_NOFOLLOW } else { 0 };
+    open_tree(None, path, libc::OPEN_TREE_CLONE | (reach.flag() | last) as libc::c_uint)
 }
 
 /// As [`clone_tree`] of the file that `fd` refers to.
