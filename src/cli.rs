@@ -90,6 +90,8 @@ pub enum Cmd {
     List(cmd::list::Args),
     /// Write a config.json to start from
     Spec(cmd::spec::Args),
+    /// Print what config.json may ask for, in JSON
+    Features,
     /// Print what `create` would do, step by step, without doing it
     Plan(cmd::plan::Args),
 }
@@ -105,6 +107,7 @@ impl Cmd {
             Cmd::Run(args) => cmd::run::run(args, global),
             Cmd::List(args) => cmd::list::run(args, global),
             Cmd::Spec(args) => cmd::spec::run(args),
+            Cmd::Features => cmd::features::run(),
             Cmd::Plan(args) => cmd::plan::run(args, global),
         }
     }

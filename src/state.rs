@@ -102,6 +102,9 @@ pub struct State {
     pub cgroup: PathBuf,
     /// How many directories of that path were made for it.
     pub cgroup_depth: usize,
+    /// Groups of resctrl that were made for it.
+    #[serde(default)]
+    pub resctrl: Vec<PathBuf>,
     /// Who gets the seccomp notifications, if anybody.
     pub listener: Option<Agent>,
     /// For `start`.
@@ -122,6 +125,7 @@ impl State {
             private_pids: false,
             cgroup,
             cgroup_depth: 0,
+            resctrl: Vec::new(),
             listener: None,
             poststart: hooks.poststart.clone(),
             poststop: hooks.poststop.clone(),

@@ -4,9 +4,11 @@
 
 pub mod capability;
 pub mod device_rules;
+pub mod features;
 pub mod ids;
 pub mod load;
 mod locate;
+pub mod rdt;
 mod resolve;
 pub mod resources;
 pub mod rules;
@@ -16,11 +18,20 @@ pub mod spec;
 
 pub use ids::{IdMaps, IdRange};
 pub use load::{Loaded, load};
+pub use rdt::Rdt;
 pub use scheduling::{ExecAffinity, MemoryPolicy, NumberSet, Scheduler};
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+
+/// Annotations that change what is done.
+pub mod annotation {
+    /// `1`: the process keeps the caller's supplementary groups.
+    pub const KEEP_ORIGINAL_GROUPS: &str = "run.oci.keep_original_groups";
+    /// What `linux.mountLabel` is to a new mount: `context` (the default), `fscontext`, `defcontext` or `rootcontext`.
+    pub const MOUNT_CONTEXT_TYPE: &str = "run.oci.mount_context_type";
+}
 
 /// A value in config.json that the runtime specification forbids, or that this runtime cannot honour.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +94,8 @@ pub struct Config {
     pub personality: Option<u32>,
     /// Network devices of the host that move into the container: their names there, and here.
     pub net_devices: BTreeMap<String, String>,
+    /// The group of resctrl that it belongs to.
+    pub rdt: Option<Rdt>,
     /// From which nodes the process gets memory; none leaves it alone.
     pub memory_policy: Option<MemoryPolicy>,
     /// The SELinux label of the files of new mounts.

@@ -35,6 +35,7 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         sysctl: sysctl(linux.sysctl().iter().flatten()),
         personality: linux.personality().as_ref().map(scheduling::personality),
         net_devices: linux.net_devices().iter().flatten().map(net_device).collect(),
+        rdt: linux.intel_rdt().as_ref().map(super::rdt::resolve),
         memory_policy: linux.memory_policy().as_ref().map(scheduling::memory_policy),
         mount_label: given(linux.mount_label()),
         rootfs_propagation: linux.rootfs_propagation().as_deref().and_then(Propagation::parse),

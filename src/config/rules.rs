@@ -39,7 +39,7 @@ pub const RULES: &[Rule] = &[
     Rule { section: "config-linux.md: Rootfs Mount Propagation", check: rootfs_propagation },
     Rule { section: "config-linux.md: Masked Paths, Readonly Paths", check: path_lists },
     Rule { section: "config-linux.md: Control groups", check: cgroups_path },
-    Rule { section: "config.md, config-linux.md", check: not_supported },
+    Rule { section: "config-linux.md: IntelRdt", check: super::rdt::check },
 ];
 
 fn ensure(ok: bool, field: impl Into<String>, reason: impl Into<String>) -> Result<(), Invalid> {
@@ -180,7 +180,7 @@ fn annotations(spec: &Spec) -> Result<(), Invalid> {
     let annotations = spec.annotations().as_ref();
     let empty = annotations.is_some_and(|a| a.contains_key(""));
     ensure(!empty, "annotations", "a key is empty")?;
-    let kept = annotations.is_some_and(|a| a.contains_key("run.oci.keep_original_groups"));
+    let kept = annotations.is_some_and(|a| a.contains_key(super::annotation::KEEP_ORIGINAL_GROUPS));
     let groups = spec.process().as_ref().and_then(|p| p.user().additional_gids().as_ref());
     let both = kept && groups.is_some_and(|groups| !groups.is_empty());
     ensure(!both, "process.user.additionalGids", "given with the annotation run.oci.keep_original_groups")
@@ -388,15 +388,4 @@ fn cgroups_path(spec: &Spec) -> Result<(), Invalid> {
     ensure(!climbs, field, format!("{path:?} contains \"..\""))?;
     let named = !super::resolve::names_of(path).is_empty();
     ensure(named, field, format!("{path:?} would be the root cgroup"))
-}
-
-/// Fail closed: what was asked for and is not done yet is an error, never left out in silence.
-fn not_supported(spec: &Spec) -> Result<(), Invalid> {
-    let linux = linux(spec);
-    let asked =
-        [("linux.intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some()), "resource director technology")];
-    for (field, asked, what) in asked {
-        ensure(!asked, field, format!("{what} is not supported by this version"))?;
-    }
-    Ok(())
 }

@@ -25,6 +25,10 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
         }
     }
     let mut settle = Vec::new();
+    if let Some(rdt) = &config.rdt {
+        parent.push(planned("linux.intelRdt", HostStep::ResctrlGroup(rdt.clone())));
+        settle.push(planned("linux.intelRdt", Settle::ResctrlGroup));
+    }
     let mut init = identity(config, &mut settle);
     let own = namespace_owner(config, request);
     if *config.namespaces.of(Namespace::Mount) == Place::New {

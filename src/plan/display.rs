@@ -74,6 +74,11 @@ impl Display for HostStep {
                 write!(f, "open {} namespace {}", kind.name(), path.display())
             }
             HostStep::CloneTree(tree) => write!(f, "{tree}"),
+            HostStep::ResctrlGroup(rdt) => {
+                let group = rdt.group.as_deref().unwrap_or("of the container's own");
+                write!(f, "resctrl group {group} with {:?}", [&rdt.compared[..], &rdt.written].concat())?;
+                if rdt.monitoring { write!(f, ", monitored") } else { Ok(()) }
+            }
             HostStep::StartSocket => write!(f, "listen for start"),
         }
     }
@@ -85,6 +90,7 @@ impl Display for Settle {
             Settle::MapIds(maps) => write!(f, "map {maps}"),
             Settle::OomScoreAdj(score) => write!(f, "oom_score_adj {score}"),
             Settle::Scheduler(scheduler) => scheduler_text(f, scheduler),
+            Settle::ResctrlGroup => write!(f, "enter the resctrl group"),
             Settle::NetDevice(device) => {
                 write!(f, "move network device {} in as {}", device.host, device.container)
             }

@@ -17,7 +17,7 @@ pub mod seccomp;
 pub use create::create;
 pub use options::{NAMES as MOUNT_OPTIONS, Options, Symlink};
 
-use crate::config::{Device, Hook, IdMaps, MemoryPolicy, Namespace, NumberSet, Scheduler, TimeOffset};
+use crate::config::{Device, Hook, IdMaps, MemoryPolicy, Namespace, NumberSet, Rdt, Scheduler, TimeOffset};
 use crate::sys::mount::{Change, Reach};
 use std::path::PathBuf;
 
@@ -127,6 +127,8 @@ pub enum HostStep {
     },
     /// Take a detached copy of a host mount, and change it before the container can see it.
     CloneTree(Tree),
+    /// Take or make groups of resctrl, which a later step puts init into.
+    ResctrlGroup(Rdt),
     /// Bind the socket that `knarr start` connects to.
     StartSocket,
 }
@@ -170,6 +172,8 @@ pub enum Settle {
     Scheduler(Scheduler),
     /// Set its I/O priority, for the same reason.
     IoPriority(u32),
+    /// Put it into the groups of resctrl.
+    ResctrlGroup,
     /// Move a network device of the host into its network namespace.
     NetDevice(NetDevice),
 }

@@ -3,7 +3,7 @@
 use super::options::{Options, Symlink, reach_and_kind};
 use super::process;
 use super::{Filesystem, HostStep, IdSource, Lookup, Planned, Source, Step, Tree};
-use crate::config::{Config, Device, Invalid, Mount, Namespace, Propagation};
+use crate::config::{Config, Device, Invalid, Mount, Namespace, Propagation, annotation};
 use crate::host::Host;
 use crate::sys::mount::{Change, Reach, attr};
 use std::path::{Path, PathBuf};
@@ -188,11 +188,11 @@ impl<'a> Rootfs<'a> {
             return Ok(None);
         }
         let kinds = ["context", "fscontext", "defcontext", "rootcontext"];
-        let asked = self.config.annotations.get("run.oci.mount_context_type").map(String::as_str);
+        let asked = self.config.annotations.get(annotation::MOUNT_CONTEXT_TYPE).map(String::as_str);
         match kinds.iter().find(|kind| **kind == asked.unwrap_or("context")) {
             Some(kind) => Ok(Some((kind.to_string(), Some(label.clone())))),
             None => Err(Invalid::new(
-                "annotations.run.oci.mount_context_type",
+                format!("annotations.{}", annotation::MOUNT_CONTEXT_TYPE),
                 format!("\"{}\" is not one of {}", asked.unwrap_or_default(), kinds.join(", ")),
             )),
         }

@@ -1,7 +1,7 @@
 //! The process: from a container with its mounts in place to execve(2).
 
 use super::{Groups, Planned, Request, Start, Step, seccomp};
-use crate::config::{Capabilities, Config, Invalid, Namespace, Process};
+use crate::config::{Capabilities, Config, Invalid, Namespace, Process, annotation};
 use crate::host::Host;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -71,7 +71,7 @@ pub(super) fn steps(config: &Config, request: &Request, host: &Host) -> Result<V
 
 /// Whose supplementary groups the process has: engines say by an annotation that the caller's are to be kept.
 pub(super) fn groups(config: &Config) -> Groups {
-    match config.annotations.get("run.oci.keep_original_groups").map(String::as_str) {
+    match config.annotations.get(annotation::KEEP_ORIGINAL_GROUPS).map(String::as_str) {
         Some("1" | "true") => Groups::Callers,
         _ => Groups::Configured,
     }

@@ -80,6 +80,19 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     dir.save(&state)?;
     let mut opened = Opened::default();
     for planned in &order.plan.host {
+        if let HostStep::ResctrlGroup(rdt) = &planned.step {
+            let made = undo.resctrl.make(rdt, &order.plan.id);
+            // Recorded at once, for a `delete` after a killed `create`.
+            state.resctrl.clone_from(&undo.resctrl.made);
+            dir.save(&state)?;
+            made.map_err(|(call, errno)| StepFault {
+                field: planned.field.clone(),
+                call,
+                errno,
+                text: String::new(),
+            })?;
+            continue;
+        }
         host_step(planned, order.host, dir, &mut opened, &mut undo.cgroup)?;
     }
     let Some((cgroup, depth)) = &undo.cgroup else { return Err(anyhow!("the plan makes no cgroup")) };
@@ -92,7 +105,7 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup.as_fd())?;
     let pidfd = undo.init.insert(pidfd);
     if !order.plan.settle.is_empty() {
-        settle(&order.plan.settle, pid, network, &mut undo.moved)?;
+        settle(&order.plan.settle, pid, network, &mut undo.moved, &undo.resctrl)?;
         channel.done().context("sendmsg to init")?;
     }
     let mut parent = Parent { order, about: &about, pid, terminal: None, began_hooks: false };
@@ -176,6 +189,7 @@ fn host_step(
             let copy = clone_tree(tree, opened).map_err(|(call, e)| fault(call)(e))?;
             opened.trees.push(Some(copy));
         }
+        HostStep::ResctrlGroup(_) => {}
         HostStep::StartSocket => opened.listener = Some(dir.listen()?),
     }
     Ok(())

@@ -5,6 +5,7 @@ pub mod delete;
 pub mod foreground;
 mod launch;
 mod net_devices;
+mod rdt;
 pub mod seal;
 mod settle;
 pub mod start;

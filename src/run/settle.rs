@@ -2,6 +2,7 @@
 
 use super::StepFault;
 use super::net_devices::Moved;
+use super::rdt;
 use crate::channel;
 use crate::config::{IdMaps, ids};
 use crate::init::process::set_scheduler;
@@ -16,11 +17,15 @@ pub(super) fn settle(
     pid: i32,
     network: Option<OwnedFd>,
     moved: &mut Option<Moved>,
+    resctrl: &rdt::Groups,
 ) -> Result<(), StepFault> {
     let mut network = network;
     for planned in steps {
         let done = match &planned.step {
             Settle::MapIds(maps) => map_ids(maps, pid),
+            Settle::ResctrlGroup => {
+                resctrl.enter(pid).map_err(|(call, errno)| (call, errno.unwrap_or(Errno::EIO)))
+            }
             Settle::OomScoreAdj(score) => write(pid, "oom_score_adj", &score.to_string()),
             Settle::Scheduler(scheduler) => {
                 set_scheduler(pid, scheduler).map_err(|errno| ("sched_setattr".into(), errno))

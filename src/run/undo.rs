@@ -1,6 +1,7 @@
 //! What a failing command takes back, in reverse.
 
 use super::net_devices::Moved;
+use super::rdt;
 use crate::cgroup::Cgroup;
 use crate::config::Hook;
 use crate::init::hook::{self, About};
@@ -19,6 +20,8 @@ pub(super) struct Undo {
     pub(super) init: Option<OwnedFd>,
     /// Network devices that were moved into the container.
     pub(super) moved: Option<Moved>,
+    /// Groups of resctrl.
+    pub(super) resctrl: rdt::Groups,
     /// The hooks to run when hooks of create had begun.
     pub(super) poststop: Option<(Vec<Hook>, About)>,
 }
@@ -35,6 +38,7 @@ impl Undo {
                 trouble.push(format!("waiting for init: {}", crate::sys::describe(errno)));
             }
         }
+        trouble.extend(rdt::remove(&self.resctrl.made));
         if let Some((cgroup, depth)) = self.cgroup
             && let Err(err) = cgroup.remove(depth)
         {
