@@ -288,6 +288,15 @@ impl Namespace {
         }
     }
 
+    /// Its name in /proc/PID/ns.
+    pub fn file(self) -> &'static str {
+        match self {
+            Namespace::Mount => "mnt",
+            Namespace::Network => "net",
+            other => other.name(),
+        }
+    }
+
     /// Its name in config.json.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
 //! What the runtime specification demands of config.json, as a table of sections and checks.
 
-use super::{Invalid, Propagation, ids, scheduling};
+use super::{Invalid, Namespace, Propagation, ids, scheduling};
 use oci_spec::runtime::{Hook, Linux, LinuxNamespaceType, Spec};
 use std::collections::HashSet;
 use std::path::Path;
@@ -315,7 +315,7 @@ fn net_devices(spec: &Spec) -> Result<(), Invalid> {
 }
 
 /// Which namespace a kernel parameter belongs to; none for one of the whole machine.
-fn sysctl_namespace(name: &str) -> Option<LinuxNamespaceType> {
+pub fn sysctl_namespace(name: &str) -> Option<Namespace> {
     const IPC: [&str; 8] = [
         "kernel.msgmax",
         "kernel.msgmnb",
@@ -327,13 +327,13 @@ fn sysctl_namespace(name: &str) -> Option<LinuxNamespaceType> {
         "kernel.shm_rmid_forced",
     ];
     if IPC.contains(&name) || name.starts_with("fs.mqueue.") {
-        Some(LinuxNamespaceType::Ipc)
+        Some(Namespace::Ipc)
     } else if name.starts_with("net.") {
-        Some(LinuxNamespaceType::Network)
+        Some(Namespace::Network)
     } else if name == "kernel.domainname" {
-        Some(LinuxNamespaceType::Uts)
+        Some(Namespace::Uts)
     } else if name.starts_with("user.") {
-        Some(LinuxNamespaceType::User)
+        Some(Namespace::User)
     } else {
         None
     }
@@ -351,8 +351,9 @@ fn sysctls(spec: &Spec) -> Result<(), Invalid> {
         let Some(kind) = sysctl_namespace(&dotted) else {
             return Err(Invalid::new(field, "belongs to no namespace, it would change the host"));
         };
-        let kind_name = super::resolve::namespace(kind).name();
-        ensure(has(spec, kind), field, format!("needs a {kind_name} namespace in linux.namespaces"))?;
+        let list = linux(spec).and_then(|l| l.namespaces().as_deref()).unwrap_or_default();
+        let own = list.iter().any(|n| super::resolve::namespace(n.typ()) == kind);
+        ensure(own, field, format!("needs a {} namespace in linux.namespaces", kind.name()))?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use super::{
     HostStep, Keyring, Launch, NetDevice, Pivot, Plan, Planned, Request, Settle, Start, Step, cgroup,
     devices, process, resources,
 };
+use crate::config::rules::sysctl_namespace;
 use crate::config::{Config, IdMaps, Invalid, Namespace, Place};
 use crate::host::Host;
 
@@ -21,7 +22,8 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
     for kind in Namespace::ALL {
         if let Place::Joined { path, index } = config.namespaces.of(kind) {
             let field = format!("linux.namespaces[{index}] {}", kind.name());
-            parent.push(planned(field, HostStep::OpenNamespace { kind, path: path.clone() }));
+            let changed_by = changed_by(config, kind);
+            parent.push(planned(field, HostStep::OpenNamespace { kind, path: path.clone(), changed_by }));
         }
     }
     let mut settle = Vec::new();
@@ -65,6 +67,19 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
 
 fn planned<T>(field: impl Into<String>, step: T) -> Planned<T> {
     Planned { step, field: field.into() }
+}
+
+/// The field that writes to a namespace of this kind, if there is one.
+fn changed_by(config: &Config, kind: Namespace) -> String {
+    let name = |name: &Option<String>, field: &str| name.as_ref().map(|_| field.to_string());
+    let names = match kind {
+        Namespace::Uts => {
+            name(&config.hostname, "hostname").or_else(|| name(&config.domainname, "domainname"))
+        }
+        _ => None,
+    };
+    let sysctl = config.sysctl.keys().find(|name| sysctl_namespace(name) == Some(kind));
+    names.or_else(|| Some(format!("linux.sysctl.{}", sysctl?))).unwrap_or_default()
 }
 
 fn launch(config: &Config) -> Launch {

@@ -70,8 +70,13 @@ impl Display for HostStep {
             HostStep::Limit(write) => write!(f, "limit {write}"),
             HostStep::DeviceFilter(insns) if insns.is_empty() => write!(f, "no device filter"),
             HostStep::DeviceFilter(insns) => write!(f, "device filter of {} instructions", insns.len()),
-            HostStep::OpenNamespace { kind, path } => {
-                write!(f, "open {} namespace {}", kind.name(), path.display())
+            HostStep::OpenNamespace { kind, path, changed_by } => {
+                write!(f, "open {} namespace {}", kind.name(), path.display())?;
+                if changed_by.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, ", not the runtime's own for {changed_by}")
+                }
             }
             HostStep::CloneTree(tree) => write!(f, "{tree}"),
             HostStep::ResctrlGroup(rdt) => {

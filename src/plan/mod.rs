@@ -124,6 +124,8 @@ pub enum HostStep {
         kind: Namespace,
         /// A file like /proc/PID/ns/net.
         path: PathBuf,
+        /// What would change the host if that were the runtime's own; empty where nothing would.
+        changed_by: String,
     },
     /// Take a detached copy of a host mount, and change it before the container can see it.
     CloneTree(Tree),

@@ -75,31 +75,11 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     state.listener = listener.map(|l| Agent { path: l.path, metadata: l.metadata });
     state.private_pids = *order.config.namespaces.of(Namespace::Pid) == Place::New;
     state.cgroup_depth = cgroup::missing(&order.host.cgroup_root, &order.plan.cgroup);
-    let dir = undo.dir.insert(order.store.make(&order.plan.id)?);
-    // Recorded before anything else is made, so that `delete` can clean up after a killed `create`.
-    dir.save(&state)?;
-    let mut opened = Opened::default();
-    for planned in &order.plan.host {
-        if let HostStep::ResctrlGroup(rdt) = &planned.step {
-            let made = undo.resctrl.make(rdt, &order.plan.id);
-            // Recorded at once, for a `delete` after a killed `create`.
-            state.resctrl.clone_from(&undo.resctrl.made);
-            dir.save(&state)?;
-            made.map_err(|(call, errno)| StepFault {
-                field: planned.field.clone(),
-                call,
-                errno,
-                text: String::new(),
-            })?;
-            continue;
-        }
-        host_step(planned, order.host, dir, &mut opened, &mut undo.cgroup)?;
-    }
-    let Some((cgroup, depth)) = &undo.cgroup else { return Err(anyhow!("the plan makes no cgroup")) };
-    if state.cgroup_depth != *depth {
-        state.cgroup_depth = *depth;
-        dir.save(&state)?;
-    }
+    undo.dir = Some(order.store.make(&order.plan.id)?);
+    let opened = host_steps(order, &mut state, undo)?;
+    let (Some(dir), Some((cgroup, _))) = (&undo.dir, &undo.cgroup) else {
+        return Err(anyhow!("the plan makes no cgroup"));
+    };
     let network = opened.namespace(Namespace::Network).map(|fd| fd.try_clone_to_owned()).transpose();
     let network = network.context("dup")?;
     let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup.as_fd())?;
@@ -133,6 +113,36 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
         return Err(anyhow!("the container was not made"));
     };
     Ok(Made { container: Container { dir, state }, pidfd, channel, terminal })
+}
+
+/// All steps of the parent before init exists.
+fn host_steps(order: &Order<'_>, state: &mut State, undo: &mut Undo) -> Result<Opened> {
+    let Some(dir) = &undo.dir else { return Err(anyhow!("the container has no directory")) };
+    // Recorded before anything else is made, so that `delete` can clean up after a killed `create`.
+    dir.save(state)?;
+    let mut opened = Opened::default();
+    for planned in &order.plan.host {
+        if let HostStep::ResctrlGroup(rdt) = &planned.step {
+            let made = undo.resctrl.make(rdt, &order.plan.id);
+            state.resctrl.clone_from(&undo.resctrl.made);
+            dir.save(state)?;
+            made.map_err(|(call, errno)| StepFault {
+                field: planned.field.clone(),
+                call,
+                errno,
+                text: String::new(),
+            })?;
+            continue;
+        }
+        host_step(planned, order.host, dir, &mut opened, &mut undo.cgroup)?;
+    }
+    if let Some((_, depth)) = &undo.cgroup
+        && state.cgroup_depth != *depth
+    {
+        state.cgroup_depth = *depth;
+        dir.save(state)?;
+    }
+    Ok(opened)
 }
 
 fn host_step(
@@ -170,20 +180,17 @@ fn host_step(
             filter_devices(cgroup.as_fd(), insns, *depth == 0)
                 .map_err(|(call, errno)| fault(call.into())(errno))?;
         }
-        HostStep::OpenNamespace { kind, path } => {
-            let fd = fs::open(path, fs::O_RDONLY, 0).map_err(fault(format!("open {}", path.display())))?;
-            let is = process::namespace_kind(fd.as_fd()).ok();
-            if is != Some(kind.clone_flag()) {
-                let call = format!("{} is not a {} namespace", path.display(), kind.name());
-                return Err(StepFault {
+        HostStep::OpenNamespace { kind, path, changed_by } => {
+            let namespace = open_namespace(*kind, path, changed_by);
+            opened.namespaces.push((
+                *kind,
+                namespace.map_err(|(call, errno)| StepFault {
                     field: planned.field.clone(),
                     call,
-                    errno: None,
+                    errno,
                     text: String::new(),
-                }
-                .into());
-            }
-            opened.namespaces.push((*kind, fd));
+                })?,
+            ));
         }
         HostStep::CloneTree(tree) => {
             let copy = clone_tree(tree, opened).map_err(|(call, e)| fault(call)(e))?;
@@ -193,6 +200,28 @@ fn host_step(
         HostStep::StartSocket => opened.listener = Some(dir.listen()?),
     }
     Ok(())
+}
+
+fn open_namespace(
+    kind: Namespace,
+    path: &Path,
+    changed_by: &str,
+) -> std::result::Result<OwnedFd, (String, Option<Errno>)> {
+    let open = |path: &Path| {
+        fs::open(path, fs::O_RDONLY, 0).map_err(|errno| (format!("open {}", path.display()), Some(errno)))
+    };
+    let fd = open(path)?;
+    if process::namespace_kind(fd.as_fd()).ok() != Some(kind.clone_flag()) {
+        return Err((format!("{} is not a {} namespace", path.display(), kind.name()), None));
+    }
+    if !changed_by.is_empty() {
+        let own = open(Path::new(&format!("/proc/self/ns/{}", kind.file())))?;
+        if fs::same_file(fd.as_fd(), own.as_fd()) {
+            let text = format!("{} is the runtime's own, which {changed_by} would change", path.display());
+            return Err((text, None));
+        }
+    }
+    Ok(fd)
 }
 
 fn refusal(field: &str, refused: Refused) -> StepFault {

@@ -218,3 +218,9 @@ pub fn unlock(fd: BorrowedFd<'_>) {
 pub fn is_symlink(fd: BorrowedFd<'_>) -> bool {
     stat_fd(fd).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFLNK)
 }
+
+/// Whether both refer to the same file.
+pub fn same_file(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> bool {
+    let identity = |fd| stat_fd(fd).map(|stat| (stat.st_dev, stat.st_ino));
+    matches!((identity(a), identity(b)), (Ok(a), Ok(b)) if a == b)
+}
