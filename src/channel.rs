@@ -3,7 +3,8 @@
 //! A fault is the number of a step, its field in config.json, the call, the kernel's errno and, where the kernel had more
 //! to say, its text. A closed channel means that the other side is gone.
 
-use crate::sys::{self, Errno, socket};
+use crate::sys::socket::{self, Received};
+use crate::sys::{self, Errno};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A step of init that the kernel refused.
@@ -30,6 +31,8 @@ pub enum FromInit {
     Terminal(OwnedFd),
     /// The container is made; record it, and answer.
     Ready,
+    /// The process of `exec` has this pid in the reader's pid namespace; make it known, and answer.
+    Born(i32),
     /// Init's descriptor of this number is that of its seccomp notifications; take a copy, hand it to the agent, and answer.
     Listener(i32),
     /// A step failed; init is about to exit.
@@ -93,6 +96,8 @@ impl InitEnd {
                 sys::fs::write_once(self.0.as_fd(), &data)
             }
             FromInit::Failed(fault) => socket::send(self.0.as_fd(), &encode(fault), None),
+            // The kernel adds the pid as it is in the parent's pid namespace.
+            FromInit::Born(_) => socket::send(self.0.as_fd(), b"B", None),
         }
     }
 
@@ -106,8 +111,8 @@ impl InitEnd {
     /// Wait for the parent's answer. A parent that is gone is EPIPE.
     pub fn await_done(&self) -> sys::Result<()> {
         let mut data = [0; 16];
-        let (n, _) = socket::receive(self.0.as_fd(), &mut data)?;
-        if &data[..n] == DONE { Ok(()) } else { Err(Errno::EPIPE) }
+        let Received { length, .. } = socket::receive(self.0.as_fd(), &mut data)?;
+        if &data[..length] == DONE { Ok(()) } else { Err(Errno::EPIPE) }
     }
 }
 
@@ -124,17 +129,18 @@ impl ParentEnd {
     /// The next message; none when init has closed its end, by execve(2) or by dying.
     pub fn hear(&self) -> sys::Result<Option<FromInit>> {
         let mut data = [0; ROOM];
-        let (n, fd) = match socket::receive(self.0.as_fd(), &mut data) {
+        let Received { length, fd, sender } = match socket::receive(self.0.as_fd(), &mut data) {
             Err(Errno::ECONNRESET) => return Ok(None),
             result => result?,
         };
-        match (data[..n].split_first(), fd) {
+        match (data[..length].split_first(), fd) {
             (None, _) => Ok(None),
             (Some((b'H', _)), _) => Ok(Some(FromInit::HostHooks)),
             (Some((b'L', rest)), _) => {
                 let number = rest.first_chunk::<4>().ok_or(Errno::EBADMSG)?;
                 Ok(Some(FromInit::Listener(i32::from_le_bytes(*number))))
             }
+            (Some((b'B', _)), _) => sender.map(FromInit::Born).map(Some).ok_or(Errno::EBADMSG),
             (Some((b'T', _)), Some(fd)) => Ok(Some(FromInit::Terminal(fd))),
             (Some((b'R', _)), _) => Ok(Some(FromInit::Ready)),
             (Some((b'F', rest)), _) => decode(rest).map(FromInit::Failed).map(Some).ok_or(Errno::EBADMSG),
@@ -151,6 +157,13 @@ impl ParentEnd {
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Both ends, of which the parent's asks the kernel who sends.
+pub fn pair_with_senders() -> sys::Result<(ParentEnd, InitEnd)> {
+    let (parent, init) = pair()?;
+    socket::pass_credentials(parent.as_fd())?;
+    Ok((parent, init))
 }
 
 /// Both ends.

@@ -60,6 +60,7 @@ pub(super) enum Console {
 /// A bundle, compiled.
 pub(super) struct Compiled {
     pub(super) bundle: PathBuf,
+    pub(super) text: Vec<u8>,
     pub(super) config: Config,
     pub(super) host: Host,
     pub(super) plan: Plan,
@@ -78,13 +79,17 @@ pub(super) fn compile(args: &Args, global: &Global, start: Start, fds: Fds) -> R
         id: args.id.clone(),
         start,
         pivot: if args.no_pivot { Pivot::Move } else { Pivot::Root },
-        keyring: if args.no_new_keyring { Keyring::Callers } else { Keyring::New },
+        keyring: keyring(args),
         preserve_fds: fds.count,
         listen_env: fds.env,
         cgroup_driver: global.cgroup_driver(),
     };
     let plan = plan::create(&loaded.config, &request, &host)?;
-    Ok(Compiled { bundle, config: loaded.config, host, plan, warnings: loaded.warnings })
+    Ok(Compiled { bundle, text, config: loaded.config, host, plan, warnings: loaded.warnings })
+}
+
+fn keyring(args: &Args) -> Keyring {
+    if args.no_new_keyring { Keyring::Callers } else { Keyring::New }
 }
 
 fn read_config(bundle: &Path) -> Result<Vec<u8>> {
@@ -99,8 +104,8 @@ const FD_LIMIT: u32 = 1 << 20;
 /// The descriptors that the caller passes on, and the variables that announce them (sd_listen_fds(3)).
 #[derive(Debug, Default)]
 pub(super) struct Fds {
-    count: u32,
-    env: Vec<String>,
+    pub(super) count: u32,
+    pub(super) env: Vec<String>,
 }
 
 impl Fds {
@@ -108,7 +113,9 @@ impl Fds {
     /// anything, so that no descriptor of its own is ever passed on.
     pub(super) fn take(preserve: u32) -> Result<Fds> {
         let variable = |name| std::env::var(name).ok();
-        let listen = variable("LISTEN_FDS").and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
+        // For whom they are is said too; another process's are none of ours.
+        let ours = variable("LISTEN_PID").is_some_and(|pid| pid == std::process::id().to_string());
+        let listen = variable("LISTEN_FDS").filter(|_| ours).and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
         let count = listen.saturating_add(preserve);
         if count > FD_LIMIT {
             bail!("--preserve-fds: {count} is more than {FD_LIMIT} descriptors");
@@ -125,7 +132,6 @@ impl Fds {
         let mut env = Vec::new();
         if listen > 0 {
             env.push(format!("LISTEN_FDS={listen}"));
-            env.push("LISTEN_PID=1".into());
             env.extend(variable("LISTEN_FDNAMES").map(|names| format!("LISTEN_FDNAMES={names}")));
         }
         Ok(Fds { count, env })
@@ -158,10 +164,12 @@ pub(super) fn make(
         config: &compiled.config,
         plan: &compiled.plan,
         host: &compiled.host,
+        text: &compiled.text,
         bundle: &compiled.bundle,
         store: &global.store(),
+        keyring: keyring(args),
         pid_file: args.pid_file.clone(),
-        console: args.console_socket.as_deref().map(connect).transpose()?,
+        console: args.console_socket.as_deref().map(|path| connect("--console-socket", path)).transpose()?,
     };
     let made = create(&order)?;
     let log = global.log();
@@ -169,7 +177,7 @@ pub(super) fn make(
     Ok(made)
 }
 
-fn check_console(terminal: bool, console: Console) -> Result<()> {
+pub(super) fn check_console(terminal: bool, console: Console) -> Result<()> {
     match (terminal, console) {
         (true, Console::None) => {
             bail!("process.terminal: a detached container with a terminal needs --console-socket")
@@ -181,6 +189,6 @@ fn check_console(terminal: bool, console: Console) -> Result<()> {
     }
 }
 
-fn connect(path: &Path) -> Result<OwnedFd> {
-    socket::connect_to(path, SockType::Stream).with_context(|| format!("--console-socket {}", path.display()))
+pub(super) fn connect(flag: &str, path: &Path) -> Result<OwnedFd> {
+    socket::connect_to(path, SockType::Stream).with_context(|| format!("{flag} {}", path.display()))
 }

@@ -12,7 +12,8 @@ pub mod rules;
 pub mod seccomp;
 pub mod spec;
 
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_process};
+pub use resolve::last_wins;
 
 use std::collections::BTreeMap;
 use std::fmt;

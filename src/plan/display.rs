@@ -1,6 +1,9 @@
 //! The text of a plan: what `knarr plan` prints and what golden tests compare.
 
-use super::{Filesystem, HostStep, Launch, Lookup, Plan, Planned, Source, Step, Tree};
+use super::{
+    Computed, Console, Exec, ExecCgroup, Filesystem, HostStep, Launch, Lookup, Plan, Planned, Source, Step,
+    Tree,
+};
 use crate::config::{Namespace, capability};
 use crate::sys::mount::{Change, Reach, attr};
 use std::fmt::{self, Display, Formatter};
@@ -14,6 +17,26 @@ impl Display for Plan {
         writeln!(f, "init, in the container's namespaces:")?;
         list(f, &self.init, 1)
     }
+}
+
+impl Display for Exec {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "process in container {}, descriptors 0 to {}", self.id, self.keep_fds - 1)?;
+        match &self.cgroup {
+            ExecCgroup::Containers => {
+                writeln!(f, "launch:\n  clone3 into the container's cgroup, or init's")?
+            }
+            ExecCgroup::Below(path) => {
+                writeln!(f, "launch:\n  clone3 into cgroup {path} of the container's")?
+            }
+        }
+        writeln!(f, "child:")?;
+        list(f, &self.steps, 1)
+    }
+}
+
+fn names(kinds: &[Namespace]) -> String {
+    kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" ")
 }
 
 fn list<T: Display>(f: &mut Formatter<'_>, steps: &[Planned<T>], first: usize) -> fmt::Result {
@@ -154,6 +177,8 @@ impl Display for Step {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Step::Join(kind) => write!(f, "join {} namespace", kind.name()),
+            Step::Enter(kinds) => write!(f, "enter {} of init", names(kinds)),
+            Step::Fork => write!(f, "fork and tell the parent"),
             Step::Session => write!(f, "new session"),
             Step::Keyring(name) => write!(f, "session keyring {name}"),
             Step::Loopback => write!(f, "loopback up"),
@@ -193,8 +218,14 @@ impl Display for Step {
                 let r = if *reach == Reach::Tree { "r" } else { "" };
                 write!(f, "root {r}{}", propagation_name(*kind))
             }
-            Step::Terminal { size: (0, 0), uid } => write!(f, "terminal for {uid}"),
-            Step::Terminal { size: (rows, columns), uid } => write!(f, "terminal {rows}x{columns} for {uid}"),
+            Step::Terminal { size, uid, console } => {
+                write!(f, "terminal ")?;
+                if let (rows @ 1.., columns) | (rows, columns @ 1..) = size {
+                    write!(f, "{rows}x{columns} ")?;
+                }
+                let on = if *console == Console::Bound { "" } else { ", not on /dev/console" };
+                write!(f, "for {uid}{on}")
+            }
             _ => process_text(f, self),
         }
     }
@@ -224,12 +255,16 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
         Step::Cwd(path) => write!(f, "working directory {path}"),
         Step::Find { program, .. } => write!(f, "find {program}"),
         Step::Ready => write!(f, "tell the parent: ready"),
+        Step::AwaitRecord => write!(f, "await record"),
         Step::AwaitStart => write!(f, "await start"),
         Step::NoProcess => write!(f, "no process: start is an error"),
         Step::StartHooks(hooks) => write!(f, "{} startContainer hooks", hooks.len()),
-        Step::Prepare { args, env, home_of } => {
-            let home = if home_of.is_some() { " and HOME" } else { "" };
-            write!(f, "prepare {args:?} with {} variables{home}", env.len())
+        Step::Prepare { args, env, computed } => {
+            write!(f, "prepare {args:?} with {} variables", env.len())?;
+            computed.iter().try_for_each(|variable| match variable {
+                Computed::Home(_) => write!(f, " and HOME"),
+                Computed::ListenPid => write!(f, " and LISTEN_PID"),
+            })
         }
         Step::Seccomp(filter) => {
             write!(f, "seccomp filter of {} instructions, flags {}", filter.insns.len(), filter.flags)

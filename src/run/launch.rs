@@ -44,7 +44,17 @@ pub(super) fn launch(plan: &Plan, about: &About, opened: Opened, cgroup: Borrowe
             // Until the container is recorded it does not outlive this command.
             let _ = cred::set_parent_death_signal(libc::SIGKILL);
             let Opened { namespaces, trees, listener } = opened;
-            init::run(Inherited { plan, about, namespaces, trees, listener, channel: child })
+            let (steps, keep_fds) = (&plan.init, plan.keep_fds);
+            init::run(Inherited {
+                steps,
+                keep_fds,
+                about,
+                init: None,
+                namespaces,
+                trees,
+                listener,
+                channel: child,
+            })
         }
         Ok(Cloned::Parent { pid, pidfd }) => {
             if let Some(home) = home {

@@ -45,6 +45,17 @@ pub fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
     }
 }
 
+/// clone3(2) as a fork with `CLONE_PARENT`: a child not of this process but of its parent, which it signals as this process
+/// would. True in the child. Only for a process with one thread.
+pub fn clone3_sibling() -> Result<bool> {
+    // SAFETY: clone_args is plain integers, for which all zeroes is a value.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = libc::CLONE_PARENT as u64;
+    // SAFETY: as for clone3 above; the exit signal must be zero with CLONE_PARENT.
+    let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
+    Errno::result(ret).map(|pid| pid == 0)
+}
+
 /// pidfd_open(2).
 pub fn pidfd_open(pid: i32) -> Result<OwnedFd> {
     // SAFETY: integers only; the kernel returns a descriptor that is ours alone.
