@@ -129,10 +129,13 @@ impl ParentEnd {
     /// The next message; none when init has closed its end, by execve(2) or by dying.
     pub fn hear(&self) -> sys::Result<Option<FromInit>> {
         let mut data = [0; ROOM];
-        let Received { length, fd, sender } = match socket::receive(self.0.as_fd(), &mut data) {
-            Err(Errno::ECONNRESET) => return Ok(None),
-            result => result?,
+        let mut receive = || socket::receive(self.0.as_fd(), &mut data);
+        // The other side is gone without having read an answer, which is told before what it has said.
+        let received = match receive() {
+            Err(Errno::ECONNRESET) => receive(),
+            received => received,
         };
+        let Received { length, fd, sender } = received?;
         match (data[..length].split_first(), fd) {
             (None, _) => Ok(None),
             (Some((b'H', _)), _) => Ok(Some(FromInit::HostHooks)),
@@ -189,6 +192,24 @@ mod tests {
         init.tell(&FromInit::Failed(fault.clone())).unwrap();
         let Some(FromInit::Failed(heard)) = parent.hear().unwrap() else { panic!("no fault") };
         assert_eq!(heard, fault);
+    }
+
+    #[test]
+    fn a_fault_is_heard_though_an_answer_was_not() {
+        let (parent, init) = pair().unwrap();
+        init.tell(&FromInit::Ready).unwrap();
+        parent.done().unwrap();
+        drop(init);
+        assert!(matches!(parent.hear(), Ok(Some(FromInit::Ready))));
+        assert!(parent.hear().unwrap().is_none());
+    }
+
+    #[test]
+    fn the_kernel_says_who_was_born() {
+        let (parent, init) = pair_with_senders().unwrap();
+        init.tell(&FromInit::Born(0)).unwrap();
+        let own = std::process::id() as i32;
+        assert!(matches!(parent.hear(), Ok(Some(FromInit::Born(pid))) if pid == own));
     }
 
     #[test]

@@ -27,6 +27,9 @@ pub struct Args {
     /// File to write the pid of the container's process to
     #[arg(long, value_name = "FILE")]
     pub pid_file: Option<PathBuf>,
+    /// Unix socket that receives a pidfd of the container's process
+    #[arg(long, value_name = "SOCKET")]
+    pub pidfd_socket: Option<PathBuf>,
     /// Enter the root filesystem by MS_MOVE and chroot(2) instead of pivot_root(2), for one on a ramfs
     #[arg(long)]
     pub no_pivot: bool,
@@ -169,6 +172,7 @@ pub(super) fn make(
         store: &global.store(),
         keyring: keyring(args),
         pid_file: args.pid_file.clone(),
+        pidfd_socket: args.pidfd_socket.as_deref().map(|path| connect("--pidfd-socket", path)).transpose()?,
         console: args.console_socket.as_deref().map(|path| connect("--console-socket", path)).transpose()?,
     };
     let made = create(&order)?;

@@ -56,23 +56,23 @@ pub struct Args {
 
 #[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
-#[group(id = "changes", multiple = true, conflicts_with_all = ["process"])]
+#[group(id = "changes", multiple = true)]
 pub struct Changes {
     /// User and group by number
-    #[arg(short, long, value_name = "UID[:GID]", value_parser = user)]
-    pub user: Option<(u32, Option<u32>)>,
+    #[arg(short, long, value_name = "UID[:GID]")]
+    pub user: Option<String>,
     /// Supplementary group by number, beside those of config.json; may be repeated
-    #[arg(short = 'g', long, value_name = "GID", value_parser = id)]
-    pub additional_gids: Vec<u32>,
+    #[arg(short = 'g', long, value_name = "GID")]
+    pub additional_gids: Vec<String>,
     /// Working directory
     #[arg(long, value_name = "PATH")]
     pub cwd: Option<String>,
     /// Variable of the environment, beside those of config.json; may be repeated
-    #[arg(short, long, value_name = "NAME=VALUE", value_parser = variable)]
+    #[arg(short, long, value_name = "NAME=VALUE")]
     pub env: Vec<String>,
     /// Capability in the bounding, effective, permitted and, where it is inheritable, ambient set; may be repeated
-    #[arg(short, long, value_name = "CAP", value_parser = capability)]
-    pub cap: Vec<u32>,
+    #[arg(short, long, value_name = "CAP")]
+    pub cap: Vec<String>,
     /// AppArmor profile
     #[arg(long, value_name = "PROFILE")]
     pub apparmor: Option<String>,
@@ -84,27 +84,73 @@ pub struct Changes {
     pub no_new_privs: bool,
 }
 
-fn id(text: &str) -> Result<u32, String> {
-    // setresuid(2) takes -1 as "leave it": it would keep root.
-    text.parse().ok().filter(|id| *id != u32::MAX).ok_or_else(|| format!("\"{text}\" is no id by number"))
-}
+impl Changes {
+    /// The first flag that is given, if any is.
+    fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--user", self.user.is_some()),
+            ("--additional-gids", !self.additional_gids.is_empty()),
+            ("--cwd", self.cwd.is_some()),
+            ("--env", !self.env.is_empty()),
+            ("--cap", !self.cap.is_empty()),
+            ("--apparmor", self.apparmor.is_some()),
+            ("--process-label", self.process_label.is_some()),
+            ("--no-new-privs", self.no_new_privs),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+    }
 
-fn user(text: &str) -> Result<(u32, Option<u32>), String> {
-    match text.split_once(':') {
-        Some((uid, gid)) => Ok((id(uid)?, Some(id(gid)?))),
-        None => Ok((id(text)?, None)),
+    /// `process`, changed.
+    fn apply(&self, mut process: Process) -> Result<Process, Invalid> {
+        for (flag, asked, what) in [
+            ("--apparmor", &self.apparmor, "an AppArmor profile"),
+            ("--process-label", &self.process_label, "a SELinux label"),
+        ] {
+            if asked.as_ref().is_some_and(|value| !value.is_empty()) {
+                return Err(Invalid::new(flag, format!("{what} is not supported by this version")));
+            }
+        }
+        if let Some(user) = &self.user {
+            let (uid, gid) =
+                user.split_once(':').map_or((user.as_str(), None), |(uid, gid)| (uid, Some(gid)));
+            process.user.uid = id("--user", uid)?;
+            process.user.gid = gid.map_or(Ok(process.user.gid), |gid| id("--user", gid))?;
+        }
+        for gid in &self.additional_gids {
+            process.user.additional_gids.push(id("--additional-gids", gid)?);
+        }
+        if let Some(cwd) = &self.cwd {
+            if !cwd.starts_with('/') {
+                return Err(Invalid::new("--cwd", format!("{cwd:?} is not an absolute path")));
+            }
+            process.cwd.clone_from(cwd);
+        }
+        if let Some(entry) = self.env.iter().find(|entry| entry.find('=').is_none_or(|at| at == 0)) {
+            return Err(Invalid::new("--env", format!("{entry:?} is not of the form NAME=value")));
+        }
+        process.env.extend(self.env.iter().cloned());
+        process.env = config::last_wins(&process.env);
+        let caps = self.cap.iter().try_fold(0, |set, name| Ok(set | 1u64 << capability(name)?))?;
+        let sets = &mut process.capabilities;
+        // Ambient takes effect only for what is inheritable too, and nothing is made that here (CVE-2022-29162).
+        for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted, &mut sets.ambient] {
+            *set |= caps;
+        }
+        process.no_new_privileges |= self.no_new_privs;
+        Ok(process)
     }
 }
 
-fn variable(text: &str) -> Result<String, String> {
-    let named = text.find('=').is_some_and(|at| at > 0);
-    if named { Ok(text.into()) } else { Err(format!("\"{text}\" is not of the form NAME=value")) }
+fn id(flag: &str, text: &str) -> Result<u32, Invalid> {
+    // setresuid(2) takes -1 as "leave it": it would keep root. A name is not looked up in files of the container's.
+    let id = text.parse().ok().filter(|id| *id != u32::MAX);
+    id.ok_or_else(|| Invalid::new(flag, format!("{text:?} is not the number of an id")))
 }
 
-fn capability(text: &str) -> Result<u32, String> {
+fn capability(text: &str) -> Result<u32, Invalid> {
     let name = text.to_ascii_uppercase();
     let name = if name.starts_with("CAP_") { name } else { format!("CAP_{name}") };
-    capability::number(&name).ok_or_else(|| format!("unknown capability \"{text}\""))
+    capability::number(&name).ok_or_else(|| Invalid::new("--cap", format!("unknown capability {text:?}")))
 }
 
 /// Run the process, and unless it is detached wait for it. The exit status is the process's.
@@ -158,8 +204,9 @@ fn run_process(args: &Args, global: &Global) -> Result<u8> {
 fn asked(args: &Args, config: &Config) -> Result<(Process, Vec<String>)> {
     let command = &args.words[1..];
     if let Some(path) = &args.process {
-        if !command.is_empty() {
-            bail!("--process: the file names the command, there can be none beside it");
+        let beside = if command.is_empty() { args.changes.given() } else { Some("a command") };
+        if let Some(beside) = beside.or(args.tty.then_some("--tty")) {
+            bail!("--process: the file is the whole process, {beside} cannot change it");
         }
         let file = path.display().to_string();
         let text =
@@ -172,40 +219,8 @@ fn asked(args: &Args, config: &Config) -> Result<(Process, Vec<String>)> {
     let process = config.process.clone();
     let process =
         process.context("config.json has no process to take the rest from; give the whole with --process")?;
-    let changed = change(process, &args.changes)?;
+    let changed = args.changes.apply(process)?;
     Ok((Process { args: command.to_vec(), terminal: args.tty, ..changed }, Vec::new()))
-}
-
-fn change(mut process: Process, changes: &Changes) -> Result<Process> {
-    for (flag, asked, what) in [
-        ("--apparmor", &changes.apparmor, "an AppArmor profile"),
-        ("--process-label", &changes.process_label, "a SELinux label"),
-    ] {
-        if asked.as_ref().is_some_and(|value| !value.is_empty()) {
-            return Err(Invalid::new(flag, format!("{what} is not supported by this version")).into());
-        }
-    }
-    if let Some((uid, gid)) = changes.user {
-        process.user.uid = uid;
-        process.user.gid = gid.unwrap_or(process.user.gid);
-    }
-    process.user.additional_gids.extend(&changes.additional_gids);
-    if let Some(cwd) = &changes.cwd {
-        if !cwd.starts_with('/') {
-            bail!("--cwd: {cwd:?} is not an absolute path");
-        }
-        process.cwd.clone_from(cwd);
-    }
-    process.env.extend(changes.env.iter().cloned());
-    process.env = config::last_wins(&process.env);
-    let caps = changes.cap.iter().fold(0, |set, number| set | 1u64 << number);
-    let sets = &mut process.capabilities;
-    // Ambient takes effect only for what is inheritable too, and nothing is made that here (CVE-2022-29162).
-    for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted, &mut sets.ambient] {
-        *set |= caps;
-    }
-    process.no_new_privileges |= changes.no_new_privs;
-    Ok(process)
 }
 
 /// `--cgroup`: a path below the container's cgroup.
@@ -215,4 +230,74 @@ fn below(path: &str) -> Result<ExecCgroup> {
     }
     let path = path.trim_start_matches('/');
     Ok(ExecCgroup::Below(if path.is_empty() { ".".into() } else { path.into() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn asked_by(line: &str) -> Result<Process, String> {
+        let config = config::load(config::spec::DEFAULT.as_bytes(), Path::new("/")).unwrap().config;
+        let words = std::iter::once("exec").chain(line.split(' '));
+        let line = Line::try_parse_from(words).map_err(|err| err.to_string())?;
+        asked(&line.args, &config).map(|(process, _)| process).map_err(|err| format!("{err:#}"))
+    }
+
+    #[test]
+    fn flags_change_the_process_of_the_config() {
+        let plain = asked_by("c true").unwrap();
+        assert_eq!((plain.args, plain.terminal), (vec!["true".to_string()], false));
+        let process =
+            asked_by("-t -u 7:8 -g 9 -g 10 --cwd /x -e A=1 --env A=2 -e TERM= c ls -l -t --user 3").unwrap();
+        assert_eq!(process.args, ["ls", "-l", "-t", "--user", "3"]);
+        assert!(process.terminal);
+        assert_eq!((process.user.uid, process.user.gid), (7, 8));
+        assert_eq!(process.user.additional_gids, [9, 10]);
+        assert_eq!(process.cwd, "/x");
+        assert_eq!(process.env[1..], ["TERM=", "A=2"]);
+        assert_eq!(asked_by("-u 7 c true").unwrap().user.gid, 0);
+        let sets = asked_by("-c sys_admin -c CAP_CHOWN c true").unwrap().capabilities;
+        let added = 1 << 21 | 1;
+        for set in [sets.bounding, sets.effective, sets.permitted, sets.ambient] {
+            assert_eq!(set & added, added);
+        }
+        assert_eq!(sets.inheritable, 0);
+    }
+
+    #[test]
+    fn flags_are_checked() {
+        for (line, says) in [
+            ("c", "no command: name one after the id"),
+            ("-u root c true", "--user: \"root\" is not the number of an id"),
+            ("-u 0:4294967295 c true", "--user: \"4294967295\" is not"),
+            ("-u -1 c true", "-1"),
+            ("-g x c true", "--additional-gids: \"x\""),
+            ("--cwd x c true", "--cwd: \"x\" is not an absolute path"),
+            ("-e A c true", "--env: \"A\" is not of the form NAME=value"),
+            ("-c frob c true", "--cap: unknown capability \"frob\""),
+            ("--process f c true", "--process: the file is the whole process, a command cannot change it"),
+            ("--process f --env A=1 c", "--env cannot change it"),
+            ("--process f -t c", "--tty cannot change it"),
+            ("--process /nonexistent c", "--process /nonexistent: ENOENT"),
+        ] {
+            let said = asked_by(line).unwrap_err();
+            assert!(said.contains(says), "{line}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_cgroup_is_below_the_containers() {
+        assert_eq!(below("/").unwrap(), ExecCgroup::Below(".".into()));
+        assert_eq!(below("/a/b").unwrap(), ExecCgroup::Below("a/b".into()));
+        for path in ["..", "a/../../b", "/.."] {
+            assert!(below(path).is_err());
+        }
+    }
 }

@@ -35,6 +35,8 @@ pub struct Order<'a> {
     pub keyring: Keyring,
     /// `--pid-file`.
     pub pid_file: Option<PathBuf>,
+    /// A connection to `--pidfd-socket`.
+    pub pidfd_socket: Option<OwnedFd>,
     /// A connection to `--console-socket`.
     pub console: Option<OwnedFd>,
 }
@@ -108,6 +110,11 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     dir.save(&state)?;
     if let Some(path) = &order.pid_file {
         write_pid_file(path, pid)?;
+    }
+    if let Some(socket) = &order.pidfd_socket {
+        // What runc says for a container's init; a process of `exec` is `setns`.
+        crate::sys::socket::send(socket.as_fd(), b"standard", Some(pidfd.as_fd()))
+            .context("--pidfd-socket: sendmsg")?;
     }
     if let Err(errno) = channel.done() {
         if let Some(path) = &order.pid_file {

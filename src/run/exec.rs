@@ -109,6 +109,10 @@ pub fn exec(order: &Order<'_>) -> Result<Running> {
             let _ = process::pidfd_send_signal(child.as_fd(), libc::SIGKILL);
         }
         process.iter().try_for_each(|child| process::wait(child.as_fd()).map(drop)).context("waitid")?;
+        // Its pid is nobody's now.
+        if let (Some(path), true) = (&order.pid_file, process.is_some()) {
+            let _ = std::fs::remove_file(path);
+        }
     }
     process::wait(enterer.as_fd()).context("waitid")?;
     match (running, process) {
