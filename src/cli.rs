@@ -147,7 +147,10 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         _ if global.version => cmd::print(&version()),
         None => cmd::print(&<Cli as clap::CommandFactory>::command().render_help().to_string()),
-        Some(command) if command.enters() => sealed.and_then(|()| command.run(global)),
+        Some(command) if command.enters() => {
+            crate::sys::process::keep_zombies();
+            sealed.and_then(|()| command.run(global))
+        }
         Some(command) => command.run(global),
     };
     match result {

@@ -24,10 +24,10 @@ impl Display for Exec {
         writeln!(f, "process in container {}, descriptors 0 to {}", self.id, self.keep_fds - 1)?;
         match &self.cgroup {
             ExecCgroup::Containers => {
-                writeln!(f, "launch:\n  clone3 into the container's cgroup, or init's")?
+                writeln!(f, "launch:\n  clone3 into the container's cgroup, or init's")?;
             }
             ExecCgroup::Below(path) => {
-                writeln!(f, "launch:\n  clone3 into cgroup {path} of the container's")?
+                writeln!(f, "launch:\n  clone3 into cgroup {path} of the container's")?;
             }
         }
         writeln!(f, "child:")?;

@@ -100,25 +100,25 @@ pub fn exec(order: &Order<'_>) -> Result<Running> {
     let (channel, theirs) = channel::pair_with_senders().context("socketpair")?;
     let enterer = launch(order, theirs)?;
     let mut parent = Parent { order, channel, process: None, signals: None, terminal: None };
-    let running = parent.until_running();
+    let reap = |child: &OwnedFd| process::wait(child.as_fd()).context("waitid");
+    let running = parent.until_running().and_then(|()| reap(&enterer));
     let Parent { process, signals, terminal, .. } = parent;
-    let process = process.map(|(_, pidfd)| pidfd);
-    if running.is_err() {
-        // ESRCH: it has ended by itself, and is only to be reaped.
-        for child in process.iter().chain([&enterer]) {
-            let _ = process::pidfd_send_signal(child.as_fd(), libc::SIGKILL);
-        }
-        process.iter().try_for_each(|child| process::wait(child.as_fd()).map(drop)).context("waitid")?;
-        // Its pid is nobody's now.
-        if let (Some(path), true) = (&order.pid_file, process.is_some()) {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-    process::wait(enterer.as_fd()).context("waitid")?;
     match (running, process) {
-        (Ok(()), Some(pidfd)) => Ok(Running { pidfd, signals, terminal }),
-        (Ok(()), None) => Err(order.explain(anyhow!("the process was killed before it ran"))),
-        (Err(cause), _) => Err(order.explain(cause)),
+        (Ok(_), Some((_, pidfd))) => Ok(Running { pidfd, signals, terminal }),
+        (Ok(_), None) => Err(order.explain(anyhow!("the process was killed before it ran"))),
+        (Err(cause), process) => {
+            let process = process.map(|(_, pidfd)| pidfd);
+            for child in process.iter().chain([&enterer]) {
+                // What has ended by itself is only to be reaped, and one of them may be.
+                let _ = process::pidfd_send_signal(child.as_fd(), libc::SIGKILL);
+                let _ = process::wait(child.as_fd());
+            }
+            if let (Some(path), Some(_)) = (&order.pid_file, process) {
+                // Its pid is nobody's now.
+                let _ = std::fs::remove_file(path);
+            }
+            Err(order.explain(cause))
+        }
     }
 }
 

@@ -217,6 +217,12 @@ pub fn reset_signals() -> Result<()> {
     nix::sys::signal::SigSet::empty().thread_set_mask()
 }
 
+/// Have children that end wait to be reaped, also where the caller of this program ignores SIGCHLD.
+pub fn keep_zombies() {
+    // SAFETY: SIG_DFL installs no code.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// setns(2).
 pub fn setns(fd: BorrowedFd<'_>, kind: i32) -> Result<()> {
     // SAFETY: integers only; one thread.
