@@ -86,6 +86,8 @@ pub enum Cmd {
     Delete(cmd::delete::Args),
     /// Make a container, start it and wait for it
     Run(cmd::run::Args),
+    /// Run another process in a container
+    Exec(cmd::exec::Args),
     /// List containers
     List(cmd::list::Args),
     /// Write a config.json to start from
@@ -105,6 +107,7 @@ impl Cmd {
             Cmd::Kill(args) => cmd::kill::run(args, global),
             Cmd::Delete(args) => cmd::delete::run(args, global),
             Cmd::Run(args) => cmd::run::run(args, global),
+            Cmd::Exec(args) => cmd::exec::run(args, global),
             Cmd::List(args) => cmd::list::run(args, global),
             Cmd::Spec(args) => cmd::spec::run(args),
             Cmd::Features => cmd::features::run(),
@@ -114,14 +117,20 @@ impl Cmd {
 
     /// Whether the command makes a process that enters a container.
     fn enters(&self) -> bool {
-        matches!(self, Cmd::Create(_) | Cmd::Run(_))
+        matches!(self, Cmd::Create(_) | Cmd::Run(_) | Cmd::Exec(_))
     }
 }
 
 /// The verbs of [`Cmd::enters`], looked for before anything is parsed.
-const ENTERING: [&str; 2] = ["create", "run"];
+const ENTERING: [&str; 3] = ["create", "run", "exec"];
 
-/// Parse the command line, run the command, report its error. The exit status is 0, 1 or, of `run`, the container's.
+/// The exit status of a failing command. That of `exec` is one that few programs have.
+fn failure(command: Option<&Cmd>) -> u8 {
+    if matches!(command, Some(Cmd::Exec(_))) { 255 } else { 1 }
+}
+
+/// Parse the command line, run the command, report its error. The exit status is 0, 1, 255 of a failing `exec` or, of `run` and
+/// `exec`, the process's.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().map(long_option).collect();
     // Sealing comes first, so that the work is done once, by the sealed copy.
@@ -141,14 +150,17 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         _ if global.version => cmd::print(&version()),
         None => cmd::print(&<Cli as clap::CommandFactory>::command().render_help().to_string()),
-        Some(command) if command.enters() => sealed.and_then(|()| command.run(global)),
+        Some(command) if command.enters() => {
+            crate::sys::process::keep_zombies();
+            sealed.and_then(|()| command.run(global))
+        }
         Some(command) => command.run(global),
     };
     match result {
         Ok(status) => ExitCode::from(status),
         Err(err) => {
             global.log().error(&err);
-            ExitCode::from(1)
+            ExitCode::from(failure(cli.command.as_ref()))
         }
     }
 }

@@ -116,7 +116,7 @@ fn details(err: &anyhow::Error) -> Vec<(String, Value)> {
         } else if let Some(fault) = cause.downcast_ref::<StepFault>() {
             // A field may be followed by the value that it has, for people to read.
             let place = fault.field.split(' ').next().unwrap_or_default();
-            (field, code) = (Some(place.to_string()).filter(|f| !f.is_empty()), "step");
+            (field, code) = (Some(place.to_string()).filter(|f| !f.is_empty()), step_code(fault));
             errno = fault.errno.or(errno);
         } else if let Some(answer) = cause.downcast_ref::<Errno>() {
             errno = Some(*answer);
@@ -129,6 +129,17 @@ fn details(err: &anyhow::Error) -> Vec<(String, Value)> {
     let errno = errno.map(|errno| format!("{errno:?}"));
     let details = [("code", Some(code.to_string())), ("field", field), ("errno", errno)];
     details.into_iter().map(|(key, value)| (key.to_string(), Value::from(value))).collect()
+}
+
+/// What a shell would have exited with: 127 for a command that is not there, 126 for one that cannot be executed.
+fn step_code(fault: &StepFault) -> &'static str {
+    match (fault.field.as_str(), fault.errno) {
+        ("process.args[0]", None | Some(Errno::ENOENT | Errno::ENOTDIR)) => "command-not-found",
+        ("process.args" | "process.args[0]", Some(Errno::EACCES | Errno::ENOEXEC | Errno::ENOENT)) => {
+            "command-not-executable"
+        }
+        _ => "step",
+    }
 }
 
 #[cfg(test)]

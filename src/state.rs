@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 const STATE: &str = "state.json";
+const CONFIG: &str = "config.json";
 const START_SOCKET: &str = "start.sock";
 
 /// The longest state.json that is read, in bytes.
@@ -55,6 +56,8 @@ pub enum Command {
     Kill,
     /// `delete` without `--force`.
     Delete,
+    /// `exec`.
+    Exec,
 }
 
 /// The error of a command that the status does not allow; none where it does.
@@ -68,6 +71,12 @@ pub fn refuse(status: Status, command: Command, id: &str) -> Option<String> {
         (Command::Kill, Created | Running | Paused) => None,
         (Command::Kill, Stopped | Creating) => Some("container not running".into()),
         (Command::Delete, Created | Stopped) => None,
+        (Command::Exec, Created | Running) => None,
+        (Command::Exec, Paused) => {
+            Some("cannot exec in a paused container (--ignore-paused to wait in it)".into())
+        }
+        (Command::Exec, Stopped) => Some("cannot exec in a stopped container".into()),
+        (Command::Exec, Creating) => Some("cannot exec in a container that is creating".into()),
         (Command::Delete, Running | Paused | Creating) => {
             Some(format!("cannot delete container {id} that is not stopped: {status}"))
         }
@@ -98,6 +107,8 @@ pub struct State {
     pub pid_start: u64,
     /// Whether init is PID 1 of a pid namespace of its own, so that all other processes end with it.
     pub private_pids: bool,
+    /// Whether its processes have a session keyring of their own.
+    pub private_keyring: bool,
     /// The container's cgroup on the host.
     pub cgroup: PathBuf,
     /// How many directories of that path were made for it.
@@ -123,6 +134,7 @@ impl State {
             pid: 0,
             pid_start: 0,
             private_pids: false,
+            private_keyring: false,
             cgroup,
             cgroup_depth: 0,
             resctrl: Vec::new(),
@@ -348,6 +360,23 @@ impl Dir {
         save().with_context(|| format!("write {}", self.path.join(STATE).display()))
     }
 
+    /// Keep the container's config.json as it is now: the bundle's may change.
+    pub fn save_config(&self, text: &[u8]) -> Result<()> {
+        let save = || -> sys::Result<()> {
+            let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_TRUNC;
+            let fd = fs::openat(self.fd.as_fd(), CONFIG, flags, 0o600)?;
+            fs::write_once(fd.as_fd(), text)
+        };
+        save().with_context(|| format!("write {}", self.path.join(CONFIG).display()))
+    }
+
+    /// The config.json that the container was made from.
+    pub fn load_config(&self) -> Result<Vec<u8>> {
+        let data = fs::openat(self.fd.as_fd(), CONFIG, fs::O_RDONLY, 0)
+            .and_then(|fd| fs::read_all(fd.as_fd(), crate::config::load::LIMIT));
+        data.with_context(|| self.path.join(CONFIG).display().to_string())
+    }
+
     /// The start socket's path by this directory's descriptor, short enough for unix(7) however long `--root` is.
     fn start_socket(&self) -> PathBuf {
         use std::os::fd::AsRawFd;
@@ -384,7 +413,7 @@ impl Dir {
     /// Remove the directory and all in it.
     pub fn remove(self) -> Result<()> {
         let place = || format!("remove {}", self.path.display());
-        for name in [STATE, ".state.json", START_SOCKET] {
+        for name in [STATE, ".state.json", CONFIG, START_SOCKET] {
             match fs::unlinkat(self.fd.as_fd(), name, fs::Unlink::File) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(errno) => return Err(anyhow::Error::new(errno).context(place())),

@@ -17,8 +17,9 @@ pub mod seccomp;
 pub mod spec;
 
 pub use ids::{IdMaps, IdRange};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_process};
 pub use rdt::Rdt;
+pub use resolve::last_wins;
 pub use scheduling::{ExecAffinity, MemoryPolicy, NumberSet, Scheduler};
 
 use std::collections::BTreeMap;

@@ -2,8 +2,8 @@
 
 use super::mounts::{self, Rootfs};
 use super::{
-    HostStep, Keyring, Launch, NetDevice, Pivot, Plan, Planned, Request, Settle, Start, Step, cgroup,
-    devices, process, resources,
+    Console, HostStep, Keyring, Launch, NetDevice, Pivot, Plan, Planned, Request, Settle, Start, Step,
+    cgroup, devices, planned, process, resources,
 };
 use crate::config::rules::sysctl_namespace;
 use crate::config::{Config, IdMaps, Invalid, Namespace, Place};
@@ -53,7 +53,7 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
         init.append(&mut hooks(config));
         init.push(planned("", Step::Chroot));
     }
-    init.append(&mut process::steps(config, request, host)?);
+    init.append(&mut become_process(config, request, host)?);
     if request.start == Start::OnRequest {
         parent.push(planned("", HostStep::StartSocket));
     }
@@ -63,10 +63,6 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
     let keep_fds = 3 + request.preserve_fds as i32;
     let launch = launch(config);
     Ok(Plan { id: request.id.clone(), cgroup, keep_fds, host: parent, launch, settle, init })
-}
-
-fn planned<T>(field: impl Into<String>, step: T) -> Planned<T> {
-    Planned { step, field: field.into() }
 }
 
 /// The field that writes to a namespace of this kind, if there is one.
@@ -189,6 +185,24 @@ fn namespace_owner(config: &Config, request: &Request) -> Vec<Planned<Step>> {
     steps
 }
 
+/// From a container with its mounts in place to execve(2), waiting for the record and for `start` on the way.
+fn become_process(config: &Config, request: &Request, host: &Host) -> Result<Vec<Planned<Step>>, Invalid> {
+    let Some(process) = &config.process else {
+        let missing = planned("process", Step::NoProcess);
+        return Ok(vec![planned("", Step::Ready), planned("", Step::AwaitStart), missing]);
+    };
+    let mut gate = vec![planned("", Step::Ready)];
+    if request.start == Start::OnRequest {
+        gate.push(planned("", Step::AwaitStart));
+    }
+    if !config.hooks.start_container.is_empty() {
+        gate.push(planned("hooks.startContainer", Step::StartHooks(config.hooks.start_container.clone())));
+    }
+    let mut steps = vec![planned("process.cwd", Step::MakeCwd(process.cwd.clone()))];
+    steps.append(&mut process::steps(config, process, gate, &request.listen_env, host)?);
+    Ok(steps)
+}
+
 fn hooks(config: &Config) -> Vec<Planned<Step>> {
     let mut steps = Vec::new();
     if !config.hooks.prestart.is_empty() || !config.hooks.create_runtime.is_empty() {
@@ -202,6 +216,7 @@ fn hooks(config: &Config) -> Vec<Planned<Step>> {
 
 fn terminal(config: &Config) -> Option<Planned<Step>> {
     let process = config.process.as_ref().filter(|p| p.terminal)?;
-    let step = Step::Terminal { size: process.console_size, uid: process.user.uid };
+    let (size, uid) = (process.console_size, process.user.uid);
+    let step = Step::Terminal { size, uid, console: Console::Bound };
     Some(planned("process.terminal", step))
 }

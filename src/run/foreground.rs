@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Signals on their way to the container. Taken before it starts, so that none is lost.
 #[derive(Debug)]
@@ -28,6 +28,22 @@ impl Signals {
         Ok(Signals(
             SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).context("signalfd")?,
         ))
+    }
+
+    /// Forward them to the process until there is something to read from `fd`.
+    pub(super) fn forward_until(&self, fd: BorrowedFd<'_>, pidfd: &OwnedFd) -> Result<()> {
+        loop {
+            let mut fds =
+                [PollFd::new(fd, PollFlags::POLLIN), PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, PollTimeout::NONE) {
+                Err(Errno::EINTR) => continue,
+                result => result.context("poll")?,
+            };
+            if fds[0].any().unwrap_or(false) {
+                return Ok(());
+            }
+            forward(pidfd, self, None)?;
+        }
     }
 }
 
