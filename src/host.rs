@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// What the plan needs to know about the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
-    /// Where the cgroup v2 tree is mounted.
+    /// Where the cgroup v2 tree is mounted; empty if it is not, and need not be.
     pub cgroup_root: PathBuf,
     /// The runtime's own cgroup, as /proc/self/cgroup gives it; asked only where a relative path needs it.
     pub own_cgroup: String,
@@ -24,6 +24,8 @@ pub enum OwnCgroup {
     Needed,
     /// Every path is absolute.
     NotNeeded,
+    /// There need be no cgroup v2 tree at all.
+    NoCgroup,
 }
 
 const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
@@ -37,7 +39,11 @@ pub fn probe(own: OwnCgroup) -> Result<Host> {
         bounding |= u64::from(is_in) << n;
     }
     Ok(Host {
-        cgroup_root: cgroup_root()?,
+        cgroup_root: if own == OwnCgroup::NoCgroup {
+            cgroup_root().unwrap_or_default()
+        } else {
+            cgroup_root()?
+        },
         own_cgroup: if own == OwnCgroup::Needed { own_cgroup()? } else { String::new() },
         known_capabilities: known,
         bounding,
@@ -45,7 +51,7 @@ pub fn probe(own: OwnCgroup) -> Result<Host> {
 }
 
 /// The cgroup v2 mount: the usual place, the usual place of a hybrid host, or wherever /proc/self/mountinfo says.
-fn cgroup_root() -> Result<PathBuf> {
+pub fn cgroup_root() -> Result<PathBuf> {
     for path in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
         let magic = fs::open(path, fs::O_PATH | fs::O_DIRECTORY, 0).and_then(sys::mount::fs_magic);
         if magic == Ok(CGROUP2_SUPER_MAGIC) {

@@ -37,25 +37,25 @@ fn parse(text: &[u8]) -> Result<(Spec, Vec<String>)> {
     };
     let mut value: Value = match serde_json::from_slice(text) {
         Ok(value) => value,
-        Err(err) => return Err(located(text, &err)),
+        Err(err) => return Err(located(text, &err, "config.json")),
     };
     let warnings = tolerate(&mut value);
     match serde_json::from_value(value) {
         Ok(spec) => Ok((spec, warnings)),
-        Err(_) if warnings.is_empty() => Err(located(text, &strict)),
+        Err(_) if warnings.is_empty() => Err(located(text, &strict, "config.json")),
         Err(err) => Err(err).context("config.json"),
     }
 }
 
 /// A parse error with its line, its column and the field it lies in.
-fn located(text: &[u8], err: &serde_json::Error) -> anyhow::Error {
+pub(super) fn located(text: &[u8], err: &serde_json::Error, file: &str) -> anyhow::Error {
     let before: usize =
         text.split_inclusive(|b| *b == b'\n').take(err.line().saturating_sub(1)).map(<[u8]>::len).sum();
     let field = locate::path_at(text, (before + err.column()).saturating_sub(1));
     let message = err.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
-    let place = format!("{message} (config.json line {} column {})", err.line(), err.column());
-    let field = if field.is_empty() { "config.json".to_string() } else { field };
+    let place = format!("{message} ({file} line {} column {})", err.line(), err.column());
+    let field = if field.is_empty() { file.to_string() } else { field };
     Invalid::new(field, place).into()
 }
 

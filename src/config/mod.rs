@@ -11,6 +11,7 @@ pub mod resources;
 pub mod rules;
 pub mod seccomp;
 pub mod spec;
+pub mod update;
 
 pub use load::{Loaded, load};
 

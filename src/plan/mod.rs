@@ -13,6 +13,7 @@ mod options;
 mod process;
 pub mod resources;
 pub mod seccomp;
+pub mod update;
 
 pub use create::create;
 pub use options::{NAMES as MOUNT_OPTIONS, Options};
@@ -36,7 +37,7 @@ pub struct Request {
     pub preserve_fds: u32,
     /// Variables that announce such descriptors (sd_listen_fds(3)).
     pub listen_env: Vec<String>,
-    /// How `linux.cgroupsPath` is read.
+    /// Who makes its cgroup.
     pub cgroup_driver: CgroupDriver,
 }
 
@@ -67,13 +68,15 @@ pub enum Keyring {
     Callers,
 }
 
-/// How `linux.cgroupsPath` is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who makes the container's cgroup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum CgroupDriver {
-    /// A path in the cgroup tree.
+    /// This program, at a path in the cgroup tree.
     Cgroupfs,
-    /// `slice:prefix:name` (`--systemd-cgroup`).
+    /// systemd, as the scope that `slice:prefix:name` names.
     Systemd,
+    /// Nobody.
+    Disabled,
 }
 
 /// A step and the field of config.json that asked for it; empty where nothing there did.
@@ -90,8 +93,8 @@ pub struct Planned<T> {
 pub struct Plan {
     /// The container's id.
     pub id: String,
-    /// The container's cgroup, relative to the root of the cgroup v2 tree, without a leading slash.
-    pub cgroup: String,
+    /// The container's cgroup, relative to the root of the cgroup v2 tree, without a leading slash; none if it has none.
+    pub cgroup: Option<String>,
     /// The number of the first descriptor that the process does not keep: standard ones and what the caller passes on.
     pub keep_fds: i32,
     /// What the parent does first.
@@ -100,6 +103,8 @@ pub struct Plan {
     pub launch: Launch,
     /// What init does then.
     pub init: Vec<Planned<Step>>,
+    /// What was asked for and is not done.
+    pub warnings: Vec<String>,
 }
 
 /// What the parent does in the host's namespaces, before init exists.
@@ -147,6 +152,8 @@ pub struct Tree {
 pub struct Launch {
     /// The `CLONE_NEW…` flags of clone3(2).
     pub new: u64,
+    /// Whether it is born in the container's cgroup.
+    pub into_cgroup: bool,
     /// Whether the parent enters an existing pid namespace for the call, so that the child is born in it.
     pub joins_pid: bool,
 }

@@ -3,7 +3,7 @@
 use super::StepFault;
 use super::launch::{Launched, Opened, launch};
 use super::undo::Undo;
-use crate::cgroup::{self, Refused};
+use crate::cgroup::{self, Filters, Refused};
 use crate::channel::{FromInit, ParentEnd};
 use crate::config::{Config, Hook, Namespace, Place};
 use crate::host::Host;
@@ -11,9 +11,9 @@ use crate::init::hook::{self, About};
 use crate::plan::{HostStep, Plan, Planned, Tree};
 use crate::state::{Agent, Container, Dir, State, Store, process_stat};
 use crate::sys::mount;
-use crate::sys::{Errno, bpf, fs, process, tty};
+use crate::sys::{Errno, fs, process, tty};
 use anyhow::{Context, Result, anyhow};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// What goes into making a container.
@@ -68,12 +68,17 @@ fn about(order: &Order<'_>) -> About {
 
 fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     let about = about(order);
-    let cgroup_path = order.host.cgroup_root.join(&order.plan.cgroup);
-    let mut state = State::new(about.clone(), &order.config.root.path, cgroup_path, &order.config.hooks);
+    let root = &order.host.cgroup_root;
+    let cgroup = order
+        .plan
+        .cgroup
+        .as_ref()
+        .map(|path| cgroup::Record { path: root.join(path), depth: cgroup::missing(root, path) });
+    let mut state = State::new(about.clone(), &order.config.root.path, cgroup, &order.config.hooks);
+    state.device_rules.clone_from(&order.config.device_rules);
     let listener = order.config.seccomp.as_ref().and_then(|s| s.listener.clone());
     state.listener = listener.map(|l| Agent { path: l.path, metadata: l.metadata });
     state.private_pids = *order.config.namespaces.of(Namespace::Pid) == Place::New;
-    state.cgroup_depth = cgroup::missing(&order.host.cgroup_root, &order.plan.cgroup);
     let dir = undo.dir.insert(order.store.make(&order.plan.id)?);
     // Recorded before anything else is made, so that `delete` can clean up after a killed `create`.
     dir.save(&state)?;
@@ -81,12 +86,14 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     for planned in &order.plan.host {
         host_step(planned, order.host, dir, &mut opened, &mut undo.cgroup)?;
     }
-    let Some((cgroup, depth)) = &undo.cgroup else { return Err(anyhow!("the plan makes no cgroup")) };
-    if state.cgroup_depth != *depth {
-        state.cgroup_depth = *depth;
+    if let (Some(record), Some((_, depth))) = (&mut state.cgroup, &undo.cgroup)
+        && record.depth != *depth
+    {
+        record.depth = *depth;
         dir.save(&state)?;
     }
-    let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup.as_fd())?;
+    let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup.as_fd());
+    let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup)?;
     let pidfd = undo.init.insert(pidfd);
     let mut parent = Parent { order, about: &about, pid, terminal: None, began_hooks: false };
     let ready = parent.until_ready(&channel, pidfd);
@@ -133,7 +140,7 @@ fn host_step(
             let names: Vec<&str> = controllers.iter().map(|controller| controller.step.as_str()).collect();
             let refused = |refused: Refused| {
                 let asked = controllers.iter().find(|controller| controller.step == refused.controller);
-                refusal(asked.map_or(&planned.field, |controller| &controller.field), refused)
+                StepFault::refused(asked.map_or(&planned.field, |controller| &controller.field), refused)
             };
             cgroup.enable(&host.cgroup_root, path, &names).map_err(refused)?;
         }
@@ -141,14 +148,15 @@ fn host_step(
             let Some((cgroup, _)) = cgroup else {
                 return Err(anyhow!("the plan limits a cgroup before it makes one"));
             };
-            cgroup.limit(write).map_err(|refused| refusal(&write.field, refused))?;
+            cgroup.limit(write).map_err(|refused| StepFault::refused(&write.field, refused))?;
         }
         HostStep::DeviceFilter(insns) => {
             let Some((cgroup, depth)) = cgroup else {
                 return Err(anyhow!("the plan filters devices before it makes a cgroup"));
             };
-            filter_devices(cgroup.as_fd(), insns, *depth == 0)
-                .map_err(|(call, errno)| fault(call.into())(errno))?;
+            // In one that was there already, those that an earlier container left are replaced.
+            let old = if *depth == 0 { Filters::Replaced } else { Filters::None };
+            cgroup.filter_devices(insns, old).map_err(|(call, errno)| fault(call.into())(errno))?;
         }
         HostStep::OpenNamespace { kind, path } => {
             let fd = fs::open(path, fs::O_RDONLY, 0).map_err(fault(format!("open {}", path.display())))?;
@@ -169,32 +177,6 @@ fn host_step(
             opened.trees.push(Some(clone_tree(tree).map_err(|(call, e)| fault(call)(e))?));
         }
         HostStep::StartSocket => opened.listener = Some(dir.listen()?),
-    }
-    Ok(())
-}
-
-fn refusal(field: &str, refused: Refused) -> StepFault {
-    let Refused { call, errno, text, .. } = refused;
-    StepFault { field: field.into(), call, errno, text }
-}
-
-/// Attach the filter. In a cgroup that was there already it takes the place of those that an earlier container left.
-fn filter_devices(
-    cgroup: BorrowedFd<'_>,
-    insns: &[u64],
-    taken_over: bool,
-) -> std::result::Result<(), (&'static str, Errno)> {
-    let old = if taken_over {
-        bpf::device_filters(cgroup).map_err(|e| ("bpf BPF_PROG_QUERY", e))?
-    } else {
-        Vec::new()
-    };
-    if !insns.is_empty() {
-        let program = bpf::load_device_filter(insns).map_err(|e| ("bpf BPF_PROG_LOAD", e))?;
-        bpf::attach_device_filter(cgroup, program.as_fd()).map_err(|e| ("bpf BPF_PROG_ATTACH", e))?;
-    }
-    for program in old {
-        bpf::detach_device_filter(cgroup, program.as_fd()).map_err(|e| ("bpf BPF_PROG_DETACH", e))?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `delete`, and the end of `run`.
 
 use super::undo::run_poststop;
-use crate::state::{Container, remove_cgroup};
+use crate::state::Container;
 use crate::sys::{Errno, process};
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -17,7 +17,7 @@ pub fn destroy(container: Container) -> Result<Vec<String>> {
         kill_and_wait(&pidfd)?;
     }
     // Processes that outlive init, in a pid namespace that is not their own, are in the cgroup.
-    remove_cgroup(&container.state)?;
+    container.state.remove_cgroup()?;
     let Container { dir, state } = container;
     let warnings = run_poststop(&state.poststop, &state.about);
     dir.remove()?;

@@ -34,10 +34,15 @@ pub(super) struct Launched {
 }
 
 /// Make init. It takes the plan's steps at once.
-pub(super) fn launch(plan: &Plan, about: &About, opened: Opened, cgroup: BorrowedFd<'_>) -> Result<Launched> {
+pub(super) fn launch(
+    plan: &Plan,
+    about: &About,
+    opened: Opened,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Launched> {
     let (parent, child) = channel::pair().context("socketpair")?;
     let home = if plan.launch.joins_pid { Some(enter_pid_namespace(&opened)?) } else { None };
-    let cloned = process::clone3(plan.launch.new, Some(cgroup));
+    let cloned = process::clone3(plan.launch.new, cgroup);
     match cloned {
         Ok(Cloned::Child) => {
             drop((parent, home));
