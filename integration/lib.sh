@@ -7,9 +7,9 @@ shopt -s nullglob dotglob globstar
 # ---- conditions: the only ways to skip ----
 skip() { echo "$1" >"$T/skip"; exit 77; }
 
-requires() { # uml | native | controller NAME | debian | kernel X.Y
+requires() { # uml | native | vm | controller NAME | debian | kernel X.Y
   case $1 in
-    uml | native) [ "$MODE" = "$1" ] || skip "needs $1${2:+: $2}" ;;
+    uml | native | vm) [ "$MODE" = "$1" ] || skip "needs $1${2:+: $2}" ;;
     controller) [[ " $(<"$V2$BASE/cgroup.controllers") " == *" $2 "* ]] || skip "needs the $2 controller in cgroup v2" ;;
     debian) [ -d "$DEBIAN" ] || skip "needs a Debian root file system" ;;
     file) [ -e "$2" ] || skip "needs $2" ;;

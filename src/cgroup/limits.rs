@@ -93,6 +93,8 @@ impl Cgroup {
     /// Write to one of its files.
     pub fn put(&self, file: &str, value: &str) -> sys::Result<()> {
         let fd = open_below(self.as_fd(), file, fs::O_WRONLY)?;
+        // A write(2) of nothing does nothing; an empty line empties cpuset.cpus.
+        let value = if value.is_empty() { "\n" } else { value };
         fs::write_once(fd.as_fd(), value.as_bytes())
     }
 }
