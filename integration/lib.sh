@@ -62,6 +62,8 @@ def caps(c): .process.capabilities = {bounding: c, effective: c, permitted: c};
 def mount(m): .mounts += [m];
 def tmpfs(d; o): mount({destination: d, type: "tmpfs", source: "tmpfs", options: o});
 def bind(s; d; o): mount({destination: d, type: "bind", source: s, options: (["bind"] + o)});
+def ids(h; n): [{containerID: 0, hostID: h, size: n}];
+def userns: .linux.namespaces += [{type: "user"}] | .linux.uidMappings = ids(100000; 65536) | .linux.gidMappings = ids(200000; 65536);
 def hook(kind; s): .hooks[kind] += [{path: "/bin/sh", args: ["sh", "-c", s]}];
 JQ
 

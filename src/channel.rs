@@ -24,6 +24,8 @@ pub struct Fault {
 /// From init to its parent.
 #[derive(Debug)]
 pub enum FromInit {
+    /// The process between parent and init has made init: its pidfd.
+    Born(OwnedFd),
     /// Run the prestart and createRuntime hooks, and answer.
     HostHooks,
     /// The other end of the container's terminal.
@@ -83,6 +85,7 @@ impl InitEnd {
     /// Tell the parent something. A parent that is gone is EPIPE.
     pub fn tell(&self, message: &FromInit) -> sys::Result<()> {
         match message {
+            FromInit::Born(fd) => socket::send(self.0.as_fd(), b"B", Some(fd.as_fd())),
             FromInit::HostHooks => socket::send(self.0.as_fd(), b"H", None),
             FromInit::Terminal(fd) => socket::send(self.0.as_fd(), b"T", Some(fd.as_fd())),
             FromInit::Ready => socket::send(self.0.as_fd(), b"R", None),
@@ -135,6 +138,7 @@ impl ParentEnd {
                 let number = rest.first_chunk::<4>().ok_or(Errno::EBADMSG)?;
                 Ok(Some(FromInit::Listener(i32::from_le_bytes(*number))))
             }
+            (Some((b'B', _)), Some(fd)) => Ok(Some(FromInit::Born(fd))),
             (Some((b'T', _)), Some(fd)) => Ok(Some(FromInit::Terminal(fd))),
             (Some((b'R', _)), _) => Ok(Some(FromInit::Ready)),
             (Some((b'F', rest)), _) => decode(rest).map(FromInit::Failed).map(Some).ok_or(Errno::EBADMSG),

@@ -104,6 +104,8 @@ pub enum Cmd {
     Update(Box<cmd::update::Args>),
     /// Write a config.json to start from
     Spec(cmd::spec::Args),
+    /// Print what config.json may ask for, in JSON
+    Features,
     /// Print what `create` would do, step by step, without doing it
     Plan(cmd::plan::Args),
 }
@@ -124,6 +126,7 @@ impl Cmd {
             Cmd::Events(args) => cmd::events::run(args, global),
             Cmd::Update(args) => cmd::update::run(args, global),
             Cmd::Spec(args) => cmd::spec::run(args),
+            Cmd::Features => cmd::features::run(),
             Cmd::Plan(args) => cmd::plan::run(args, global),
         }
     }

@@ -15,6 +15,10 @@ pub struct Host {
     pub known_capabilities: u64,
     /// The capabilities in the runtime's bounding set.
     pub bounding: u64,
+    /// Whether AppArmor is enabled.
+    pub apparmor: bool,
+    /// Whether SELinux is enabled.
+    pub selinux: bool,
 }
 
 /// Whether the runtime's own cgroup matters.
@@ -28,10 +32,20 @@ pub enum OwnCgroup {
     NoCgroup,
 }
 
+/// What a configuration makes worth asking for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// The runtime's own cgroup.
+    pub own_cgroup: OwnCgroup,
+    /// Which security modules are enabled.
+    pub security_modules: bool,
+}
+
+const SELINUX_MAGIC: i64 = 0xf97c_ff8c;
 const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
 
-/// Ask the machine. Its own cgroup is asked for only where `linux.cgroupsPath` is relative to it.
-pub fn probe(own: OwnCgroup) -> Result<Host> {
+/// Ask the machine.
+pub fn probe(asked: Asked) -> Result<Host> {
     let (mut known, mut bounding) = (0u64, 0u64);
     for n in 0..64 {
         let Some(is_in) = sys::cred::in_bounding_set(n) else { break };
@@ -39,15 +53,28 @@ pub fn probe(own: OwnCgroup) -> Result<Host> {
         bounding |= u64::from(is_in) << n;
     }
     Ok(Host {
-        cgroup_root: if own == OwnCgroup::NoCgroup {
+        cgroup_root: if asked.own_cgroup == OwnCgroup::NoCgroup {
             cgroup_root().unwrap_or_default()
         } else {
             cgroup_root()?
         },
-        own_cgroup: if own == OwnCgroup::Needed { own_cgroup()? } else { String::new() },
+        own_cgroup: if asked.own_cgroup == OwnCgroup::Needed { own_cgroup()? } else { String::new() },
         known_capabilities: known,
         bounding,
+        apparmor: asked.security_modules && apparmor(),
+        selinux: asked.security_modules && selinux(),
     })
+}
+
+/// As the kernel's module says.
+pub fn apparmor() -> bool {
+    read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y'))
+}
+
+/// Whether its filesystem is mounted, which an enabled SELinux needs.
+pub fn selinux() -> bool {
+    let root = fs::open("/sys/fs/selinux", fs::O_PATH | fs::O_DIRECTORY, 0);
+    root.and_then(sys::mount::fs_magic) == Ok(SELINUX_MAGIC)
 }
 
 /// The cgroup v2 mount: the usual place, the usual place of a hybrid host, or wherever /proc/self/mountinfo says.

@@ -116,6 +116,9 @@ pub struct State {
     pub cgroup: Option<cgroup::Record>,
     /// The device rules that are in force.
     pub device_rules: Vec<DeviceRule>,
+    /// Groups of resctrl that were made for it.
+    #[serde(default)]
+    pub resctrl: Vec<PathBuf>,
     /// Who gets the seccomp notifications, if anybody.
     pub listener: Option<Agent>,
     /// For `start`.
@@ -136,6 +139,7 @@ impl State {
             private_pids: false,
             cgroup,
             device_rules: Vec::new(),
+            resctrl: Vec::new(),
             listener: None,
             poststart: hooks.poststart.clone(),
             poststop: hooks.poststop.clone(),

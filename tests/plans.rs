@@ -15,6 +15,8 @@ fn host() -> Host {
         own_cgroup: "/user/shell".into(),
         known_capabilities: known,
         bounding: known,
+        apparmor: true,
+        selinux: true,
     }
 }
 

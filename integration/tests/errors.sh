@@ -181,6 +181,27 @@ test_sysctl_that_is_not_namespaced() { refused 'sysctl|vm.swappiness' '.linux.sy
 test_sysctl_of_the_hostname() { differs crun "takes it"; refused 'sysctl|kernel.hostname' '.linux.sysctl = {"kernel.hostname": "x"}'; }
 test_sysctl_with_a_path_in_it() { refused 'sysctl|net' '.linux.sysctl = {"net.../../../vm/swappiness": "1"}'; }
 test_net_sysctl_without_a_network_namespace() { refused 'sysctl|net' 'no_ns("network") | .linux.sysctl = {"net.ipv4.ip_forward": "1"}'; }
+# ---- what would change the host ----
+test_net_sysctl_and_the_hosts_network_by_path() {
+  differs crun 'it writes to the host'
+  refused 'net|sysctl' 'join_ns("network"; "/proc/self/ns/net") | .linux.sysctl = {"net.ipv4.ip_forward": "1"}'
+}
+test_hostname_and_the_hosts_uts_namespace_by_path() {
+  differs runc,crun 'the host is renamed'
+  refused "uts.*runtime's own, which hostname would change" 'join_ns("uts"; "/proc/self/ns/uts")'
+}
+
+# ---- what this machine lacks ----
+test_intel_rdt_where_there_is_none() {
+  differs runc 'it is ignored'
+  [ ! -e /sys/fs/resctrl/schemata ] || skip 'resctrl is there'
+  refused 'resctrl' '.linux.intelRdt = {closID: "x", l3CacheSchema: "L3:0=f"}'
+}
+test_intel_rdt_group_that_is_no_name() {
+  differs runc,crun 'it is not looked at'
+  refused 'linux.intelRdt.closID: "../x" is not the name' '.linux.intelRdt = {closID: "../x"}'
+}
+
 test_unified_key_with_a_slash() { refused 'unified|/' '.linux.resources.unified = {"../cgroup.procs": "1"}'; }
 
 test_unified_key_of_an_absent_controller() {

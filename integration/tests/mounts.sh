@@ -403,3 +403,70 @@ test_cgroup_mount_shows_the_containers_cgroup() {
   in_container 'cat /sys/fs/cgroup/cgroup.procs'
   assert_match "$OUT" '^1(\n|$)'
 }
+
+# ---- symlinks as source and destination: crun's extensions ----
+symlinks() { # a folder with a link to a file outside of it, and a root filesystem with one
+  differs runc 'it has no such option'
+  mkdir -p "$T/host"
+  echo outside >"$T/outside"
+  ln -s "$T/outside" "$T/host/link"
+}
+test_copy_symlink() {
+  differs crun 'too old'
+  symlinks
+  in_container 'readlink /tmp/l' --arg s "$T/host/link" 'rw | tmpfs("/tmp"; []) | bind($s; "/tmp/l"; ["copy-symlink"])'
+  assert_eq "$OUT" "$T/outside"
+}
+test_copy_symlink_of_a_file_binds_it() {
+  symlinks
+  in_container 'cat /tmp/l; test ! -L /tmp/l' --arg s "$T/outside" 'tmpfs("/tmp"; []) | bind($s; "/tmp/l"; ["copy-symlink"])'
+  assert_eq "$OUT" outside
+}
+test_copy_symlink_onto_another() {
+  differs crun 'too old'
+  symlinks
+  bundle c1 --arg s "$T/host/link" 'bind($s; "/l"; ["copy-symlink"])'
+  rm -rf "$B/rootfs"
+  cp -a "$WORK/rootfs" "$B/rootfs"
+  ln -s /elsewhere "$B/rootfs/l"
+  run_fails 1 'symlink|/l' run --bundle "$B" c1
+}
+test_src_nofollow() {
+  differs crun 'too old'
+  symlinks
+  in_container 'readlink /tmp/l' --arg s "$T/host/link" 'tmpfs("/tmp"; []) | bind($s; "/tmp/l"; ["src-nofollow"])'
+  assert_eq "$OUT" "$T/outside"
+}
+test_dest_nofollow() {
+  differs crun 'too old'
+  symlinks
+  bundle c1 --arg s "$T/outside" 'sh("cat /l; cat /target") | bind($s; "/l"; ["dest-nofollow"])'
+  rm -rf "$B/rootfs"
+  cp -a "$WORK/rootfs" "$B/rootfs"
+  echo target >"$B/rootfs/target"
+  ln -s target "$B/rootfs/l"
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" $'outside\ntarget'
+}
+test_dest_nofollow_of_a_parent_still_follows() {
+  symlinks
+  in_container 'cat /tmp/dir/f' --arg s "$T/outside" 'sh("cat /tmp/dir/f") | tmpfs("/tmp"; []) | bind($s; "/tmp/dir/f"; ["dest-nofollow"])'
+  assert_eq "$OUT" outside
+}
+
+# ---- overlay as a mount ----
+test_overlay() {
+  mkdir -p "$T"/{lower1,lower2,upper,work}
+  echo one >"$T/lower1/f"
+  echo two >"$T/lower2/f"
+  echo two >"$T/lower2/g"
+  in_container 'cat /m/f /m/g; echo new >/m/h; rm /m/g' --arg t "$T" \
+    'mount({destination: "/m", type: "overlay", source: "overlay", options: ["lowerdir=\($t)/lower1:\($t)/lower2", "upperdir=\($t)/upper", "workdir=\($t)/work"]})'
+  assert_eq "$OUT" $'one\ntwo'
+  assert_eq "$(<"$T/upper/h")" new
+  [ -c "$T/upper/g" ] || fail 'no whiteout'
+}
+test_overlay_of_what_is_not_there() {
+  bundle c1 'mount({destination: "/m", type: "overlay", source: "overlay", options: ["lowerdir=/nonexistent"]})'
+  run_fails 1 'no such file or directory|invalid argument' run --bundle "$B" c1
+}

@@ -424,3 +424,22 @@ test_the_runtime_is_not_reachable_for_writing() {
   [ "$(stat -Lc '%d:%i' /proc/self/fd/9)" != "$(stat -Lc '%d:%i' "$RUNTIME")" ] || ! (: >>/proc/self/fd/9) 2>/dev/null ||
     fail "the runtime's own file can be written"
 }
+
+# ---- supplementary groups of the caller (Podman's --group-add keep-groups) ----
+with_groups() { # the runtime, called by a user with groups 4242 and 4243
+  differs runc 'it has no such annotation'
+  real=$RUNTIME RUNTIME=$T/with-groups
+  printf '#!/bin/sh\nexec setpriv --groups 4242,4243 -- %s "$@"\n' "$real" >"$RUNTIME"
+  chmod +x "$RUNTIME"
+}
+test_original_groups_are_dropped() { with_groups; in_container 'id -G'; assert_eq "$OUT" 0; }
+test_original_groups_are_kept() {
+  with_groups
+  in_container 'id -G' '.annotations["run.oci.keep_original_groups"] = "1"'
+  assert_eq "$OUT" '0 4242 4243'
+}
+test_original_groups_are_kept_or_others_given() {
+  differs runc,crun 'the annotation wins'
+  bundle c1 '.annotations["run.oci.keep_original_groups"] = "1" | .process.user.additionalGids = [5]'
+  run_fails 1 'process.user.additionalGids: given with' run --bundle "$B" c1
+}

@@ -2,7 +2,7 @@
 
 use crate::cli::Global;
 use crate::config::{self, Config, Invalid};
-use crate::host::{self, Host, OwnCgroup};
+use crate::host::{self, Asked, Host, OwnCgroup};
 use crate::plan::{self, CgroupDriver, Keyring, Pivot, Plan, Request, Start};
 use crate::run::create::{Made, Order, create};
 use crate::sys::{cred, fs, process, socket};
@@ -73,11 +73,12 @@ pub(super) fn compile(args: &Args, global: &Global, start: Start, fds: Fds) -> R
     let text = read_config(&bundle)?;
     let loaded = config::load(&text, &bundle)?;
     let absolute = loaded.config.cgroups_path.as_deref().is_some_and(|path| path.starts_with('/'));
-    let host = host::probe(match global.cgroup_driver() {
+    let own_cgroup = match global.cgroup_driver() {
         CgroupDriver::Disabled => OwnCgroup::NoCgroup,
         CgroupDriver::Cgroupfs if !absolute => OwnCgroup::Needed,
         _ => OwnCgroup::NotNeeded,
-    })?;
+    };
+    let host = host::probe(Asked { own_cgroup, security_modules: loaded.config.wants_labels() })?;
     let request = Request {
         id: args.id.clone(),
         start,

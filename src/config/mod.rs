@@ -4,20 +4,35 @@
 
 pub mod capability;
 pub mod device_rules;
+pub mod features;
+pub mod ids;
 pub mod load;
 mod locate;
+pub mod rdt;
 mod resolve;
 pub mod resources;
 pub mod rules;
+pub mod scheduling;
 pub mod seccomp;
 pub mod spec;
 pub mod update;
 
+pub use ids::{IdMaps, IdRange};
 pub use load::{Loaded, load};
+pub use rdt::Rdt;
+pub use scheduling::{ExecAffinity, MemoryPolicy, NumberSet, Scheduler};
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+
+/// Annotations that change what is done.
+pub mod annotation {
+    /// `1`: the process keeps the caller's supplementary groups.
+    pub const KEEP_ORIGINAL_GROUPS: &str = "run.oci.keep_original_groups";
+    /// What `linux.mountLabel` is to a new mount: `context` (the default), `fscontext`, `defcontext` or `rootcontext`.
+    pub const MOUNT_CONTEXT_TYPE: &str = "run.oci.mount_context_type";
+}
 
 /// A value in config.json that the runtime specification forbids, or that this runtime cannot honour.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +79,10 @@ pub struct Config {
     pub annotations: BTreeMap<String, String>,
     /// Which namespaces are new, joined or inherited.
     pub namespaces: Namespaces,
+    /// How ids are mapped into the user namespace; empty without one, and where a joined one is taken as it is.
+    pub id_maps: IdMaps,
+    /// Offsets of the clocks of a new time namespace.
+    pub time_offsets: Vec<TimeOffset>,
     /// `linux.cgroupsPath`, as given.
     pub cgroups_path: Option<String>,
     /// `linux.resources`, without its devices.
@@ -72,6 +91,16 @@ pub struct Config {
     pub devices: Vec<Device>,
     /// Kernel parameters, by their dotted name.
     pub sysctl: BTreeMap<String, String>,
+    /// The execution domain for personality(2); none leaves it alone.
+    pub personality: Option<u32>,
+    /// Network devices of the host that move into the container: their names there, and here.
+    pub net_devices: BTreeMap<String, String>,
+    /// The group of resctrl that it belongs to.
+    pub rdt: Option<Rdt>,
+    /// From which nodes the process gets memory; none leaves it alone.
+    pub memory_policy: Option<MemoryPolicy>,
+    /// The SELinux label of the files of new mounts.
+    pub mount_label: Option<String>,
     /// `linux.rootfsPropagation`.
     pub rootfs_propagation: Option<Propagation>,
     /// Which devices may be used, in order; the last rule that matches an access decides.
@@ -82,6 +111,26 @@ pub struct Config {
     pub masked_paths: Vec<String>,
     /// Paths that the container shall not write.
     pub readonly_paths: Vec<String>,
+}
+
+impl Config {
+    /// Whether anything is labelled for a security module.
+    pub fn wants_labels(&self) -> bool {
+        let process = self.process.as_ref();
+        self.mount_label.is_some()
+            || process.is_some_and(|p| p.apparmor_profile.is_some() || p.selinux_label.is_some())
+    }
+}
+
+/// One of `linux.timeOffsets`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeOffset {
+    /// As `monotonic`.
+    pub clock: String,
+    /// Whole seconds.
+    pub seconds: i64,
+    /// Nanoseconds, less than a second.
+    pub nanoseconds: u32,
 }
 
 /// `root`.
@@ -116,6 +165,16 @@ pub struct Process {
     pub no_new_privileges: bool,
     /// The oom_score_adj to set; none leaves it alone.
     pub oom_score_adj: Option<i32>,
+    /// The AppArmor profile that execve puts it under.
+    pub apparmor_profile: Option<String>,
+    /// The SELinux label that execve gives it.
+    pub selinux_label: Option<String>,
+    /// How it gets processors; none leaves it alone.
+    pub scheduler: Option<Scheduler>,
+    /// How it gets disks, as ioprio_set(2) takes it; none leaves it alone.
+    pub io_priority: Option<u32>,
+    /// On which processors `exec` puts it.
+    pub exec_affinity: ExecAffinity,
 }
 
 /// `process.user`.
@@ -170,6 +229,8 @@ pub struct Mount {
     pub source: String,
     /// As given.
     pub options: Vec<String>,
+    /// How the ids of its files are mapped; empty where nothing is said.
+    pub id_maps: IdMaps,
 }
 
 impl Mount {
@@ -225,6 +286,15 @@ impl Namespace {
             Namespace::Uts => libc::CLONE_NEWUTS,
             Namespace::Cgroup => libc::CLONE_NEWCGROUP,
             Namespace::Time => 0x80,
+        }
+    }
+
+    /// Its name in /proc/PID/ns.
+    pub fn file(self) -> &'static str {
+        match self {
+            Namespace::Mount => "mnt",
+            Namespace::Network => "net",
+            other => other.name(),
         }
     }
 

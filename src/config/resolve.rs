@@ -2,7 +2,7 @@
 
 use super::{
     Capabilities, Config, Device, Hook, Hooks, Invalid, Mount, Namespace, Namespaces, Place, Process,
-    Propagation, Rlimit, Root, User, capability, resources,
+    Propagation, Rlimit, Root, TimeOffset, User, capability, ids, resources, scheduling,
 };
 use oci_spec::runtime as oci;
 use std::collections::BTreeMap;
@@ -16,22 +16,28 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
     let process = spec.process().as_ref().map(|p| process(p, warnings)).transpose()?;
     let device_rules = linux.resources().as_ref().and_then(|r| r.devices().as_deref()).unwrap_or_default();
     let mounts = spec.mounts().as_deref().unwrap_or_default();
-    let name = |name: &Option<String>| name.clone().filter(|n| !n.is_empty());
     let resources = linux.resources().as_ref().map(|r| resources::resolve(r, warnings)).transpose()?;
     Ok(Config {
         oci_version: spec.version().clone(),
         root,
         process,
-        hostname: name(spec.hostname()),
-        domainname: name(spec.domainname()),
+        hostname: given(spec.hostname()),
+        domainname: given(spec.domainname()),
         mounts: mounts.iter().enumerate().map(|(i, m)| mount(i, m, bundle, warnings)).collect(),
         hooks: spec.hooks().as_ref().map(hooks).unwrap_or_default(),
         annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
         namespaces: namespaces(linux.namespaces().as_deref().unwrap_or_default()),
+        id_maps: ids::resolve(linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref()),
+        time_offsets: time_offsets(linux.time_offsets().iter().flatten()),
         cgroups_path: linux.cgroups_path().as_ref().map(|p| text(p)).filter(|p| !p.is_empty()),
         resources: resources.unwrap_or_default(),
         devices: linux.devices().as_deref().unwrap_or_default().iter().map(device).collect(),
         sysctl: sysctl(linux.sysctl().iter().flatten()),
+        personality: linux.personality().as_ref().map(scheduling::personality),
+        net_devices: linux.net_devices().iter().flatten().map(net_device).collect(),
+        rdt: linux.intel_rdt().as_ref().map(super::rdt::resolve),
+        memory_policy: linux.memory_policy().as_ref().map(scheduling::memory_policy),
+        mount_label: given(linux.mount_label()),
         rootfs_propagation: linux.rootfs_propagation().as_deref().and_then(Propagation::parse),
         device_rules: super::device_rules::resolve(device_rules)?,
         seccomp: linux.seccomp().as_ref().map(super::seccomp::resolve).transpose()?,
@@ -43,6 +49,11 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
 /// oci-spec's `Linux::default()` asks for namespaces and masks; a config without `linux` asks for nothing.
 fn empty_linux() -> oci::Linux {
     serde_json::from_str("{}").unwrap_or_default()
+}
+
+/// A text that is there and not empty.
+fn given(text: &Option<String>) -> Option<String> {
+    text.clone().filter(|text| !text.is_empty())
 }
 
 fn text(path: &Path) -> String {
@@ -60,6 +71,25 @@ pub(super) fn names_of(path: &Path) -> Vec<String> {
         }
     }
     names
+}
+
+fn time_offsets<'a>(
+    offsets: impl Iterator<Item = (&'a String, &'a oci::LinuxTimeOffset)>,
+) -> Vec<TimeOffset> {
+    let mut offsets: Vec<TimeOffset> = offsets
+        .map(|(clock, offset)| TimeOffset {
+            clock: clock.clone(),
+            seconds: offset.secs().unwrap_or(0),
+            nanoseconds: offset.nanosecs().unwrap_or(0),
+        })
+        .collect();
+    offsets.sort_by(|a, b| a.clock.cmp(&b.clock));
+    offsets
+}
+
+/// Its name on the host and in the container.
+pub(super) fn net_device((host, device): (&String, &oci::LinuxNetDevice)) -> (String, String) {
+    (host.clone(), given(device.name()).unwrap_or_else(|| host.clone()))
 }
 
 /// Kernel parameters by their dotted names; of two spellings of one the last in alphabetical order wins.
@@ -122,6 +152,7 @@ fn mount(index: usize, mount: &oci::Mount, bundle: &Path, warnings: &mut Vec<Str
         fstype: mount.typ().clone().unwrap_or_default(),
         source: mount.source().as_ref().map(|p| text(p)).unwrap_or_default(),
         options: mount.options().clone().unwrap_or_default(),
+        id_maps: ids::resolve(mount.uid_mappings().as_ref(), mount.gid_mappings().as_ref()),
     };
     if resolved.fstype == "bind" && !resolved.is_bind() {
         resolved.options.push("bind".into());
@@ -147,6 +178,11 @@ pub(super) fn process(process: &oci::Process, warnings: &mut Vec<String>) -> Res
         rlimits: process.rlimits().as_deref().unwrap_or_default().iter().map(rlimit).collect(),
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         oom_score_adj: process.oom_score_adj(),
+        apparmor_profile: given(process.apparmor_profile()),
+        selinux_label: given(process.selinux_label()),
+        scheduler: process.scheduler().as_ref().map(scheduling::scheduler),
+        io_priority: process.io_priority().as_ref().map(scheduling::io_priority),
+        exec_affinity: process.exec_cpu_affinity().as_ref().map(scheduling::affinity).unwrap_or_default(),
     })
 }
 

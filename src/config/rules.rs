@@ -1,6 +1,6 @@
 //! What the runtime specification demands of config.json, as a table of sections and checks.
 
-use super::{Invalid, Propagation};
+use super::{Invalid, Namespace, Propagation, ids, scheduling};
 use oci_spec::runtime::{Hook, Linux, LinuxNamespaceType, Spec};
 use std::collections::HashSet;
 use std::path::Path;
@@ -21,18 +21,25 @@ pub const RULES: &[Rule] = &[
     Rule { section: "config.md: Process", check: process_env },
     Rule { section: "config.md: POSIX process", check: rlimits },
     Rule { section: "config.md: Linux Process", check: oom_score_adj },
+    Rule { section: "config.md: Linux Process (scheduler)", check: scheduling::check_scheduler },
+    Rule { section: "config.md: Linux Process (ioPriority)", check: scheduling::check_io_priority },
+    Rule { section: "config.md, config-linux.md: lists of CPUs and nodes", check: scheduling::check_lists },
     Rule { section: "config.md: Mounts", check: mounts },
     Rule { section: "config.md: POSIX-platform Hooks", check: hooks },
     Rule { section: "config.md: Annotations", check: annotations },
     Rule { section: "config-linux.md: Namespaces", check: namespaces },
     Rule { section: "config-linux.md: Namespaces", check: private_mounts },
+    Rule { section: "config-linux.md: User namespace mappings", check: ids::check_user_namespace },
+    Rule { section: "config.md: Mounts (uidMappings, idmap)", check: ids::check_mounts },
+    Rule { section: "config-linux.md: Offset for Time Namespace", check: time_offsets },
     Rule { section: "config.md: Hostname", check: host_names },
     Rule { section: "config-linux.md: Devices", check: devices },
+    Rule { section: "config-linux.md: Network Devices", check: net_devices },
     Rule { section: "config-linux.md: Sysctl", check: sysctls },
     Rule { section: "config-linux.md: Rootfs Mount Propagation", check: rootfs_propagation },
     Rule { section: "config-linux.md: Masked Paths, Readonly Paths", check: path_lists },
     Rule { section: "config-linux.md: Control groups", check: cgroups_path },
-    Rule { section: "config.md, config-linux.md", check: not_supported },
+    Rule { section: "config-linux.md: IntelRdt", check: super::rdt::check },
 ];
 
 fn ensure(ok: bool, field: impl Into<String>, reason: impl Into<String>) -> Result<(), Invalid> {
@@ -139,12 +146,6 @@ fn mounts(spec: &Spec) -> Result<(), Invalid> {
             );
             ensure(may_cover_in_proc(&inside), &field, reason)?;
         }
-        let mapped = mount.uid_mappings().is_some() || mount.gid_mappings().is_some();
-        ensure(
-            !mapped,
-            format!("mounts[{i}].uidMappings"),
-            "id-mapped mounts are not supported by this version",
-        )?;
     }
     Ok(())
 }
@@ -176,8 +177,13 @@ fn check_hook(hook: &Hook, field: &str) -> Result<(), Invalid> {
 }
 
 fn annotations(spec: &Spec) -> Result<(), Invalid> {
-    let empty = spec.annotations().as_ref().is_some_and(|a| a.contains_key(""));
-    ensure(!empty, "annotations", "a key is empty")
+    let annotations = spec.annotations().as_ref();
+    let empty = annotations.is_some_and(|a| a.contains_key(""));
+    ensure(!empty, "annotations", "a key is empty")?;
+    let kept = annotations.is_some_and(|a| a.contains_key(super::annotation::KEEP_ORIGINAL_GROUPS));
+    let groups = spec.process().as_ref().and_then(|p| p.user().additional_gids().as_ref());
+    let both = kept && groups.is_some_and(|groups| !groups.is_empty());
+    ensure(!both, "process.user.additionalGids", "given with the annotation run.oci.keep_original_groups")
 }
 
 fn linux(spec: &Spec) -> Option<&Linux> {
@@ -208,12 +214,35 @@ fn has(spec: &Spec, kind: LinuxNamespaceType) -> bool {
         .is_some_and(|list| list.iter().any(|n| n.typ() == kind))
 }
 
+/// Whether the container gets a new `kind` namespace.
+fn is_new(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    let list = linux(spec).and_then(|l| l.namespaces().as_deref()).unwrap_or_default();
+    let joined = |path: &Option<std::path::PathBuf>| path.as_ref().is_some_and(|p| !p.as_os_str().is_empty());
+    list.iter().any(|n| n.typ() == kind && !joined(n.path()))
+}
+
+/// Offsets belong to a new time namespace, whose clocks are these two (time_namespaces(7)).
+fn time_offsets(spec: &Spec) -> Result<(), Invalid> {
+    let offsets = linux(spec).and_then(|l| l.time_offsets().as_ref()).into_iter().flatten();
+    for (clock, offset) in offsets {
+        let field = format!("linux.timeOffsets.{clock}");
+        let known = clock == "monotonic" || clock == "boottime";
+        ensure(known, &field, "is not a clock with an offset: those are monotonic and boottime")?;
+        let nanoseconds = offset.nanosecs().unwrap_or(0);
+        let reason = format!("{nanoseconds} is not less than a second");
+        ensure(nanoseconds < 1_000_000_000, format!("{field}.nanosecs"), reason)?;
+        ensure(
+            is_new(spec, LinuxNamespaceType::Time),
+            field,
+            "needs a new time namespace in linux.namespaces",
+        )?;
+    }
+    Ok(())
+}
+
 /// Without a new mount namespace a container's mounts would be those of everybody in the namespace that it joins.
 fn private_mounts(spec: &Spec) -> Result<(), Invalid> {
-    let list = linux(spec).and_then(|l| l.namespaces().as_deref()).unwrap_or_default();
-    let joined =
-        |n: &oci_spec::runtime::LinuxNamespace| n.path().as_ref().is_some_and(|p| !p.as_os_str().is_empty());
-    if list.iter().any(|n| n.typ() == LinuxNamespaceType::Mount && !joined(n)) {
+    if is_new(spec, LinuxNamespaceType::Mount) {
         return Ok(());
     }
     let asks = |list: Option<&Vec<String>>| list.is_some_and(|l| !l.is_empty());
@@ -263,8 +292,30 @@ fn devices(spec: &Spec) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// Network devices need a network namespace, and names that the kernel takes and that are not given twice.
+fn net_devices(spec: &Spec) -> Result<(), Invalid> {
+    let devices = linux(spec).and_then(|l| l.net_devices().as_ref()).into_iter().flatten();
+    let mut seen = HashSet::new();
+    for (host, device) in devices {
+        let field = format!("linux.netDevices.{host}");
+        let needs = "needs a network namespace in linux.namespaces";
+        ensure(has(spec, LinuxNamespaceType::Network), &field, needs)?;
+        let (_, name) = super::resolve::net_device((host, device));
+        // The kernel puts a number in place of %d.
+        for name in [host, &name.replacen("%d", "0", 1)] {
+            let plain = (1..=15).contains(&name.len())
+                && !matches!(name.as_str(), "." | "..")
+                && !name.contains(|c: char| matches!(c, '/' | ':' | '%' | '\0') || c.is_whitespace());
+            ensure(plain, &field, format!("\"{name}\" is not the name of a network device"))?;
+        }
+        let taken = !name.contains('%') && !seen.insert(name.clone());
+        ensure(!taken, field, format!("\"{name}\" is given to two devices"))?;
+    }
+    Ok(())
+}
+
 /// Which namespace a kernel parameter belongs to; none for one of the whole machine.
-fn sysctl_namespace(name: &str) -> Option<LinuxNamespaceType> {
+pub fn sysctl_namespace(name: &str) -> Option<Namespace> {
     const IPC: [&str; 8] = [
         "kernel.msgmax",
         "kernel.msgmnb",
@@ -276,13 +327,13 @@ fn sysctl_namespace(name: &str) -> Option<LinuxNamespaceType> {
         "kernel.shm_rmid_forced",
     ];
     if IPC.contains(&name) || name.starts_with("fs.mqueue.") {
-        Some(LinuxNamespaceType::Ipc)
+        Some(Namespace::Ipc)
     } else if name.starts_with("net.") {
-        Some(LinuxNamespaceType::Network)
+        Some(Namespace::Network)
     } else if name == "kernel.domainname" {
-        Some(LinuxNamespaceType::Uts)
+        Some(Namespace::Uts)
     } else if name.starts_with("user.") {
-        Some(LinuxNamespaceType::User)
+        Some(Namespace::User)
     } else {
         None
     }
@@ -300,8 +351,9 @@ fn sysctls(spec: &Spec) -> Result<(), Invalid> {
         let Some(kind) = sysctl_namespace(&dotted) else {
             return Err(Invalid::new(field, "belongs to no namespace, it would change the host"));
         };
-        let kind_name = super::resolve::namespace(kind).name();
-        ensure(has(spec, kind), field, format!("needs a {kind_name} namespace in linux.namespaces"))?;
+        let list = linux(spec).and_then(|l| l.namespaces().as_deref()).unwrap_or_default();
+        let own = list.iter().any(|n| super::resolve::namespace(n.typ()) == kind);
+        ensure(own, field, format!("needs a {} namespace in linux.namespaces", kind.name()))?;
     }
     Ok(())
 }
@@ -337,51 +389,4 @@ fn cgroups_path(spec: &Spec) -> Result<(), Invalid> {
     ensure(!climbs, field, format!("{path:?} contains \"..\""))?;
     let named = !super::resolve::names_of(path).is_empty();
     ensure(named, field, format!("{path:?} would be the root cgroup"))
-}
-
-/// Fail closed: what was asked for and is not done yet is an error, never left out in silence.
-fn not_supported(spec: &Spec) -> Result<(), Invalid> {
-    let process = spec.process().as_ref();
-    let linux = linux(spec);
-    let text = |value: Option<&String>| value.is_some_and(|v| !v.is_empty());
-    let asked = [
-        ("linux.namespaces", has(spec, LinuxNamespaceType::User), "a user namespace"),
-        ("linux.namespaces", has(spec, LinuxNamespaceType::Time), "a time namespace"),
-        (
-            "process.apparmorProfile",
-            text(process.and_then(|p| p.apparmor_profile().as_ref())),
-            "an AppArmor profile",
-        ),
-        ("process.selinuxLabel", text(process.and_then(|p| p.selinux_label().as_ref())), "a SELinux label"),
-        ("process.scheduler", process.is_some_and(|p| p.scheduler().is_some()), "a scheduling policy"),
-        ("process.ioPriority", process.is_some_and(|p| p.io_priority().is_some()), "an I/O priority"),
-        ("linux.mountLabel", text(linux.and_then(|l| l.mount_label().as_ref())), "a mount label"),
-        ("linux.intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some()), "resource director technology"),
-        ("linux.memoryPolicy", linux.is_some_and(|l| l.memory_policy().is_some()), "a memory policy"),
-        (
-            "linux.netDevices",
-            linux.is_some_and(|l| l.net_devices().as_ref().is_some_and(|d| !d.is_empty())),
-            "moving network devices",
-        ),
-        ("linux.personality", linux.is_some_and(|l| l.personality().is_some()), "an execution domain"),
-        (
-            "linux.timeOffsets",
-            linux.is_some_and(|l| l.time_offsets().as_ref().is_some_and(|o| !o.is_empty())),
-            "clock offsets",
-        ),
-        (
-            "linux.gidMappings",
-            linux.is_some_and(|l| l.gid_mappings().as_ref().is_some_and(|m| !m.is_empty())),
-            "id mapping",
-        ),
-        (
-            "linux.uidMappings",
-            linux.is_some_and(|l| l.uid_mappings().as_ref().is_some_and(|m| !m.is_empty())),
-            "id mapping",
-        ),
-    ];
-    for (field, asked, what) in asked {
-        ensure(!asked, field, format!("{what} is not supported by this version"))?;
-    }
-    Ok(())
 }

@@ -4,9 +4,11 @@
 
 mod copy_up;
 pub mod hook;
+mod labels;
 mod mounts;
+pub mod namespaces;
 mod paths;
-mod process;
+pub(crate) mod process;
 mod root;
 mod terminal;
 
@@ -137,7 +139,10 @@ impl Init<'_> {
 
     fn take(&mut self, step: &Step) -> Outcome {
         match step {
+            Step::AwaitParent => self.inherited.channel.await_done().call(|| "recvmsg".into()),
             Step::Join(kind) => self.join(*kind),
+            Step::Time(offsets) => namespaces::time(offsets),
+            Step::NamespaceRoot { groups } => namespaces::become_root(*groups),
             Step::Session => nix::unistd::setsid().map(drop).call(|| "setsid".into()),
             Step::Keyring(name) => process::keyring(name),
             Step::Loopback => process::loopback(),

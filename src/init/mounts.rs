@@ -22,8 +22,11 @@ impl Init<'_> {
         copy_up: CopyUp,
     ) -> Outcome {
         let (onto, detached) = match source {
-            Source::Tree(slot) => {
+            Source::Tree(slot) | Source::TreeOrLink(slot) => {
                 let tree = self.tree(*slot)?;
+                if matches!(source, Source::TreeOrLink(_)) && fs::is_symlink(tree.as_fd()) {
+                    return self.copy_symlink(tree.as_fd(), target);
+                }
                 let directory = paths::is_directory(tree.as_fd()).call(|| "fstat".into())?;
                 let make = if directory { Make::Directory } else { Make::File };
                 let onto = self.target(target, make, lookup)?;
@@ -48,6 +51,17 @@ impl Init<'_> {
             mount::mount_setattr(detached.as_fd(), *reach, change).call(|| "mount_setattr".into())?;
         }
         Ok(())
+    }
+
+    /// Make a symlink like the one that `link` refers to; one that is there must be the same.
+    fn copy_symlink(&self, link: BorrowedFd<'_>, path: &str) -> Outcome {
+        let leads_to = fs::readlinkat(link, "").call(|| "readlinkat".into())?;
+        let (dir, name) =
+            paths::parent_of(self.root()?, path, Lookup::Follow).call(|| format!("open parent of {path}"))?;
+        match fs::symlinkat(&leads_to, dir.as_fd(), &name) {
+            Err(Errno::EEXIST) if fs::readlinkat(dir.as_fd(), &name).as_ref() == Ok(&leads_to) => Ok(()),
+            made => made.call(|| format!("symlink {path} to {leads_to}")),
+        }
     }
 
     fn target(&self, path: &str, make: Make, lookup: Lookup) -> Outcome<OwnedFd> {

@@ -20,7 +20,14 @@ pub(crate) enum Make {
 pub(crate) fn open(root: BorrowedFd<'_>, path: &str, flags: i32, lookup: Lookup) -> sys::Result<OwnedFd> {
     let links =
         if lookup == Lookup::NoSymlinks { fs::RESOLVE_NO_SYMLINKS } else { fs::RESOLVE_NO_MAGICLINKS };
-    fs::openat2(root, path, flags, 0, fs::RESOLVE_IN_ROOT | links)
+    let last = if lookup == Lookup::FollowToLast { fs::O_NOFOLLOW } else { 0 };
+    fs::openat2(root, path, flags | last, 0, fs::RESOLVE_IN_ROOT | links)
+}
+
+/// Open what is at `path` below a directory of the kernel's, if it is on the same mount.
+pub(crate) fn open_same_mount(dir: BorrowedFd<'_>, path: &str, flags: i32) -> sys::Result<OwnedFd> {
+    let resolve = fs::RESOLVE_BENEATH | fs::RESOLVE_NO_XDEV | fs::RESOLVE_NO_MAGICLINKS;
+    fs::openat2(dir, path, flags, 0, resolve)
 }
 
 /// A reference (`O_PATH`) to what is at `path` inside `root`; what is missing is made, with its parents.

@@ -1,12 +1,13 @@
 //! From a container with its mounts in place to execve(2): limits, ids, capabilities, working directory, program.
 
 use super::paths::{self, Make};
-use super::{Call, Init, Outcome, Refusal, hook};
+use super::{Call, Init, Outcome, Refusal, hook, labels};
 use crate::channel::{FromInit, InitEnd};
-use crate::config::Hook;
+use crate::config::{Hook, Scheduler};
 use crate::plan::seccomp::Filter;
 use crate::plan::{Lookup, Step};
-use crate::sys::{Errno, bpf, cred, fs, process as proc, socket};
+use crate::sys::schedule::SchedAttr;
+use crate::sys::{Errno, bpf, cred, fs, process as proc, schedule, socket};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
@@ -17,7 +18,13 @@ const PASSWD_LIMIT: usize = 1 << 20;
 /// Write a file of the kernel through the host's /proc, while host paths are valid.
 pub(super) fn write_host_file(path: &str, value: &str) -> Outcome {
     let fd = fs::open(path, fs::O_WRONLY, 0).call(|| format!("open {path}"))?;
-    fs::write_once(fd.as_fd(), value.as_bytes()).call(|| format!("write \"{value}\" to {path}"))
+    fs::write_once(fd.as_fd(), value.as_bytes()).call(|| format!("write {value:?} to {path}"))
+}
+
+/// Set how process `pid` gets processors, 0 for this one.
+pub(crate) fn set_scheduler(pid: i32, scheduler: &Scheduler) -> Result<(), Errno> {
+    let Scheduler { policy, flags, nice, priority, runtime, deadline, period } = *scheduler;
+    schedule::set_scheduler(pid, SchedAttr { policy, flags, nice, priority, runtime, deadline, period })
 }
 
 /// A new session keyring. A kernel without keyrings has none to share, so there is nothing to refuse.
@@ -40,13 +47,27 @@ impl Init<'_> {
             Step::Rlimit { resource, soft, hard, .. } => {
                 proc::set_rlimit(*resource, *soft, *hard).call(|| format!("setrlimit {soft} {hard}"))
             }
+            Step::Scheduler(scheduler) => set_scheduler(0, scheduler).call(|| "sched_setattr".into()),
+            Step::IoPriority(priority) => {
+                schedule::set_io_priority(0, *priority).call(|| "ioprio_set".into())
+            }
+            Step::MemoryPolicy(policy) => schedule::set_memory_policy(policy.mode, &policy.nodes.words)
+                .call(|| format!("set_mempolicy nodes \"{}\"", policy.nodes.list)),
+            Step::Personality(domain) => {
+                schedule::set_personality(*domain).call(|| format!("personality {domain:#x}"))
+            }
+            Step::Affinity(cpus) => {
+                schedule::set_affinity(&cpus.words).call(|| format!("sched_setaffinity \"{}\"", cpus.list))
+            }
+            Step::AppArmor(profile) => labels::apparmor(profile),
+            Step::SelinuxLabel(label) => labels::selinux(label),
             Step::Umask(mask) => {
                 nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(*mask));
                 Ok(())
             }
             Step::NoNewPrivileges => cred::no_new_privs().call(|| "prctl".into()),
             Step::Bounding { drop, .. } => bounding(*drop),
-            Step::Ids { uid, gid, groups } => ids(*uid, *gid, groups),
+            Step::Ids { uid, gid, groups } => ids(*uid, *gid, groups.as_deref()),
             Step::Capabilities { effective, permitted, inheritable, ambient } => {
                 capabilities(*effective, *permitted, *inheritable, *ambient)
             }
@@ -182,9 +203,13 @@ fn bounding(drop: u64) -> Outcome {
     Ok(())
 }
 
-fn ids(uid: u32, gid: u32, groups: &[u32]) -> Outcome {
+fn ids(uid: u32, gid: u32, groups: Option<&[u32]>) -> Outcome {
     cred::keep_caps(true).call(|| "PR_SET_KEEPCAPS".into())?;
-    cred::set_ids(uid, gid, groups).map_err(|(call, errno)| Refusal::kernel(call, errno))?;
+    if let Some(groups) = groups {
+        cred::set_groups(groups).call(|| "setgroups".into())?;
+    }
+    cred::set_gid(gid).call(|| format!("setresgid {gid}"))?;
+    cred::set_uid(uid).call(|| format!("setresuid {uid}"))?;
     cred::keep_caps(false).call(|| "PR_SET_KEEPCAPS".into())
 }
 

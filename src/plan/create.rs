@@ -2,10 +2,11 @@
 
 use super::mounts::{self, Rootfs};
 use super::{
-    HostStep, Keyring, Launch, Pivot, Plan, Planned, Request, Start, Step, cgroup, devices, process,
-    resources,
+    HostStep, Keyring, Launch, NetDevice, Pivot, Plan, Planned, Request, Settle, Start, Step, cgroup,
+    devices, process, resources,
 };
-use crate::config::{Config, Invalid, Namespace, Place};
+use crate::config::rules::sysctl_namespace;
+use crate::config::{Config, IdMaps, Invalid, Namespace, Place};
 use crate::host::Host;
 
 /// Decide all that is done to make the container.
@@ -22,12 +23,19 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
     for kind in Namespace::ALL {
         if let Place::Joined { path, index } = config.namespaces.of(kind) {
             let field = format!("linux.namespaces[{index}] {}", kind.name());
-            parent.push(planned(field, HostStep::OpenNamespace { kind, path: path.clone() }));
+            let changed_by = changed_by(config, kind);
+            parent.push(planned(field, HostStep::OpenNamespace { kind, path: path.clone(), changed_by }));
         }
     }
-    let mut init = identity(config, request);
+    let mut settle = Vec::new();
+    if let Some(rdt) = &config.rdt {
+        parent.push(planned("linux.intelRdt", HostStep::ResctrlGroup(rdt.clone())));
+        settle.push(planned("linux.intelRdt", Settle::ResctrlGroup));
+    }
+    let mut init = identity(config, &mut settle);
+    let own = namespace_owner(config, request);
     if *config.namespaces.of(Namespace::Mount) == Place::New {
-        let mut rootfs = Rootfs::plan(config, host)?;
+        let mut rootfs = Rootfs::plan(config, host, own)?;
         let mut finish = rootfs.finish();
         parent.append(&mut rootfs.trees);
         init.append(&mut rootfs.steps);
@@ -37,6 +45,11 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
         init.append(&mut finish);
         init.extend(mounts::root_propagation(config.rootfs_propagation));
     } else {
+        init.extend(own);
+        // Last: from here on /proc is that namespace's.
+        if let Place::Joined { index, .. } = config.namespaces.of(Namespace::Mount) {
+            init.push(planned(format!("linux.namespaces[{index}] mount"), Step::Join(Namespace::Mount)));
+        }
         init.push(planned("root.path", Step::RootDirectory(config.root.path.clone())));
         init.append(&mut hooks(config));
         init.push(planned("", Step::Chroot));
@@ -45,9 +58,12 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
     if request.start == Start::OnRequest {
         parent.push(planned("", HostStep::StartSocket));
     }
+    if !settle.is_empty() {
+        init.insert(0, planned("", Step::AwaitParent));
+    }
     let keep_fds = 3 + request.preserve_fds as i32;
     let launch = launch(config, cgroup.is_some());
-    Ok(Plan { id: request.id.clone(), cgroup, keep_fds, host: parent, launch, init, warnings })
+    Ok(Plan { id: request.id.clone(), cgroup, keep_fds, host: parent, launch, settle, init, warnings })
 }
 
 /// The container's cgroup and what limits it.
@@ -79,37 +95,94 @@ fn planned<T>(field: impl Into<String>, step: T) -> Planned<T> {
     Planned { step, field: field.into() }
 }
 
+/// The field that writes to a namespace of this kind, if there is one.
+fn changed_by(config: &Config, kind: Namespace) -> String {
+    let name = |name: &Option<String>, field: &str| name.as_ref().map(|_| field.to_string());
+    let names = match kind {
+        Namespace::Uts => {
+            name(&config.hostname, "hostname").or_else(|| name(&config.domainname, "domainname"))
+        }
+        _ => None,
+    };
+    let sysctl = config.sysctl.keys().find(|name| sysctl_namespace(name) == Some(kind));
+    names.or_else(|| Some(format!("linux.sysctl.{}", sysctl?))).unwrap_or_default()
+}
+
 fn launch(config: &Config, into_cgroup: bool) -> Launch {
-    let mut launch = Launch { new: 0, into_cgroup, joins_pid: false };
+    let through = through(config);
+    let mut launch =
+        Launch { new: 0, into_cgroup, joins_pid: false, through, expected_maps: IdMaps::default() };
     for kind in Namespace::ALL {
         match config.namespaces.of(kind) {
+            // A process that is born in its time namespace can set no offsets there.
+            Place::New if kind == Namespace::Time && !config.time_offsets.is_empty() => {}
             Place::New => launch.new |= kind.clone_flag() as u64,
-            Place::Joined { .. } if kind == Namespace::Pid => launch.joins_pid = true,
+            Place::Joined { .. } if kind == Namespace::Pid => launch.joins_pid = launch.through.is_empty(),
             _ => {}
         }
+    }
+    if launch.through.contains(&Namespace::User) {
+        launch.expected_maps = config.id_maps.clone();
     }
     launch
 }
 
-/// Namespaces to join and what they carry: names, kernel parameters, the loopback device. Host paths are valid here, and
-/// nothing of the container's is mounted yet.
-fn identity(config: &Config, request: &Request) -> Vec<Planned<Step>> {
+/// With a user namespace, the others that are joined belong to another one as often as not. They are joined while there
+/// still are the rights of the parent over them; the mount namespace not, as paths of the host are needed after that.
+fn through(config: &Config) -> Vec<Namespace> {
+    let joined = |kind: &Namespace| {
+        *kind != Namespace::Mount && matches!(config.namespaces.of(*kind), Place::Joined { .. })
+    };
+    if config.namespaces.own(Namespace::User) {
+        Namespace::ALL.into_iter().filter(joined).collect()
+    } else {
+        Vec::new()
+    }
+}
+
+/// Namespaces to join and what they carry: names, clocks, the loopback device. Host paths are valid here, and nothing of
+/// the container's is mounted yet. What init has no right to in a new user namespace is for the parent to `settle`.
+fn identity(config: &Config, settle: &mut Vec<Planned<Settle>>) -> Vec<Planned<Step>> {
     let mut steps = vec![planned("", Step::Session)];
-    if request.keyring == Keyring::New {
-        steps.push(planned("", Step::Keyring(format!("_ses.{}", request.id))));
+    let of = |kind| config.namespaces.of(kind);
+    if *of(Namespace::User) == Place::New {
+        settle.push(planned("linux.uidMappings", Settle::MapIds(config.id_maps.clone())));
     }
     if let Some(score) = config.process.as_ref().and_then(|p| p.oom_score_adj) {
-        steps.push(planned("process.oomScoreAdj", Step::OomScoreAdj(score)));
+        let field = "process.oomScoreAdj";
+        if config.namespaces.own(Namespace::User) {
+            settle.push(planned(field, Settle::OomScoreAdj(score)));
+        } else {
+            steps.push(planned(field, Step::OomScoreAdj(score)));
+        }
     }
+    if let Some(process) = config.process.as_ref().filter(|_| config.namespaces.own(Namespace::User)) {
+        if let Some(scheduler) = process.scheduler {
+            settle.push(planned("process.scheduler", Settle::Scheduler(scheduler)));
+        }
+        if let Some(priority) = process.io_priority {
+            settle.push(planned("process.ioPriority", Settle::IoPriority(priority)));
+        }
+    }
+    for (host, container) in &config.net_devices {
+        let device = NetDevice { host: host.clone(), container: container.clone() };
+        settle.push(planned(format!("linux.netDevices.{host}"), Settle::NetDevice(device)));
+    }
+    let through = through(config);
     for kind in Namespace::ALL {
-        match config.namespaces.of(kind) {
-            Place::Joined { index, .. } if !matches!(kind, Namespace::Pid | Namespace::Mount) => {
+        match of(kind) {
+            Place::Joined { index, .. }
+                if !matches!(kind, Namespace::Pid | Namespace::Mount) && !through.contains(&kind) =>
+            {
                 steps.push(planned(format!("linux.namespaces[{index}] {}", kind.name()), Step::Join(kind)));
             }
             _ => {}
         }
     }
-    if *config.namespaces.of(Namespace::Network) == Place::New {
+    if !config.time_offsets.is_empty() {
+        steps.push(planned("linux.timeOffsets", Step::Time(config.time_offsets.clone())));
+    }
+    if *of(Namespace::Network) == Place::New {
         steps.push(planned("linux.namespaces", Step::Loopback));
     }
     if let Some(name) = &config.hostname {
@@ -118,25 +191,27 @@ fn identity(config: &Config, request: &Request) -> Vec<Planned<Step>> {
     if let Some(name) = &config.domainname {
         steps.push(planned("domainname", Step::Domainname(name.clone())));
     }
+    steps
+}
+
+/// What has to be done by the root of the user namespace, where there is one. Host paths are still valid.
+fn namespace_owner(config: &Config, request: &Request) -> Vec<Planned<Step>> {
+    let mut steps = Vec::new();
+    if config.namespaces.own(Namespace::User) {
+        steps.push(planned("linux.namespaces", Step::NamespaceRoot { groups: process::groups(config) }));
+    }
+    if request.keyring == Keyring::New {
+        steps.push(planned("", Step::Keyring(format!("_ses.{}", request.id))));
+    }
     for (name, value) in &config.sysctl {
         // In the resolved name dots part, and a slash is a dot of a part.
-        let path = name
-            .chars()
-            .map(|c| {
-                if c == '.' {
-                    '/'
-                } else if c == '/' {
-                    '.'
-                } else {
-                    c
-                }
-            })
-            .collect();
+        let swap = |c| match c {
+            '.' => '/',
+            '/' => '.',
+            other => other,
+        };
+        let path = name.chars().map(swap).collect();
         steps.push(planned(format!("linux.sysctl.{name}"), Step::Sysctl { path, value: value.clone() }));
-    }
-    // Last: from here on /proc is that namespace's.
-    if let Place::Joined { index, .. } = config.namespaces.of(Namespace::Mount) {
-        steps.push(planned(format!("linux.namespaces[{index}] mount"), Step::Join(Namespace::Mount)));
     }
     steps
 }

@@ -1,7 +1,10 @@
 //! The text of a plan: what `knarr plan` prints and what golden tests compare.
 
-use super::{Filesystem, HostStep, Launch, Lookup, Plan, Planned, Source, Step, Tree};
-use crate::config::{Namespace, capability};
+use super::{
+    Filesystem, Groups, HostStep, IdSource, Launch, Lookup, Plan, Planned, Settle, Source, Step, Symlink,
+    Tree,
+};
+use crate::config::{Namespace, Scheduler, capability};
 use crate::sys::mount::{Change, Reach, attr};
 use std::fmt::{self, Display, Formatter};
 
@@ -11,6 +14,10 @@ impl Display for Plan {
         writeln!(f, "parent, in the host's namespaces:")?;
         list(f, &self.host, 1)?;
         writeln!(f, "launch:\n  {}", self.launch)?;
+        if !self.settle.is_empty() {
+            writeln!(f, "parent, while init waits:")?;
+            list(f, &self.settle, 1)?;
+        }
         writeln!(f, "init, in the container's namespaces:")?;
         list(f, &self.init, 1)
     }
@@ -32,6 +39,14 @@ impl Display for Launch {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if self.joins_pid {
             write!(f, "setns pid, ")?;
+        }
+        if !self.through.is_empty() {
+            let names: Vec<&str> = self.through.iter().map(|kind| kind.name()).collect();
+            write!(f, "through a process that joins {}", names.join(" "))?;
+            if !self.expected_maps.is_empty() {
+                write!(f, " (which must map {})", self.expected_maps)?;
+            }
+            write!(f, ": ")?;
         }
         write!(f, "clone3")?;
         if self.into_cgroup {
@@ -58,11 +73,36 @@ impl Display for HostStep {
             HostStep::Limit(write) => write!(f, "limit {write}"),
             HostStep::DeviceFilter(insns) if insns.is_empty() => write!(f, "no device filter"),
             HostStep::DeviceFilter(insns) => write!(f, "device filter of {} instructions", insns.len()),
-            HostStep::OpenNamespace { kind, path } => {
-                write!(f, "open {} namespace {}", kind.name(), path.display())
+            HostStep::OpenNamespace { kind, path, changed_by } => {
+                write!(f, "open {} namespace {}", kind.name(), path.display())?;
+                if changed_by.is_empty() {
+                    Ok(())
+                } else {
+                    write!(f, ", not the runtime's own for {changed_by}")
+                }
             }
             HostStep::CloneTree(tree) => write!(f, "{tree}"),
+            HostStep::ResctrlGroup(rdt) => {
+                let group = rdt.group.as_deref().unwrap_or("of the container's own");
+                write!(f, "resctrl group {group} with {:?}", [&rdt.compared[..], &rdt.written].concat())?;
+                if rdt.monitoring { write!(f, ", monitored") } else { Ok(()) }
+            }
             HostStep::StartSocket => write!(f, "listen for start"),
+        }
+    }
+}
+
+impl Display for Settle {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Settle::MapIds(maps) => write!(f, "map {maps}"),
+            Settle::OomScoreAdj(score) => write!(f, "oom_score_adj {score}"),
+            Settle::Scheduler(scheduler) => scheduler_text(f, scheduler),
+            Settle::ResctrlGroup => write!(f, "enter the resctrl group"),
+            Settle::NetDevice(device) => {
+                write!(f, "move network device {} in as {}", device.host, device.container)
+            }
+            Settle::IoPriority(priority) => io_priority_text(f, *priority),
         }
     }
 }
@@ -71,11 +111,40 @@ impl Display for Tree {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let reach = if self.reach == Reach::Tree { "tree" } else { "mount" };
         write!(f, "copy #{} of {reach} {}", self.slot, self.source.display())?;
+        match self.symlink {
+            Symlink::Followed => {}
+            Symlink::Meant => write!(f, " (a symlink is meant)")?,
+            Symlink::Copied => write!(f, " (a symlink is copied)")?,
+        }
         for (reach, change) in &self.changes {
             write!(f, ", ")?;
             change_text(f, *reach, *change)?;
         }
-        Ok(())
+        if let Some((kind, major, minor)) = self.device {
+            write!(f, ", if it is {} {major}:{minor}", device_letter(kind))?;
+        }
+        match &self.id_map {
+            Some((reach, source)) => {
+                write!(
+                    f,
+                    ", {}",
+                    if *reach == Reach::Tree { "ids of the tree mapped " } else { "ids mapped " }
+                )?;
+                match source {
+                    IdSource::Maps(maps) => write!(f, "{maps}"),
+                    IdSource::Joined => write!(f, "as the joined user namespace does"),
+                }
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn device_letter(kind: u32) -> char {
+    match kind {
+        libc::S_IFBLK => 'b',
+        libc::S_IFIFO => 'p',
+        _ => 'c',
     }
 }
 
@@ -141,9 +210,12 @@ fn mount_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
     write!(f, "mount {target} ")?;
     if *lookup == Lookup::NoSymlinks {
         write!(f, "(no symlinks) ")?;
+    } else if *lookup == Lookup::FollowToLast {
+        write!(f, "(a symlink is meant) ")?;
     }
     match source {
         Source::Tree(slot) => write!(f, "copy #{slot}")?,
+        Source::TreeOrLink(slot) => write!(f, "copy #{slot}, or a symlink like it")?,
         Source::New(filesystem) => write!(f, "{filesystem}")?,
     }
     for (reach, kind) in propagation {
@@ -156,6 +228,20 @@ fn mount_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
 impl Display for Step {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
+            Step::AwaitParent => write!(f, "wait for the parent"),
+            Step::NamespaceRoot { groups: Groups::Configured } => {
+                write!(f, "become root of the user namespace")
+            }
+            Step::NamespaceRoot { groups: Groups::Callers } => {
+                write!(f, "become root of the user namespace with the caller's groups")
+            }
+            Step::Time(offsets) => {
+                let offsets: Vec<String> = offsets
+                    .iter()
+                    .map(|o| format!("{} {}.{:09}", o.clock, o.seconds, o.nanoseconds))
+                    .collect();
+                write!(f, "time namespace with offsets {}", offsets.join(", "))
+            }
             Step::Join(kind) => write!(f, "join {} namespace", kind.name()),
             Step::Session => write!(f, "new session"),
             Step::Keyring(name) => write!(f, "session keyring {name}"),
@@ -173,11 +259,7 @@ impl Display for Step {
                 change_text(f, *reach, *change)
             }
             Step::Node(node) => {
-                let kind = match node.kind {
-                    libc::S_IFBLK => 'b',
-                    libc::S_IFIFO => 'p',
-                    _ => 'c',
-                };
+                let kind = device_letter(node.kind);
                 let (mode, uid, gid) = (node.mode, node.uid, node.gid);
                 write!(
                     f,
@@ -209,10 +291,20 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
         Step::MaskPaths { paths, null } => write!(f, "mask, files with copy #{null}: {}", paths.join(" ")),
         Step::MakeCwd(path) => write!(f, "make working directory {path}"),
         Step::Rlimit { name, soft, hard, .. } => write!(f, "rlimit {name} {} {}", limit(*soft), limit(*hard)),
+        Step::Scheduler(scheduler) => scheduler_text(f, scheduler),
+        Step::IoPriority(priority) => io_priority_text(f, *priority),
+        Step::MemoryPolicy(policy) => {
+            write!(f, "memory policy {:#x} nodes \"{}\"", policy.mode, policy.nodes.list)
+        }
+        Step::Personality(domain) => write!(f, "personality {domain:#x}"),
+        Step::Affinity(cpus) => write!(f, "processors {}", cpus.list),
+        Step::AppArmor(profile) => write!(f, "AppArmor profile {profile} on execve"),
+        Step::SelinuxLabel(label) => write!(f, "SELinux label {label} on execve"),
         Step::Umask(mask) => write!(f, "umask {mask:04o}"),
         Step::NoNewPrivileges => write!(f, "no new privileges"),
         Step::Bounding { keep, .. } => write!(f, "bounding set {}", capability::describe(*keep)),
-        Step::Ids { uid, gid, groups } => write!(f, "ids {uid}:{gid} groups {groups:?}"),
+        Step::Ids { uid, gid, groups: Some(groups) } => write!(f, "ids {uid}:{gid} groups {groups:?}"),
+        Step::Ids { uid, gid, groups: None } => write!(f, "ids {uid}:{gid}, groups as they are"),
         Step::Capabilities { effective, permitted, inheritable, ambient } => {
             let sets = [
                 ("effective", effective),
@@ -240,6 +332,28 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
         Step::Exec => write!(f, "execve"),
         _ => Ok(()),
     }
+}
+
+fn scheduler_text(f: &mut Formatter<'_>, scheduler: &Scheduler) -> fmt::Result {
+    let Scheduler { policy, flags, nice, priority, runtime, deadline, period } = scheduler;
+    let name = match *policy as i32 {
+        libc::SCHED_OTHER => "SCHED_OTHER",
+        libc::SCHED_FIFO => "SCHED_FIFO",
+        libc::SCHED_RR => "SCHED_RR",
+        libc::SCHED_BATCH => "SCHED_BATCH",
+        libc::SCHED_IDLE => "SCHED_IDLE",
+        _ => "SCHED_DEADLINE",
+    };
+    write!(f, "{name} flags {flags:#x} nice {nice} priority {priority}")?;
+    if *policy as i32 == libc::SCHED_DEADLINE {
+        write!(f, " runtime {runtime} deadline {deadline} period {period}")?;
+    }
+    Ok(())
+}
+
+fn io_priority_text(f: &mut Formatter<'_>, priority: u32) -> fmt::Result {
+    let class = ["none", "real-time", "best-effort", "idle"][(priority >> 13) as usize & 3];
+    write!(f, "I/O priority {class} {}", priority & 7)
 }
 
 fn limit(value: u64) -> String {

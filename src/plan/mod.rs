@@ -16,9 +16,9 @@ pub mod seccomp;
 pub mod update;
 
 pub use create::create;
-pub use options::{NAMES as MOUNT_OPTIONS, Options};
+pub use options::{NAMES as MOUNT_OPTIONS, Options, Symlink};
 
-use crate::config::{Device, Hook, Namespace};
+use crate::config::{Device, Hook, IdMaps, MemoryPolicy, Namespace, NumberSet, Rdt, Scheduler, TimeOffset};
 use crate::sys::mount::{Change, Reach};
 use std::path::PathBuf;
 
@@ -101,6 +101,8 @@ pub struct Plan {
     pub host: Vec<Planned<HostStep>>,
     /// How the parent makes init.
     pub launch: Launch,
+    /// What the parent does for init while that waits in [`Step::AwaitParent`].
+    pub settle: Vec<Planned<Settle>>,
     /// What init does then.
     pub init: Vec<Planned<Step>>,
     /// What was asked for and is not done.
@@ -127,9 +129,13 @@ pub enum HostStep {
         kind: Namespace,
         /// A file like /proc/PID/ns/net.
         path: PathBuf,
+        /// What would change the host if that were the runtime's own; empty where nothing would.
+        changed_by: String,
     },
     /// Take a detached copy of a host mount, and change it before the container can see it.
     CloneTree(Tree),
+    /// Take or make groups of resctrl, which a later step puts init into.
+    ResctrlGroup(Rdt),
     /// Bind the socket that `knarr start` connects to.
     StartSocket,
 }
@@ -141,14 +147,55 @@ pub struct Tree {
     pub slot: usize,
     /// The host path.
     pub source: PathBuf,
+    /// What is done if the host path ends in a symlink.
+    pub symlink: Symlink,
     /// One mount or all below.
     pub reach: Reach,
     /// What is changed on it, in order.
     pub changes: Vec<(Reach, Change)>,
+    /// How the ids of its files are mapped.
+    pub id_map: Option<(Reach, IdSource)>,
+    /// The device that it must be: type, major and minor number.
+    pub device: Option<(u32, u32, u32)>,
+}
+
+/// The user namespace whose mappings an id-mapped mount takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdSource {
+    /// One with these.
+    Maps(IdMaps),
+    /// The one that the container joins.
+    Joined,
+}
+
+/// What the parent does for an init that exists and waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settle {
+    /// Write its uid_map and gid_map.
+    MapIds(IdMaps),
+    /// Write its oom_score_adj, which a user namespace has no right to lower.
+    OomScoreAdj(i32),
+    /// Set its scheduling policy, which may take rights that a user namespace does not give.
+    Scheduler(Scheduler),
+    /// Set its I/O priority, for the same reason.
+    IoPriority(u32),
+    /// Put it into the groups of resctrl.
+    ResctrlGroup,
+    /// Move a network device of the host into its network namespace.
+    NetDevice(NetDevice),
+}
+
+/// A network device that moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetDevice {
+    /// Its name on the host.
+    pub host: String,
+    /// Its name in the container.
+    pub container: String,
 }
 
 /// How init is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launch {
     /// The `CLONE_NEW…` flags of clone3(2).
     pub new: u64,
@@ -156,6 +203,20 @@ pub struct Launch {
     pub into_cgroup: bool,
     /// Whether the parent enters an existing pid namespace for the call, so that the child is born in it.
     pub joins_pid: bool,
+    /// The namespaces that a process between parent and init joins, for what the parent must not enter and what init
+    /// could not: a user namespace, and with a new one the others that are joined.
+    pub through: Vec<Namespace>,
+    /// What the mappings of a joined user namespace must be; empty where nothing is said.
+    pub expected_maps: IdMaps,
+}
+
+/// Which supplementary groups the process has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Groups {
+    /// Those of config.json.
+    Configured,
+    /// The caller's (annotation `run.oci.keep_original_groups`).
+    Callers,
 }
 
 /// How the target of a mount is looked up inside the root.
@@ -165,6 +226,8 @@ pub enum Lookup {
     Follow,
     /// No part may be a symlink: /proc and /sys, which later steps rely on.
     NoSymlinks,
+    /// As `Follow`, but one at the end is what is meant.
+    FollowToLast,
 }
 
 /// What is mounted.
@@ -172,6 +235,8 @@ pub enum Lookup {
 pub enum Source {
     /// The detached copy with this number.
     Tree(usize),
+    /// The same; but where it is of a symlink, a symlink like it in its place.
+    TreeOrLink(usize),
     /// A new filesystem.
     New(Filesystem),
 }
@@ -194,8 +259,17 @@ pub struct Filesystem {
 /// What init does, in the container's namespaces. The order of the variants is about the order in a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
+    /// Wait until the parent has done what it does for init.
+    AwaitParent,
     /// setns(2) into a namespace that the parent opened.
     Join(Namespace),
+    /// A new time namespace with these offsets, and into it.
+    Time(Vec<TimeOffset>),
+    /// Become root of the user namespace.
+    NamespaceRoot {
+        /// Whether the caller's supplementary groups are kept.
+        groups: Groups,
+    },
     /// setsid(2), so that no signal or terminal of the caller's reaches the container.
     Session,
     /// A new session keyring of this name.
@@ -300,6 +374,20 @@ pub enum Step {
         /// Ceiling.
         hard: u64,
     },
+    /// sched_setattr(2).
+    Scheduler(Scheduler),
+    /// ioprio_set(2).
+    IoPriority(u32),
+    /// set_mempolicy(2).
+    MemoryPolicy(MemoryPolicy),
+    /// personality(2).
+    Personality(u32),
+    /// sched_setaffinity(2).
+    Affinity(NumberSet),
+    /// Have execve(2) put the process under this AppArmor profile.
+    AppArmor(String),
+    /// Have execve(2) give the process this SELinux label.
+    SelinuxLabel(String),
     /// umask(2).
     Umask(u32),
     /// prctl(2) PR_SET_NO_NEW_PRIVS.
@@ -317,8 +405,8 @@ pub enum Step {
         uid: u32,
         /// Group.
         gid: u32,
-        /// Supplementary groups.
-        groups: Vec<u32>,
+        /// Supplementary groups; none leaves them as they are.
+        groups: Option<Vec<u32>>,
     },
     /// capset(2) and the ambient set.
     Capabilities {

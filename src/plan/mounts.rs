@@ -1,11 +1,12 @@
 //! `mounts`, devices and links of /dev, masked and read-only paths: config.json to steps.
 
-use super::options::{Options, reach_and_kind};
-use super::{Filesystem, HostStep, Lookup, Planned, Source, Step, Tree};
-use crate::config::{Config, Device, Invalid, Mount, Namespace, Propagation};
+use super::options::{Options, Symlink, reach_and_kind};
+use super::process;
+use super::{Filesystem, HostStep, IdSource, Lookup, Planned, Source, Step, Tree};
+use crate::config::{Config, Device, Invalid, Mount, Namespace, Propagation, annotation};
 use crate::host::Host;
 use crate::sys::mount::{Change, Reach, attr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Collects the two lists that mounts turn into.
 pub(super) struct Rootfs<'a> {
@@ -21,11 +22,17 @@ pub(super) struct Rootfs<'a> {
 
 impl<'a> Rootfs<'a> {
     /// All steps between a fresh mount namespace and pivot_root(2).
-    pub(super) fn plan(config: &'a Config, host: &'a Host) -> Result<Rootfs<'a>, Invalid> {
+    pub(super) fn plan(
+        config: &'a Config,
+        host: &'a Host,
+        after_root: Vec<Planned<Step>>,
+    ) -> Result<Rootfs<'a>, Invalid> {
         let mut rootfs = Rootfs { config, host, trees: Vec::new(), steps: Vec::new(), late: Vec::new() };
         rootfs.step("linux.namespaces", Step::Slave);
         let slot = rootfs.tree("root.path", &config.root.path, Reach::Tree, Vec::new());
         rootfs.step("root.path", Step::Root { slot, path: config.root.path.clone() });
+        // Only now: the way to the root filesystem may be closed to the container's root.
+        rootfs.steps.extend(after_root);
         for (i, mount) in config.mounts.iter().enumerate() {
             rootfs.mount(mount, &format!("mounts[{i}]"))?;
         }
@@ -72,7 +79,8 @@ impl<'a> Rootfs<'a> {
         if default != libc::MS_SHARED {
             changes.insert(0, (Reach::Tree, Change { propagation: default, ..Change::default() }));
         }
-        let tree = Tree { slot, source: source.into(), reach, changes };
+        let symlink = Symlink::Followed;
+        let tree = Tree { slot, source: source.into(), symlink, reach, changes, id_map: None, device: None };
         self.trees.push(Planned { step: HostStep::CloneTree(tree), field: field.into() });
         slot
     }
@@ -82,19 +90,21 @@ impl<'a> Rootfs<'a> {
         let named = format!("{field} {}", mount.destination);
         let lookup = match mount.fstype.as_str() {
             "proc" | "sysfs" => Lookup::NoSymlinks,
+            _ if options.target == Symlink::Meant => Lookup::FollowToLast,
             _ => Lookup::Follow,
         };
         if options.remount {
             return self.remount(&mount.destination, &options, &named);
         }
         let source = if let Some(reach) = options.bind {
-            self.bind(&named, Path::new(&mount.source), reach, &options)
-        } else if matches!(mount.fstype.as_str(), "cgroup" | "cgroup2")
-            && !self.config.namespaces.own(Namespace::Cgroup)
-        {
-            // Without a cgroup namespace the container sees the host's tree.
-            let root = self.host.cgroup_root.clone();
-            self.bind(&named, &root, Reach::Top, &options)
+            let source = Path::new(&mount.source);
+            let slot = self.tree(&named, source, reach, options.changes());
+            self.of_bind(slot, mount, &options);
+            if options.source == Symlink::Copied { Source::TreeOrLink(slot) } else { Source::Tree(slot) }
+        } else if let Some((source, reach)) = self.host_tree(&mount.fstype) {
+            let whole = |change| (reach, change);
+            let changes = options.changes().into_iter().map(|(_, change)| whole(change)).collect();
+            Source::Tree(self.tree(&named, &source, reach, changes))
         } else {
             Source::New(self.filesystem(mount, &options, &named)?)
         };
@@ -119,8 +129,30 @@ impl<'a> Rootfs<'a> {
         Ok(())
     }
 
-    fn bind(&mut self, field: &str, source: &Path, reach: Reach, options: &Options) -> Source {
-        Source::Tree(self.tree(field, source, reach, options.changes()))
+    /// What a filesystem that shows a namespace is where the container has no such namespace of its own: the host's. The
+    /// kernel mounts a new one only for the namespace's owner, which a user namespace is not.
+    fn host_tree(&self, fstype: &str) -> Option<(PathBuf, Reach)> {
+        let (shows, source, reach) = match fstype {
+            "cgroup" | "cgroup2" => (Namespace::Cgroup, self.host.cgroup_root.as_path(), Reach::Top),
+            "proc" => (Namespace::Pid, Path::new("/proc"), Reach::Tree),
+            "sysfs" => (Namespace::Network, Path::new("/sys"), Reach::Tree),
+            "mqueue" => (Namespace::Ipc, Path::new("/dev/mqueue"), Reach::Tree),
+            _ => return None,
+        };
+        let foreign = shows == Namespace::Cgroup || self.config.namespaces.own(Namespace::User);
+        (foreign && !self.config.namespaces.own(shows)).then(|| (source.into(), reach))
+    }
+
+    /// What a bind mount asks of its copy: to map the ids of its files as the mount says, or else as the container's user
+    /// namespace does; and what a symlink is to it.
+    fn of_bind(&mut self, slot: usize, mount: &Mount, options: &Options) {
+        let reach = options.id_map.or(if mount.id_maps.is_empty() { None } else { Some(Reach::Top) });
+        let maps = if mount.id_maps.is_empty() { &self.config.id_maps } else { &mount.id_maps };
+        let source = if maps.is_empty() { IdSource::Joined } else { IdSource::Maps(maps.clone()) };
+        if let Some(HostStep::CloneTree(tree)) = self.trees.get_mut(slot).map(|planned| &mut planned.step) {
+            tree.id_map = reach.map(|reach| (reach, source));
+            tree.symlink = options.source;
+        }
     }
 
     fn filesystem(&mut self, mount: &Mount, options: &Options, field: &str) -> Result<Filesystem, Invalid> {
@@ -136,14 +168,34 @@ impl<'a> Rootfs<'a> {
             self.late.push(Planned { step, field: field.into() });
         }
         let fstype = if mount.fstype == "cgroup" { "cgroup2" } else { &mount.fstype };
+        let mut parameters = options.parameters.clone();
+        parameters.extend(self.label(fstype)?);
         let mode_given = options.parameters.iter().any(|(key, _)| key == "mode");
         Ok(Filesystem {
             fstype: fstype.into(),
             source: if mount.source.is_empty() { fstype.into() } else { mount.source.clone() },
-            parameters: options.parameters.clone(),
+            parameters,
             attrs,
             mode_from_target: mount.fstype == "tmpfs" && !mode_given,
         })
+    }
+
+    /// The label of a new filesystem's files. Those of the kernel's own filesystems have theirs by policy.
+    fn label(&self, fstype: &str) -> Result<Option<(String, Option<String>)>, Invalid> {
+        let Some(label) = &self.config.mount_label else { return Ok(None) };
+        process::selinux(self.host, "linux.mountLabel", label)?;
+        if matches!(fstype, "proc" | "sysfs" | "cgroup2") {
+            return Ok(None);
+        }
+        let kinds = ["context", "fscontext", "defcontext", "rootcontext"];
+        let asked = self.config.annotations.get(annotation::MOUNT_CONTEXT_TYPE).map(String::as_str);
+        match kinds.iter().find(|kind| **kind == asked.unwrap_or("context")) {
+            Some(kind) => Ok(Some((kind.to_string(), Some(label.clone())))),
+            None => Err(Invalid::new(
+                format!("annotations.{}", annotation::MOUNT_CONTEXT_TYPE),
+                format!("\"{}\" is not one of {}", asked.unwrap_or_default(), kinds.join(", ")),
+            )),
+        }
     }
 
     /// Devices and links in /dev, unless the whole of /dev is the host's.
@@ -156,7 +208,7 @@ impl<'a> Rootfs<'a> {
         }
         self.default_node("tty", 5, 0);
         for (i, device) in self.config.devices.iter().enumerate() {
-            self.step(format!("linux.devices[{i}]"), Step::Node(device.clone()));
+            self.device(format!("linux.devices[{i}]"), device.clone());
         }
         let links = [
             ("fd", "/proc/self/fd"),
@@ -175,8 +227,28 @@ impl<'a> Rootfs<'a> {
         let path = format!("/dev/{name}");
         if self.config.devices.iter().all(|device| device.path != path) {
             let node = Device { path, kind: libc::S_IFCHR, major, minor, mode: 0o666, uid: 0, gid: 0 };
-            self.step("", Step::Node(node));
+            self.device("", node);
         }
+    }
+
+    /// A node; in a user namespace, where the kernel makes none, the host's own of the same path.
+    fn device(&mut self, field: impl Into<String>, device: Device) {
+        let field = field.into();
+        if !self.config.namespaces.own(Namespace::User) || device.kind == libc::S_IFIFO {
+            return self.step(field, Step::Node(device));
+        }
+        let slot = self.tree(&field, Path::new(&device.path), Reach::Top, Vec::new());
+        if let Some(HostStep::CloneTree(tree)) = self.trees.get_mut(slot).map(|planned| &mut planned.step) {
+            tree.device = Some((device.kind, device.major, device.minor));
+        }
+        let step = Step::Mount {
+            target: device.path,
+            lookup: Lookup::Follow,
+            source: Source::Tree(slot),
+            propagation: Vec::new(),
+            copy_up: false,
+        };
+        self.step(field, step);
     }
 }
 

@@ -24,9 +24,17 @@ enum Effect {
     CopyUp,
     /// A propagation type.
     Propagation,
+    /// Map ids, of one mount or of a tree.
+    IdMap(Reach),
+    /// Bind a symlink, not what it leads to.
+    SourceNoFollow,
+    /// Mount on a symlink, not on what it leads to.
+    TargetNoFollow,
+    /// Where the source is a symlink, make one like it in place of a mount.
+    CopySymlink,
 }
 
-use Effect::{Bind, BindTree, CopyUp, Nothing, Remount, Set, SetTree, Superblock};
+use Effect::{Bind, BindTree, CopySymlink, CopyUp, IdMap, Nothing, Remount, Set, SetTree, Superblock};
 
 const fn set(bits: u64) -> Effect {
     Set { set: bits, clear: 0 }
@@ -59,11 +67,14 @@ const TABLE: &[(&str, Effect)] = &[
     ("async", Superblock),
     ("atime", atime(attr::RELATIME)),
     ("bind", Bind),
+    ("copy-symlink", CopySymlink),
     ("defaults", Nothing),
+    ("dest-nofollow", Effect::TargetNoFollow),
     ("dev", clear(attr::NODEV)),
     ("diratime", clear(attr::NODIRATIME)),
     ("dirsync", Superblock),
     ("exec", clear(attr::NOEXEC)),
+    ("idmap", IdMap(Reach::Top)),
     ("iversion", Nothing),
     ("lazytime", Superblock),
     ("loud", Nothing),
@@ -88,6 +99,7 @@ const TABLE: &[(&str, Effect)] = &[
     ("relatime", atime(attr::RELATIME)),
     ("remount", Remount),
     ("rexec", clear_tree(attr::NOEXEC)),
+    ("ridmap", IdMap(Reach::Tree)),
     ("rnoatime", atime_tree(attr::NOATIME)),
     ("rnodev", set_tree(attr::NODEV)),
     ("rnodiratime", set_tree(attr::NODIRATIME)),
@@ -111,6 +123,7 @@ const TABLE: &[(&str, Effect)] = &[
     ("shared", Effect::Propagation),
     ("silent", Nothing),
     ("slave", Effect::Propagation),
+    ("src-nofollow", Effect::SourceNoFollow),
     ("strictatime", atime(attr::STRICTATIME)),
     ("suid", clear(attr::NOSUID)),
     ("symfollow", clear(attr::NOSYMFOLLOW)),
@@ -130,6 +143,18 @@ pub const NAMES: [&str; TABLE.len()] = {
     names
 };
 
+/// What is done with a symlink at the end of a path.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Symlink {
+    /// It is followed.
+    #[default]
+    Followed,
+    /// It is what is meant.
+    Meant,
+    /// It is copied.
+    Copied,
+}
+
 /// `mounts[].options`, read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
@@ -145,6 +170,12 @@ pub struct Options {
     pub propagation: Vec<(Reach, u64)>,
     /// Whether the covered files are copied.
     pub copy_up: bool,
+    /// Whether ids are mapped, of one mount or of a tree.
+    pub id_map: Option<Reach>,
+    /// Whether a symlink as source is followed.
+    pub source: Symlink,
+    /// Whether a symlink as destination is followed.
+    pub target: Symlink,
     /// Parameters of the filesystem.
     pub parameters: Vec<(String, Option<String>)>,
 }
@@ -170,6 +201,10 @@ impl Options {
                 Ok(BindTree) => read.bind = Some(Reach::Tree),
                 Ok(Remount) => read.remount = true,
                 Ok(CopyUp) => read.copy_up = true,
+                Ok(Effect::SourceNoFollow) => read.source = Symlink::Meant,
+                Ok(Effect::TargetNoFollow) => read.target = Symlink::Meant,
+                Ok(CopySymlink) => read.source = Symlink::Copied,
+                Ok(IdMap(reach)) => read.id_map = Some(reach),
                 Ok(Effect::Propagation) => {
                     read.propagation.extend(Propagation::parse(option).map(reach_and_kind));
                 }

@@ -1,7 +1,7 @@
 //! The process: from a container with its mounts in place to execve(2).
 
-use super::{Planned, Request, Start, Step, seccomp};
-use crate::config::{Capabilities, Config, Invalid, Process};
+use super::{Groups, Planned, Request, Start, Step, seccomp};
+use crate::config::{Capabilities, Config, Invalid, Namespace, Process, annotation};
 use crate::host::Host;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -22,25 +22,35 @@ pub(super) fn steps(config: &Config, request: &Request, host: &Host) -> Result<V
         let limit = Step::Rlimit { name, resource, soft: limit.soft, hard: limit.hard };
         step(&format!("process.rlimits[{i}]"), limit);
     }
+    for (field, schedule) in schedule(config, process) {
+        step(field, schedule);
+    }
     step("process.user.umask", Step::Umask(process.user.umask));
     if process.no_new_privileges {
         step("process.noNewPrivileges", Step::NoNewPrivileges);
     }
-    let sets = grantable(&process.capabilities, host);
-    step(
-        "process.capabilities.bounding",
-        Step::Bounding { drop: host.bounding & !sets.bounding, keep: sets.bounding },
-    );
+    // A user namespace gives all capabilities over what belongs to it, whatever the caller has.
+    let available =
+        if config.namespaces.own(Namespace::User) { host.known_capabilities } else { host.bounding };
+    let sets = grantable(&process.capabilities, host.known_capabilities, available);
+    let bounding = Step::Bounding { drop: available & !sets.bounding, keep: sets.bounding };
+    step("process.capabilities.bounding", bounding);
     let user = &process.user;
-    step("process.user", Step::Ids { uid: user.uid, gid: user.gid, groups: user.additional_gids.clone() });
+    // The root of a user namespace has dropped the caller's already, where that is allowed at all.
+    let as_they_are = groups(config) == Groups::Callers
+        || (config.namespaces.own(Namespace::User) && user.additional_gids.is_empty());
+    let groups = (!as_they_are).then(|| user.additional_gids.clone());
+    step("process.user", Step::Ids { uid: user.uid, gid: user.gid, groups });
     let filter = config.seccomp.as_ref().map(seccomp::compile).transpose()?;
     // Without no_new_privs a filter takes CAP_SYS_ADMIN (seccomp(2)), so that stays until the filter is in force. Hooks do
     // not inherit it: it is in neither the bounding nor the ambient set.
-    let for_filter =
-        if filter.is_some() && !process.no_new_privileges { host.bounding & SYS_ADMIN } else { 0 };
+    let for_filter = if filter.is_some() && !process.no_new_privileges { available & SYS_ADMIN } else { 0 };
     step("process.capabilities", capabilities(&sets, for_filter));
     step("process.cwd", Step::Cwd(process.cwd.clone()));
     step("process.args[0]", Step::Find { program: process.args[0].clone(), path: search_path(process) });
+    for label in security_labels(process, host)? {
+        step(label.0, label.1);
+    }
     step("", Step::Ready);
     if request.start == Start::OnRequest {
         step("", Step::AwaitStart);
@@ -57,6 +67,61 @@ pub(super) fn steps(config: &Config, request: &Request, host: &Host) -> Result<V
     }
     step("process.args", Step::Exec);
     Ok(steps)
+}
+
+/// Whose supplementary groups the process has: engines say by an annotation that the caller's are to be kept.
+pub(super) fn groups(config: &Config) -> Groups {
+    match config.annotations.get(annotation::KEEP_ORIGINAL_GROUPS).map(String::as_str) {
+        Some("1" | "true") => Groups::Callers,
+        _ => Groups::Configured,
+    }
+}
+
+/// How the process gets processors, disks and memory. With a user namespace the parent has the rights to the first two,
+/// and has done them.
+fn schedule(config: &Config, process: &Process) -> Vec<(&'static str, Step)> {
+    let mut steps = Vec::new();
+    let owner = !config.namespaces.own(Namespace::User);
+    if let Some(scheduler) = process.scheduler.filter(|_| owner) {
+        steps.push(("process.scheduler", Step::Scheduler(scheduler)));
+    }
+    if let Some(priority) = process.io_priority.filter(|_| owner) {
+        steps.push(("process.ioPriority", Step::IoPriority(priority)));
+    }
+    if let Some(policy) = &config.memory_policy {
+        steps.push(("linux.memoryPolicy", Step::MemoryPolicy(policy.clone())));
+    }
+    if let Some(domain) = config.personality {
+        steps.push(("linux.personality", Step::Personality(domain)));
+    }
+    steps
+}
+
+/// The labels that execve(2) gives. They are set before the container is ready, so that one that does not exist is an error
+/// of `create`.
+fn security_labels(process: &Process, host: &Host) -> Result<Vec<(&'static str, Step)>, Invalid> {
+    let mut steps = Vec::new();
+    if let Some(profile) = &process.apparmor_profile {
+        if !host.apparmor {
+            let reason = format!("\"{profile}\": AppArmor is not enabled on this machine");
+            return Err(Invalid::new("process.apparmorProfile", reason));
+        }
+        // "unconfined" is a profile to the kernel too: it leads out of that of the engine.
+        steps.push(("process.apparmorProfile", Step::AppArmor(profile.clone())));
+    }
+    if let Some(label) = &process.selinux_label {
+        selinux(host, "process.selinuxLabel", label)?;
+        steps.push(("process.selinuxLabel", Step::SelinuxLabel(label.clone())));
+    }
+    Ok(steps)
+}
+
+/// A label means something only to SELinux.
+pub(super) fn selinux(host: &Host, field: &str, label: &str) -> Result<(), Invalid> {
+    if host.selinux {
+        return Ok(());
+    }
+    Err(Invalid::new(field, format!("\"{label}\": SELinux is not enabled on this machine")))
 }
 
 /// The bit of CAP_SYS_ADMIN.
@@ -82,14 +147,14 @@ fn prepare(process: &Process, request: &Request) -> Step {
 
 /// The sets, without what this kernel does not know. A capability outside the permitted set cannot be in force, and one
 /// that is not both permitted and inheritable cannot be ambient (capabilities(7)).
-fn grantable(sets: &Capabilities, host: &Host) -> Capabilities {
-    let known = host.known_capabilities;
+fn grantable(sets: &Capabilities, known: u64, available: u64) -> Capabilities {
+    let granted = known & available;
     Capabilities {
         bounding: sets.bounding & known,
-        permitted: sets.permitted & known & host.bounding,
-        effective: sets.effective & sets.permitted & known & host.bounding,
-        inheritable: sets.inheritable & known & host.bounding,
-        ambient: sets.ambient & sets.permitted & sets.inheritable & known & host.bounding,
+        permitted: sets.permitted & granted,
+        effective: sets.effective & sets.permitted & granted,
+        inheritable: sets.inheritable & granted,
+        ambient: sets.ambient & sets.permitted & sets.inheritable & granted,
     }
 }
 

@@ -2,15 +2,16 @@
 
 use super::StepFault;
 use super::launch::{Launched, Opened, launch};
+use super::settle::{settle, user_namespace};
 use super::undo::Undo;
 use crate::cgroup::{self, Filters, Refused};
 use crate::channel::{FromInit, ParentEnd};
 use crate::config::{Config, Hook, Namespace, Place};
 use crate::host::Host;
 use crate::init::hook::{self, About};
-use crate::plan::{HostStep, Plan, Planned, Tree};
+use crate::plan::{HostStep, IdSource, Plan, Planned, Symlink, Tree};
 use crate::state::{Agent, Container, Dir, State, Store, process_stat};
-use crate::sys::mount;
+use crate::sys::mount::{self, Follow};
 use crate::sys::{Errno, fs, process, tty};
 use anyhow::{Context, Result, anyhow};
 use std::os::fd::{AsFd, OwnedFd};
@@ -79,22 +80,18 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     let listener = order.config.seccomp.as_ref().and_then(|s| s.listener.clone());
     state.listener = listener.map(|l| Agent { path: l.path, metadata: l.metadata });
     state.private_pids = *order.config.namespaces.of(Namespace::Pid) == Place::New;
-    let dir = undo.dir.insert(order.store.make(&order.plan.id)?);
-    // Recorded before anything else is made, so that `delete` can clean up after a killed `create`.
-    dir.save(&state)?;
-    let mut opened = Opened::default();
-    for planned in &order.plan.host {
-        host_step(planned, order.host, dir, &mut opened, &mut undo.cgroup)?;
-    }
-    if let (Some(record), Some((_, depth))) = (&mut state.cgroup, &undo.cgroup)
-        && record.depth != *depth
-    {
-        record.depth = *depth;
-        dir.save(&state)?;
-    }
+    undo.dir = Some(order.store.make(&order.plan.id)?);
+    let opened = host_steps(order, &mut state, undo)?;
+    let Some(dir) = &undo.dir else { return Err(anyhow!("the container has no directory")) };
+    let network = opened.namespace(Namespace::Network).map(|fd| fd.try_clone_to_owned()).transpose();
+    let network = network.context("dup")?;
     let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup.as_fd());
     let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup)?;
     let pidfd = undo.init.insert(pidfd);
+    if !order.plan.settle.is_empty() {
+        settle(&order.plan.settle, pid, network, &mut undo.moved, &undo.resctrl)?;
+        channel.done().context("sendmsg to init")?;
+    }
     let mut parent = Parent { order, about: &about, pid, terminal: None, began_hooks: false };
     let ready = parent.until_ready(&channel, pidfd);
     if parent.began_hooks {
@@ -120,6 +117,36 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
         return Err(anyhow!("the container was not made"));
     };
     Ok(Made { container: Container { dir, state }, pidfd, channel, terminal })
+}
+
+/// All steps of the parent before init exists.
+fn host_steps(order: &Order<'_>, state: &mut State, undo: &mut Undo) -> Result<Opened> {
+    let Some(dir) = &undo.dir else { return Err(anyhow!("the container has no directory")) };
+    // Recorded before anything else is made, so that `delete` can clean up after a killed `create`.
+    dir.save(state)?;
+    let mut opened = Opened::default();
+    for planned in &order.plan.host {
+        if let HostStep::ResctrlGroup(rdt) = &planned.step {
+            let made = undo.resctrl.make(rdt, &order.plan.id);
+            state.resctrl.clone_from(&undo.resctrl.made);
+            dir.save(state)?;
+            made.map_err(|(call, errno)| StepFault {
+                field: planned.field.clone(),
+                call,
+                errno,
+                text: String::new(),
+            })?;
+            continue;
+        }
+        host_step(planned, order.host, dir, &mut opened, &mut undo.cgroup)?;
+    }
+    if let (Some(record), Some((_, depth))) = (&mut state.cgroup, &undo.cgroup)
+        && record.depth != *depth
+    {
+        record.depth = *depth;
+        dir.save(state)?;
+    }
+    Ok(opened)
 }
 
 fn host_step(
@@ -158,35 +185,81 @@ fn host_step(
             let old = if *depth == 0 { Filters::Replaced } else { Filters::None };
             cgroup.filter_devices(insns, old).map_err(|(call, errno)| fault(call.into())(errno))?;
         }
-        HostStep::OpenNamespace { kind, path } => {
-            let fd = fs::open(path, fs::O_RDONLY, 0).map_err(fault(format!("open {}", path.display())))?;
-            let is = process::namespace_kind(fd.as_fd()).ok();
-            if is != Some(kind.clone_flag()) {
-                let call = format!("{} is not a {} namespace", path.display(), kind.name());
-                return Err(StepFault {
+        HostStep::OpenNamespace { kind, path, changed_by } => {
+            let namespace = open_namespace(*kind, path, changed_by);
+            opened.namespaces.push((
+                *kind,
+                namespace.map_err(|(call, errno)| StepFault {
                     field: planned.field.clone(),
                     call,
-                    errno: None,
+                    errno,
                     text: String::new(),
-                }
-                .into());
-            }
-            opened.namespaces.push((*kind, fd));
+                })?,
+            ));
         }
         HostStep::CloneTree(tree) => {
-            opened.trees.push(Some(clone_tree(tree).map_err(|(call, e)| fault(call)(e))?));
+            let copy = clone_tree(tree, opened).map_err(|(call, e)| fault(call)(e))?;
+            opened.trees.push(Some(copy));
         }
+        HostStep::ResctrlGroup(_) => {}
         HostStep::StartSocket => opened.listener = Some(dir.listen()?),
     }
     Ok(())
 }
 
-fn clone_tree(tree: &Tree) -> std::result::Result<OwnedFd, (String, Errno)> {
-    let copy = mount::clone_tree(None, &tree.source, tree.reach)
-        .map_err(|errno| (format!("open_tree {}", tree.source.display()), errno))?;
+fn open_namespace(
+    kind: Namespace,
+    path: &Path,
+    changed_by: &str,
+) -> std::result::Result<OwnedFd, (String, Option<Errno>)> {
+    let open = |path: &Path| {
+        fs::open(path, fs::O_RDONLY, 0).map_err(|errno| (format!("open {}", path.display()), Some(errno)))
+    };
+    let fd = open(path)?;
+    if process::namespace_kind(fd.as_fd()).ok() != Some(kind.clone_flag()) {
+        return Err((format!("{} is not a {} namespace", path.display(), kind.name()), None));
+    }
+    if !changed_by.is_empty() {
+        let own = open(Path::new(&format!("/proc/self/ns/{}", kind.file())))?;
+        if fs::same_file(fd.as_fd(), own.as_fd()) {
+            let text = format!("{} is the runtime's own, which {changed_by} would change", path.display());
+            return Err((text, None));
+        }
+    }
+    Ok(fd)
+}
+
+fn clone_tree(tree: &Tree, opened: &Opened) -> std::result::Result<OwnedFd, (String, Errno)> {
+    let source = tree.source.display();
+    let follow = if tree.symlink == Symlink::Followed { Follow::Last } else { Follow::ToLast };
+    let copy = mount::clone_tree(&tree.source, tree.reach, follow)
+        .map_err(|errno| (format!("open_tree {source}"), errno))?;
+    if tree.symlink == Symlink::Copied && fs::is_symlink(copy.as_fd()) {
+        return Ok(copy);
+    }
+    if let Some(device) = tree.device {
+        let stat = fs::stat_fd(copy.as_fd()).map_err(|errno| (format!("fstat {source}"), errno))?;
+        let (kind, major, minor) = device;
+        if stat.st_mode & libc::S_IFMT != kind || stat.st_rdev != fs::makedev(major, minor) {
+            return Err((format!("the host's {source} is not the device {major}:{minor}"), Errno::ENODEV));
+        }
+    }
     for (reach, change) in &tree.changes {
         mount::mount_setattr(copy.as_fd(), *reach, *change)
-            .map_err(|errno| (format!("mount_setattr {}", tree.source.display()), errno))?;
+            .map_err(|errno| (format!("mount_setattr {source}"), errno))?;
+    }
+    if let Some((reach, ids)) = &tree.id_map {
+        let map = |namespace| {
+            mount::map_ids(copy.as_fd(), *reach, namespace)
+                .map_err(|errno| (format!("mount_setattr {source} idmap"), errno))
+        };
+        match ids {
+            IdSource::Maps(maps) => map(user_namespace(maps)?.as_fd())?,
+            IdSource::Joined => match opened.namespace(Namespace::User) {
+                Some(namespace) => map(namespace)?,
+                None => return Err(("the user namespace was not opened".into(), Errno::EBADF)),
+            },
+        }
     }
     Ok(copy)
 }
@@ -213,7 +286,9 @@ impl Parent<'_> {
                     channel.done().context("sendmsg to init")?;
                 }
                 Some(FromInit::Terminal(master)) => self.take_terminal(master)?,
-                Some(FromInit::Listener(_)) => return Err(anyhow!("init speaks out of turn")),
+                Some(FromInit::Listener(_) | FromInit::Born(_)) => {
+                    return Err(anyhow!("init speaks out of turn"));
+                }
                 None => return Err(died(pidfd)),
             }
         }

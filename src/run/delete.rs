@@ -1,5 +1,6 @@
 //! `delete`, and the end of `run`.
 
+use super::rdt;
 use super::undo::run_poststop;
 use crate::state::Container;
 use crate::sys::{Errno, process};
@@ -19,7 +20,8 @@ pub fn destroy(container: Container) -> Result<Vec<String>> {
     // Processes that outlive init, in a pid namespace that is not their own, are in the cgroup.
     container.state.remove_cgroup()?;
     let Container { dir, state } = container;
-    let warnings = run_poststop(&state.poststop, &state.about);
+    let mut warnings = rdt::remove(&state.resctrl);
+    warnings.extend(run_poststop(&state.poststop, &state.about));
     dir.remove()?;
     Ok(warnings)
 }

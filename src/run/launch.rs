@@ -1,14 +1,14 @@
-//! The only clone3(2) that makes a container's init.
+//! The clone3(2) that makes a container's init, in the namespaces that it starts in.
 
 use super::StepFault;
-use crate::channel::{self, ParentEnd};
+use crate::channel::{self, Fault, FromInit, InitEnd, ParentEnd};
 use crate::config::Namespace;
 use crate::init::hook::About;
-use crate::init::{self, Inherited};
-use crate::plan::Plan;
+use crate::init::{self, Inherited, namespaces};
+use crate::plan::{Launch, Plan};
 use crate::sys::process::{self, Cloned};
 use crate::sys::{Errno, cred, fs};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What the parent has opened for init.
@@ -20,6 +20,13 @@ pub(super) struct Opened {
     pub(super) trees: Vec<Option<OwnedFd>>,
     /// The start socket.
     pub(super) listener: Option<OwnedFd>,
+}
+
+impl Opened {
+    /// The namespace of this kind that is to be joined.
+    pub(super) fn namespace(&self, kind: Namespace) -> Option<BorrowedFd<'_>> {
+        self.namespaces.iter().find(|(k, _)| *k == kind).map(|(_, fd)| fd.as_fd())
+    }
 }
 
 /// A running init.
@@ -40,16 +47,16 @@ pub(super) fn launch(
     opened: Opened,
     cgroup: Option<BorrowedFd<'_>>,
 ) -> Result<Launched> {
+    if !plan.launch.through.is_empty() {
+        return launch_through(plan, about, opened, cgroup);
+    }
     let (parent, child) = channel::pair().context("socketpair")?;
     let home = if plan.launch.joins_pid { Some(enter_pid_namespace(&opened)?) } else { None };
     let cloned = process::clone3(plan.launch.new, cgroup);
     match cloned {
         Ok(Cloned::Child) => {
             drop((parent, home));
-            // Until the container is recorded it does not outlive this command.
-            let _ = cred::set_parent_death_signal(libc::SIGKILL);
-            let Opened { namespaces, trees, listener } = opened;
-            init::run(Inherited { plan, about, namespaces, trees, listener, channel: child })
+            become_init(plan, about, opened, child)
         }
         Ok(Cloned::Parent { pid, pidfd }) => {
             if let Some(home) = home {
@@ -62,18 +69,123 @@ pub(super) fn launch(
     }
 }
 
+fn become_init(plan: &Plan, about: &About, opened: Opened, channel: InitEnd) -> ! {
+    // Until the container is recorded it does not outlive this command.
+    let _ = cred::set_parent_death_signal(libc::SIGKILL);
+    let Opened { namespaces, trees, listener } = opened;
+    init::run(Inherited { plan, about, namespaces, trees, listener, channel })
+}
+
+/// Make init through a process that joins namespaces first. Init is the parent's child all the same (`CLONE_PARENT`), born
+/// in the cgroup; the process between ends as soon as it has told.
+fn launch_through(
+    plan: &Plan,
+    about: &About,
+    opened: Opened,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Launched> {
+    let (parent, child) = channel::pair().context("socketpair")?;
+    match process::clone3(0, cgroup).context("clone3")? {
+        Cloned::Child => {
+            drop(parent);
+            let _ = cred::set_parent_death_signal(libc::SIGKILL);
+            let born = join(&plan.launch, &opened).and_then(|()| {
+                process::clone3_sibling(plan.launch.new).map_err(|errno| clone_fault(plan, errno))
+            });
+            let message = match born {
+                Ok(Cloned::Child) => become_init(plan, about, opened, child),
+                Ok(Cloned::Parent { pidfd, .. }) => FromInit::Born(pidfd),
+                Err(fault) => FromInit::Failed(told(fault)),
+            };
+            let _ = child.tell(&message);
+            process::exit_now(0)
+        }
+        Cloned::Parent { pidfd: between, .. } => {
+            drop((child, opened));
+            let heard = parent.hear();
+            process::wait(between.as_fd()).context("waitid")?;
+            match heard.context("recvmsg")? {
+                Some(FromInit::Born(pidfd)) => {
+                    let pid = process::pid_of(pidfd.as_fd()).context("fdinfo of the pidfd of init")?;
+                    Ok(Launched { pid, pidfd, channel: parent })
+                }
+                Some(FromInit::Failed(fault)) => Err(StepFault::from(fault).into()),
+                _ => Err(anyhow!("the process that joins namespaces was killed")),
+            }
+        }
+    }
+}
+
+/// Join the namespaces to go through: first with the rights of the parent, which hold over those of the host, and what it
+/// has none over with those that the joined user namespace gives.
+fn join(launch: &Launch, opened: &Opened) -> Result<(), StepFault> {
+    let mut refused = Vec::new();
+    let fault = |kind: Namespace, errno| StepFault {
+        field: format!("linux.namespaces {}", kind.name()),
+        call: "setns".into(),
+        errno: Some(errno),
+        text: String::new(),
+    };
+    let enter = |kind: Namespace| match opened.namespace(kind) {
+        Some(fd) => process::setns(fd, kind.clone_flag()),
+        None => Err(Errno::EBADF),
+    };
+    let joins_user = launch.through.contains(&Namespace::User);
+    for kind in launch.through.iter().copied().filter(|kind| *kind != Namespace::User) {
+        match enter(kind) {
+            Ok(()) => {}
+            Err(Errno::EPERM) if joins_user => refused.push(kind),
+            Err(errno) => return Err(fault(kind, errno)),
+        }
+    }
+    if joins_user {
+        enter(Namespace::User).map_err(|errno| fault(Namespace::User, errno))?;
+    }
+    for kind in refused {
+        enter(kind).map_err(|errno| fault(kind, errno))?;
+    }
+    check_maps(launch)
+}
+
+/// Engines give the mappings of a user namespace that is joined too. Files were given owners by them, so others would be wrong.
+fn check_maps(launch: &Launch) -> Result<(), StepFault> {
+    let maps = &launch.expected_maps;
+    let fault = |call: &str, errno| StepFault {
+        field: "linux.uidMappings".into(),
+        call: call.into(),
+        errno,
+        text: String::new(),
+    };
+    match maps.is_empty() || namespaces::has_maps(maps).map_err(|e| fault("read uid_map", Some(e)))? {
+        true => Ok(()),
+        false => Err(fault("the user namespace that is joined maps other ids", None)),
+    }
+}
+
+/// A fault on its way through the channel.
+fn told(fault: StepFault) -> Fault {
+    let StepFault { field, call, errno, text } = fault;
+    Fault { step: 0, field, call, errno: errno.map_or(0, |errno| errno as i32), text }
+}
+
 fn clone_fault(plan: &Plan, errno: Errno) -> StepFault {
     let call = plan.launch.to_string();
-    StepFault { field: "linux.namespaces".into(), call, errno: Some(errno), text: String::new() }
+    let text = match errno {
+        Errno::ENOSPC => "a limit of namespaces is reached, see user.max_*_namespaces in /proc/sys/user",
+        Errno::EPERM if plan.launch.new & libc::CLONE_NEWUSER as u64 != 0 => {
+            "this machine may forbid user namespaces, see kernel.unprivileged_userns_clone and \
+             kernel.apparmor_restrict_unprivileged_userns"
+        }
+        _ => "",
+    };
+    StepFault { field: "linux.namespaces".into(), call, errno: Some(errno), text: text.into() }
 }
 
 /// Enter an existing pid namespace for children; returns the way back.
 fn enter_pid_namespace(opened: &Opened) -> Result<OwnedFd> {
     let home = fs::open("/proc/self/ns/pid", fs::O_RDONLY, 0).context("open /proc/self/ns/pid")?;
-    for (kind, fd) in &opened.namespaces {
-        if *kind == Namespace::Pid {
-            process::setns(fd.as_fd(), libc::CLONE_NEWPID).context("linux.namespaces: setns pid")?;
-        }
+    if let Some(fd) = opened.namespace(Namespace::Pid) {
+        process::setns(fd, libc::CLONE_NEWPID).context("linux.namespaces: setns pid")?;
     }
     Ok(home)
 }

@@ -1,5 +1,7 @@
 //! What a failing command takes back, in reverse.
 
+use super::net_devices::Moved;
+use super::rdt;
 use crate::cgroup::Cgroup;
 use crate::config::Hook;
 use crate::init::hook::{self, About};
@@ -16,6 +18,10 @@ pub(super) struct Undo {
     pub(super) cgroup: Option<(Cgroup, usize)>,
     /// Init.
     pub(super) init: Option<OwnedFd>,
+    /// Network devices that were moved into the container.
+    pub(super) moved: Option<Moved>,
+    /// Groups of resctrl.
+    pub(super) resctrl: rdt::Groups,
     /// The hooks to run when hooks of create had begun.
     pub(super) poststop: Option<(Vec<Hook>, About)>,
 }
@@ -24,6 +30,7 @@ impl Undo {
     /// Take everything back. What cannot be taken back is appended to the cause, never put in its place.
     pub(super) fn roll_back(self, cause: anyhow::Error) -> anyhow::Error {
         let mut trouble: Vec<String> = Vec::new();
+        trouble.extend(self.moved.map(Moved::give_back).unwrap_or_default());
         if let Some(init) = self.init {
             // ESRCH: it has ended by itself, and is only to be reaped.
             let _ = process::pidfd_send_signal(init.as_fd(), libc::SIGKILL);
@@ -31,6 +38,7 @@ impl Undo {
                 trouble.push(format!("waiting for init: {}", crate::sys::describe(errno)));
             }
         }
+        trouble.extend(rdt::remove(&self.resctrl.made));
         if let Some((cgroup, depth)) = self.cgroup
             && let Err(err) = cgroup.remove(depth)
         {

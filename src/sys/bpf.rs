@@ -128,3 +128,11 @@ pub fn set_seccomp_filter(insns: &[libc::sock_filter], flags: u32) -> Result<Raw
     })
     .map(|fd| fd as RawFd)
 }
+
+/// Whether the kernel has seccomp filters with these flags: without a program the answer is EFAULT where it has.
+pub fn has_seccomp_flags(flags: u32) -> bool {
+    let no_program = std::ptr::null::<libc::sock_fprog>();
+    // SAFETY: a null program is refused, after the flags have been looked at.
+    let ret = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, no_program) };
+    Errno::result(ret) == Err(Errno::EFAULT)
+}

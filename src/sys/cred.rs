@@ -80,19 +80,23 @@ pub fn capset(effective: CapSet, permitted: CapSet, inheritable: CapSet) -> Resu
     Errno::result(unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) }).map(drop)
 }
 
-/// setgroups(2), setresgid(2), setresuid(2): all three, in the order in which each is still allowed.
-pub fn set_ids(uid: u32, gid: u32, groups: &[u32]) -> std::result::Result<(), (&'static str, Errno)> {
-    // The raw calls: glibc's would signal other threads, and there are none.
+/// setgroups(2).
+pub fn set_groups(groups: &[u32]) -> Result<()> {
+    // The raw calls here and below: glibc's would signal other threads, and there are none.
     // SAFETY: `groups` is a live slice of the length that is passed; gid_t is u32.
-    Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })
-        .map_err(|e| ("setgroups", e))?;
+    Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) }).map(drop)
+}
+
+/// setresgid(2), all three ids.
+pub fn set_gid(gid: u32) -> Result<()> {
     // SAFETY: integers only.
-    Errno::result(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })
-        .map_err(|e| ("setresgid", e))?;
+    Errno::result(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) }).map(drop)
+}
+
+/// setresuid(2), all three ids.
+pub fn set_uid(uid: u32) -> Result<()> {
     // SAFETY: integers only.
-    Errno::result(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) })
-        .map_err(|e| ("setresuid", e))?;
-    Ok(())
+    Errno::result(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
 }
 
 /// keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING`: a new session keyring of that name. Returns its serial number.

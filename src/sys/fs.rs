@@ -213,3 +213,14 @@ pub fn unlock(fd: BorrowedFd<'_>) {
     // SAFETY: no pointers are passed. Unlocking what is open does not fail.
     unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_UN) };
 }
+
+/// Whether `fd` refers to a symlink itself.
+pub fn is_symlink(fd: BorrowedFd<'_>) -> bool {
+    stat_fd(fd).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFLNK)
+}
+
+/// Whether both refer to the same file.
+pub fn same_file(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> bool {
+    let identity = |fd| stat_fd(fd).map(|stat| (stat.st_dev, stat.st_ino));
+    matches!((identity(a), identity(b)), (Ok(a), Ok(b)) if a == b)
+}

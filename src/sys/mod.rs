@@ -10,7 +10,9 @@ pub mod cred;
 pub mod fs;
 pub mod mount;
 pub mod net;
+pub mod netlink;
 pub mod process;
+pub mod schedule;
 pub mod socket;
 pub mod tty;
 

@@ -96,9 +96,19 @@ pub fn fsmount(fs: BorrowedFd<'_>, attrs: u64) -> Result<OwnedFd> {
     })
 }
 
-/// open_tree(2) with `OPEN_TREE_CLONE`: a detached copy of the mount at `path`. A final symlink is followed.
-pub fn clone_tree(dir: Option<BorrowedFd<'_>>, path: &Path, reach: Reach) -> Result<OwnedFd> {
-    open_tree(dir, path, libc::OPEN_TREE_CLONE | reach.flag() as libc::c_uint)
+/// Whether a symlink at the end of a path is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follow {
+    /// It is.
+    Last,
+    /// It is not.
+    ToLast,
+}
+
+/// open_tree(2) with `OPEN_TREE_CLONE`: a detached copy of the mount at `path`.
+pub fn clone_tree(path: &Path, reach: Reach, follow: Follow) -> Result<OwnedFd> {
+    let last = if follow == Follow::ToLast { libc::AT_SYMLINK_NOFOLLOW } else { 0 };
+    open_tree(None, path, libc::OPEN_TREE_CLONE | (reach.flag() | last) as libc::c_uint)
 }
 
 /// As [`clone_tree`] of the file that `fd` refers to.
@@ -150,6 +160,10 @@ pub fn mount_setattr(fd: BorrowedFd<'_>, reach: Reach, change: Change) -> Result
         propagation: change.propagation,
         userns_fd: 0,
     };
+    set_attributes(fd, reach, &attr)
+}
+
+fn set_attributes(fd: BorrowedFd<'_>, reach: Reach, attr: &libc::mount_attr) -> Result<()> {
     let flags = libc::AT_EMPTY_PATH | reach.flag();
     // SAFETY: `attr` is a live struct of the size that is passed; the path is the empty literal.
     Errno::result(unsafe {
@@ -158,11 +172,22 @@ pub fn mount_setattr(fd: BorrowedFd<'_>, reach: Reach, change: Change) -> Result
             fd.as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const attr,
+            std::ptr::from_ref(attr),
             size_of::<libc::mount_attr>(),
         )
     })
     .map(drop)
+}
+
+/// mount_setattr(2) `MOUNT_ATTR_IDMAP`: map the ids of a detached mount's files as the user namespace does.
+pub fn map_ids(fd: BorrowedFd<'_>, reach: Reach, user_namespace: BorrowedFd<'_>) -> Result<()> {
+    let attr = libc::mount_attr {
+        attr_set: attr::IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: user_namespace.as_raw_fd() as u64,
+    };
+    set_attributes(fd, reach, &attr)
 }
 
 /// pivot_root(".", "."): the working directory becomes the root, and the old root is stacked on top of it.

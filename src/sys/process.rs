@@ -25,16 +25,26 @@ pub enum Cloned {
 ///
 /// Only for a process with one thread: the child goes on with a copy of its memory.
 pub fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
+    let (flags, cgroup) = match cgroup {
+        Some(cgroup) => (flags | CLONE_INTO_CGROUP, cgroup.as_raw_fd() as u64),
+        None => (flags, 0),
+    };
+    fork(flags, cgroup, libc::SIGCHLD as u64)
+}
+
+/// As [`clone3`], but the child's parent is this process's own (`CLONE_PARENT`).
+pub fn clone3_sibling(flags: u64) -> Result<Cloned> {
+    fork(flags | libc::CLONE_PARENT as u64, 0, 0)
+}
+
+fn fork(flags: u64, cgroup: u64, exit_signal: u64) -> Result<Cloned> {
     let mut pidfd: RawFd = -1;
     // SAFETY: clone_args is plain integers, for which all zeroes is a value.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = flags | libc::CLONE_PIDFD as u64;
     args.pidfd = &raw mut pidfd as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
-    if let Some(cgroup) = cgroup {
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = cgroup.as_raw_fd() as u64;
-    }
+    args.exit_signal = exit_signal;
+    args.cgroup = cgroup;
     // SAFETY: without CLONE_VM and with a zero stack this is fork(2): parent and child have memory of their own. `args`
     // and `pidfd` outlive the call. There is one thread, so no lock of the C library or of std can be left held.
     let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
@@ -43,6 +53,16 @@ pub fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
         // SAFETY: the kernel has just put this descriptor there for us alone.
         pid => Ok(Cloned::Parent { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }),
     }
+}
+
+/// The pid of the process that a pidfd refers to, in this process's pid namespace (/proc/self/fdinfo, Linux 5.4).
+pub fn pid_of(pidfd: BorrowedFd<'_>) -> Result<i32> {
+    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let info = super::fs::open(&path, super::fs::O_RDONLY, 0)?;
+    let text = super::fs::read_all(std::os::fd::AsFd::as_fd(&info), 4096)?;
+    let text = String::from_utf8_lossy(&text);
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    pid.filter(|pid| *pid > 0).ok_or(Errno::ESRCH)
 }
 
 /// pidfd_open(2).
@@ -210,6 +230,12 @@ pub fn reset_signals() -> Result<()> {
 pub fn setns(fd: BorrowedFd<'_>, kind: i32) -> Result<()> {
     // SAFETY: integers only; one thread.
     Errno::result(unsafe { libc::setns(fd.as_raw_fd(), kind) }).map(drop)
+}
+
+/// unshare(2) of namespaces that a process with one thread may leave.
+pub fn unshare(flags: i32) -> Result<()> {
+    // SAFETY: integers only; one thread.
+    Errno::result(unsafe { libc::unshare(flags) }).map(drop)
 }
 
 /// setdomainname(2).

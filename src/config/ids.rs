@@ -1,0 +1,176 @@
+//! Ranges of user and group ids: `linux.uidMappings`, `mounts[].uidMappings` and their like.
+
+use super::{Invalid, Namespace};
+use oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Spec};
+use std::fmt;
+
+/// `size` ids from `container` on are, outside, those from `host` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct IdRange {
+    /// The first id inside.
+    pub container: u32,
+    /// The first id outside.
+    pub host: u32,
+    /// How many.
+    pub size: u32,
+}
+
+/// How ids are mapped, users and groups. Empty where there is no mapping.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct IdMaps {
+    /// Users.
+    pub uids: Vec<IdRange>,
+    /// Groups.
+    pub gids: Vec<IdRange>,
+}
+
+impl IdMaps {
+    /// Whether nothing is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.uids.is_empty() && self.gids.is_empty()
+    }
+
+    /// User and group outside that root inside is; none where it is not mapped.
+    pub fn root(&self) -> Option<(u32, u32)> {
+        Some((outside(&self.uids, 0)?, outside(&self.gids, 0)?))
+    }
+}
+
+/// What `id` is outside; none where it is not mapped.
+pub fn outside(ranges: &[IdRange], id: u32) -> Option<u32> {
+    ranges.iter().find_map(|range| {
+        let offset = id.checked_sub(range.container)?;
+        if offset < range.size { Some(range.host + offset) } else { None }
+    })
+}
+
+/// The ranges as uid_map and gid_map take them (user_namespaces(7)).
+pub fn map_file(ranges: &[IdRange]) -> String {
+    ranges.iter().map(|range| format!("{} {} {}\n", range.container, range.host, range.size)).collect()
+}
+
+impl fmt::Display for IdMaps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (kind, ranges) in [("uids", &self.uids), ("gids", &self.gids)] {
+            let ranges: Vec<String> =
+                ranges.iter().map(|r| format!("{}-{}-{}", r.container, r.host, r.size)).collect();
+            write!(f, "{}{kind} {}", if kind == "gids" { ", " } else { "" }, ranges.join(" "))?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn resolve(uids: Option<&Vec<LinuxIdMapping>>, gids: Option<&Vec<LinuxIdMapping>>) -> IdMaps {
+    let ranges = |list: Option<&Vec<LinuxIdMapping>>| {
+        let list = list.map(Vec::as_slice).unwrap_or_default();
+        let range =
+            |m: &LinuxIdMapping| IdRange { container: m.container_id(), host: m.host_id(), size: m.size() };
+        list.iter().map(range).collect()
+    };
+    IdMaps { uids: ranges(uids), gids: ranges(gids) }
+}
+
+/// The most ranges that a kernel takes in one map (user_namespaces(7)).
+const RANGES: usize = 340;
+
+fn invalid<T>(field: impl Into<String>, reason: impl Into<String>) -> Result<T, Invalid> {
+    Err(Invalid::new(field, reason))
+}
+
+/// What the kernel would answer with no more than EINVAL.
+fn check_ranges(ranges: &[IdRange], field: &str) -> Result<(), Invalid> {
+    if ranges.len() > RANGES {
+        return invalid(field, format!("{} ranges are more than the {RANGES} of a map", ranges.len()));
+    }
+    for (i, range) in ranges.iter().enumerate() {
+        let field = format!("{field}[{i}]");
+        if range.size == 0 {
+            return invalid(format!("{field}.size"), "0; it must be at least 1");
+        }
+        let end = |first: u32| first.checked_add(range.size);
+        let (Some(inside), Some(host)) = (end(range.container), end(range.host)) else {
+            return invalid(field, "goes beyond the largest id, 4294967294");
+        };
+        for (j, other) in ranges[..i].iter().enumerate() {
+            // Ranges before this one are sound, so their ends do not overflow.
+            let apart = |first: u32, end: u32, from: u32| first >= from + other.size || end <= from;
+            if !apart(range.container, inside, other.container) || !apart(range.host, host, other.host) {
+                return invalid(field, format!("overlaps with range {j}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Mappings belong to a user namespace, a new one needs both, and the process must exist in it.
+pub(super) fn check_user_namespace(spec: &Spec) -> Result<(), Invalid> {
+    let Some(linux) = spec.linux() else { return Ok(()) };
+    let maps = resolve(linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref());
+    let namespace = linux.namespaces().iter().flatten().find(|n| n.typ() == LinuxNamespaceType::User);
+    check_ranges(&maps.uids, "linux.uidMappings")?;
+    check_ranges(&maps.gids, "linux.gidMappings")?;
+    let kinds = [("linux.uidMappings", &maps.uids), ("linux.gidMappings", &maps.gids)];
+    let Some(namespace) = namespace else {
+        return match kinds.iter().find(|(_, ranges)| !ranges.is_empty()) {
+            Some((field, _)) => invalid(*field, "needs a user namespace in linux.namespaces"),
+            None => Ok(()),
+        };
+    };
+    let joined = namespace.path().as_ref().is_some_and(|p| !p.as_os_str().is_empty());
+    if joined && maps.is_empty() {
+        return Ok(());
+    }
+    for (field, ranges) in kinds {
+        if ranges.is_empty() {
+            return invalid(field, "missing; a new user namespace needs a mapping");
+        }
+    }
+    let Some(process) = spec.process() else { return Ok(()) };
+    let user = process.user();
+    let groups = user.additional_gids().iter().flatten().enumerate();
+    let groups = groups.map(|(i, gid)| (format!("process.user.additionalGids[{i}]"), *gid, &maps.gids));
+    let ids = [
+        ("process.user.uid".to_string(), user.uid(), &maps.uids),
+        ("process.user.gid".to_string(), user.gid(), &maps.gids),
+    ];
+    for (field, id, ranges) in ids.into_iter().chain(groups) {
+        if outside(ranges, id).is_none() {
+            return invalid(field, format!("{id} is not mapped into the user namespace"));
+        }
+    }
+    Ok(())
+}
+
+/// Mappings of a mount: both or neither, of a bind mount, and where an option asks for them, from somewhere.
+pub(super) fn check_mounts(spec: &Spec) -> Result<(), Invalid> {
+    let linux = spec.linux().as_ref();
+    let list = linux.and_then(|l| l.namespaces().as_deref()).unwrap_or_default();
+    let has_user = list.iter().any(|n| super::resolve::namespace(n.typ()) == Namespace::User);
+    for (i, mount) in spec.mounts().iter().flatten().enumerate() {
+        let field = format!("mounts[{i}]");
+        let maps = resolve(mount.uid_mappings().as_ref(), mount.gid_mappings().as_ref());
+        check_ranges(&maps.uids, &format!("{field}.uidMappings"))?;
+        check_ranges(&maps.gids, &format!("{field}.gidMappings"))?;
+        for (kind, ranges, other) in
+            [("uidMappings", &maps.uids, "gidMappings"), ("gidMappings", &maps.gids, "uidMappings")]
+        {
+            if ranges.is_empty() && !maps.is_empty() {
+                return invalid(format!("{field}.{kind}"), format!("missing; {other} is given"));
+            }
+        }
+        let options = mount.options().as_deref().unwrap_or_default();
+        let bind =
+            mount.typ().as_deref() == Some("bind") || options.iter().any(|o| o == "bind" || o == "rbind");
+        if !maps.is_empty() && !bind {
+            return invalid(format!("{field}.uidMappings"), "only a bind mount can be id-mapped");
+        }
+        let asked = options.iter().find(|o| *o == "idmap" || *o == "ridmap");
+        if let Some(option) = asked.filter(|_| maps.is_empty() && !has_user) {
+            let reason = format!(
+                "\"{option}\" needs uidMappings and gidMappings, of the mount or of a user namespace"
+            );
+            return invalid(format!("{field}.options"), reason);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! What it takes to be at home in a new or joined namespace.
+
+use super::process::write_host_file;
+use super::{Call, Outcome, Refusal};
+use crate::config::{IdMaps, TimeOffset, ids};
+use crate::plan::Groups;
+use crate::sys::{self, Errno, cred, fs, process as proc};
+use std::os::fd::AsFd;
+
+/// A new time namespace, with its clocks set before the first process is in it, and into it.
+pub(super) fn time(offsets: &[TimeOffset]) -> Outcome {
+    const CLONE_NEWTIME: i32 = 0x80;
+    proc::unshare(CLONE_NEWTIME).call(|| "unshare time".into())?;
+    let line = |o: &TimeOffset| format!("{} {} {}\n", o.clock, o.seconds, o.nanoseconds);
+    let lines: String = offsets.iter().map(line).collect();
+    write_host_file("/proc/self/timens_offsets", &lines)?;
+    let path = "/proc/self/ns/time_for_children";
+    let namespace = fs::open(path, fs::O_RDONLY, 0).call(|| format!("open {path}"))?;
+    proc::setns(namespace.as_fd(), CLONE_NEWTIME).call(|| "setns time".into())
+}
+
+/// Become root of the user namespace. Its maps are in force; who has just entered it still has ids from outside.
+pub(super) fn become_root(groups: Groups) -> Outcome {
+    let dropped = if groups == Groups::Callers { Ok(()) } else { cred::set_groups(&[]) };
+    match dropped {
+        // Denied for good (user_namespaces(7), setgroups): the caller's groups are kept, and none can be asked for.
+        Ok(()) | Err(Errno::EPERM) => {}
+        Err(errno) => return Err(Refusal::kernel("setgroups", errno)),
+    }
+    cred::set_gid(0).call(|| "setresgid 0".into())?;
+    cred::set_uid(0).call(|| "setresuid 0".into())?;
+    // A change of ids clears it.
+    cred::set_parent_death_signal(libc::SIGKILL).call(|| "prctl".into())
+}
+
+/// Whether this process's user namespace maps ids as `maps` says.
+pub fn has_maps(maps: &IdMaps) -> sys::Result<bool> {
+    for (path, ranges) in [("/proc/self/uid_map", &maps.uids), ("/proc/self/gid_map", &maps.gids)] {
+        let fd = fs::open(path, fs::O_RDONLY, 0)?;
+        let text = fs::read_all(fd.as_fd(), 1 << 16)?;
+        let numbers = |text: &str| text.split_whitespace().map(String::from).collect::<Vec<_>>();
+        if numbers(&String::from_utf8_lossy(&text)) != numbers(&ids::map_file(ranges)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

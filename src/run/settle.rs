@@ -1,0 +1,105 @@
+//! What the parent does for an init that exists and waits: above all, user namespaces and their mappings.
+
+use super::StepFault;
+use super::net_devices::Moved;
+use super::rdt;
+use crate::channel;
+use crate::config::{IdMaps, ids};
+use crate::init::process::set_scheduler;
+use crate::plan::{Planned, Settle};
+use crate::sys::process::{self, Cloned};
+use crate::sys::{self, Errno, fs, schedule};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Take all steps for the init with this pid. `network` is the network namespace that it joins, if it joins one.
+pub(super) fn settle(
+    steps: &[Planned<Settle>],
+    pid: i32,
+    network: Option<OwnedFd>,
+    moved: &mut Option<Moved>,
+    resctrl: &rdt::Groups,
+) -> Result<(), StepFault> {
+    let mut network = network;
+    for planned in steps {
+        let done = match &planned.step {
+            Settle::MapIds(maps) => map_ids(maps, pid),
+            Settle::ResctrlGroup => {
+                resctrl.enter(pid).map_err(|(call, errno)| (call, errno.unwrap_or(Errno::EIO)))
+            }
+            Settle::OomScoreAdj(score) => write(pid, "oom_score_adj", &score.to_string()),
+            Settle::Scheduler(scheduler) => {
+                set_scheduler(pid, scheduler).map_err(|errno| ("sched_setattr".into(), errno))
+            }
+            Settle::IoPriority(priority) => {
+                schedule::set_io_priority(pid, *priority).map_err(|errno| ("ioprio_set".into(), errno))
+            }
+            Settle::NetDevice(device) => destination(moved, &mut network, pid).and_then(|to| to.take(device)),
+        };
+        done.map_err(|(call, errno)| StepFault {
+            field: planned.field.clone(),
+            call,
+            errno: Some(errno),
+            text: String::new(),
+        })?;
+    }
+    Ok(())
+}
+
+/// Where devices move: the namespace that init joins, or else the new one that it is in.
+fn destination<'a>(
+    moved: &'a mut Option<Moved>,
+    network: &mut Option<OwnedFd>,
+    pid: i32,
+) -> Attempt<&'a mut Moved> {
+    if let Some(moved) = moved {
+        return Ok(moved);
+    }
+    let path = format!("/proc/{pid}/ns/net");
+    let namespace = match network.take() {
+        Some(namespace) => namespace,
+        None => fs::open(&path, fs::O_RDONLY, 0).map_err(|errno| (format!("open {path}"), errno))?,
+    };
+    Ok(moved.insert(Moved::into(namespace)))
+}
+
+type Attempt<T = ()> = std::result::Result<T, (String, Errno)>;
+
+fn write(pid: i32, name: &str, value: &str) -> Attempt {
+    let path = format!("/proc/{pid}/{name}");
+    let write = || -> sys::Result<()> {
+        let fd = fs::open(&path, fs::O_WRONLY, 0)?;
+        fs::write_once(fd.as_fd(), value.as_bytes())
+    };
+    write().map_err(|errno| (format!("write {value:?} to {path}"), errno))
+}
+
+fn map_ids(maps: &IdMaps, pid: i32) -> Attempt {
+    write(pid, "uid_map", &ids::map_file(&maps.uids))?;
+    write(pid, "gid_map", &ids::map_file(&maps.gids))
+}
+
+/// A user namespace with these mappings and nobody in it, for id-mapped mounts.
+pub(super) fn user_namespace(maps: &IdMaps) -> Attempt<OwnedFd> {
+    let kernel = |call: &str| {
+        let call = call.to_string();
+        move |errno| (call, errno)
+    };
+    let (parent, child) = channel::pair().map_err(kernel("socketpair"))?;
+    let (pid, pidfd) =
+        match process::clone3(libc::CLONE_NEWUSER as u64, None).map_err(kernel("clone3 new-user"))? {
+            Cloned::Child => {
+                // Until the parent closes its end, or is gone.
+                drop(parent);
+                let _ = child.await_done();
+                process::exit_now(0)
+            }
+            Cloned::Parent { pid, pidfd } => (pid, pidfd),
+        };
+    let namespace = map_ids(maps, pid).and_then(|()| {
+        let path = format!("/proc/{pid}/ns/user");
+        fs::open(&path, fs::O_RDONLY, 0).map_err(kernel(&format!("open {path}")))
+    });
+    drop((parent, child));
+    process::wait(pidfd.as_fd()).map_err(kernel("waitid"))?;
+    namespace
+}
