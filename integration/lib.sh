@@ -7,9 +7,9 @@ shopt -s nullglob dotglob globstar
 # ---- conditions: the only ways to skip ----
 skip() { echo "$1" >"$T/skip"; exit 77; }
 
-requires() { # uml | native | controller NAME | debian | kernel X.Y
+requires() { # uml | native | vm | controller NAME | debian | kernel X.Y
   case $1 in
-    uml | native) [ "$MODE" = "$1" ] || skip "needs $1${2:+: $2}" ;;
+    uml | native | vm) [ "$MODE" = "$1" ] || skip "needs $1${2:+: $2}" ;;
     controller) [[ " $(<"$V2$BASE/cgroup.controllers") " == *" $2 "* ]] || skip "needs the $2 controller in cgroup v2" ;;
     debian) [ -d "$DEBIAN" ] || skip "needs a Debian root file system" ;;
     file) [ -e "$2" ] || skip "needs $2" ;;
@@ -158,3 +158,17 @@ assert_status() { state_field "$1" status; assert_eq "$VALUE" "$2" "status of $1
 has_status() { state_field "$1" status; [ "$VALUE" = "$2" ]; }
 pid_of() { state_field "$1" pid; PID=$VALUE; }
 is_gone() { [ ! -e "/proc/$1" ]; }
+
+# ---- the container's cgroup ----
+# assert_limits FILE=VALUE...: what is in the files of the container's cgroup.
+assert_limits() {
+  local pair
+  for pair; do assert_eq "$(<"$C/${pair%%=*}")" "${pair#*=}" "${pair%%=*}"; done
+}
+count() { # VARIABLE FILE KEY: the number after KEY in a file of the container's cgroup
+  local text
+  slurp text "$C/$2"
+  [[ $'\n'$text =~ $'\n'$3' '([0-9]+) ]] || fail "no $3 in $2: $text"
+  printf -v "$1" %s "${BASH_REMATCH[1]}"
+}
+has_counted() { local n; count n "$1" "$2"; [ "$n" -gt 0 ]; } # FILE KEY

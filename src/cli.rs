@@ -42,9 +42,12 @@ pub struct Global {
     /// Accepted for compatibility; errors are always reported in full
     #[arg(long)]
     pub debug: bool,
-    /// Read linux.cgroupsPath as slice:prefix:name
+    /// The same as --cgroup-manager systemd
     #[arg(long)]
     pub systemd_cgroup: bool,
+    /// Who makes cgroups; with systemd linux.cgroupsPath is slice:prefix:name [default: cgroupfs]
+    #[arg(long, value_enum, value_name = "MANAGER")]
+    pub cgroup_manager: Option<CgroupDriver>,
     /// Accepted for compatibility
     #[arg(long, value_name = "true|false|auto", num_args = 1)]
     pub rootless: Option<String>,
@@ -64,9 +67,10 @@ impl Global {
         Log { file: self.log.clone(), format: self.log_format }
     }
 
-    /// The driver that `--systemd-cgroup` chooses.
+    /// The driver that `--cgroup-manager` chooses, or `--systemd-cgroup`.
     pub fn cgroup_driver(&self) -> CgroupDriver {
-        if self.systemd_cgroup { CgroupDriver::Systemd } else { CgroupDriver::Cgroupfs }
+        let default = if self.systemd_cgroup { CgroupDriver::Systemd } else { CgroupDriver::Cgroupfs };
+        self.cgroup_manager.unwrap_or(default)
     }
 }
 
@@ -90,6 +94,16 @@ pub enum Cmd {
     Exec(cmd::exec::Args),
     /// List containers
     List(cmd::list::Args),
+    /// Stop all processes of a container where they are
+    Pause(cmd::Id),
+    /// Let the processes of a paused container go on
+    Resume(cmd::Id),
+    /// List the processes of a container
+    Ps(cmd::ps::Args),
+    /// Print what a container uses, and when the kernel kills a process of it for memory
+    Events(cmd::events::Args),
+    /// Change the limits of a container
+    Update(Box<cmd::update::Args>),
     /// Write a config.json to start from
     Spec(cmd::spec::Args),
     /// Print what config.json may ask for, in JSON
@@ -109,6 +123,11 @@ impl Cmd {
             Cmd::Run(args) => cmd::run::run(args, global),
             Cmd::Exec(args) => cmd::exec::run(args, global),
             Cmd::List(args) => cmd::list::run(args, global),
+            Cmd::Pause(args) => cmd::pause::pause(args, global),
+            Cmd::Resume(args) => cmd::pause::resume(args, global),
+            Cmd::Ps(args) => cmd::ps::run(args, global),
+            Cmd::Events(args) => cmd::events::run(args, global),
+            Cmd::Update(args) => cmd::update::run(args, global),
             Cmd::Spec(args) => cmd::spec::run(args),
             Cmd::Features => cmd::features::run(),
             Cmd::Plan(args) => cmd::plan::run(args, global),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// What the plan needs to know about the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
-    /// Where the cgroup v2 tree is mounted.
+    /// Where the cgroup v2 tree is mounted; empty if it is not, and need not be.
     pub cgroup_root: PathBuf,
     /// The runtime's own cgroup, as /proc/self/cgroup gives it; asked only where a relative path needs it.
     pub own_cgroup: String,
@@ -28,6 +28,8 @@ pub enum OwnCgroup {
     Needed,
     /// Every path is absolute.
     NotNeeded,
+    /// There need be no cgroup v2 tree at all.
+    NoCgroup,
 }
 
 /// What a configuration makes worth asking for.
@@ -51,7 +53,11 @@ pub fn probe(asked: Asked) -> Result<Host> {
         bounding |= u64::from(is_in) << n;
     }
     Ok(Host {
-        cgroup_root: cgroup_root()?,
+        cgroup_root: if asked.own_cgroup == OwnCgroup::NoCgroup {
+            cgroup_root().unwrap_or_default()
+        } else {
+            cgroup_root()?
+        },
         own_cgroup: if asked.own_cgroup == OwnCgroup::Needed { own_cgroup()? } else { String::new() },
         known_capabilities: known,
         bounding,
@@ -72,7 +78,7 @@ pub fn selinux() -> bool {
 }
 
 /// The cgroup v2 mount: the usual place, the usual place of a hybrid host, or wherever /proc/self/mountinfo says.
-fn cgroup_root() -> Result<PathBuf> {
+pub fn cgroup_root() -> Result<PathBuf> {
     for path in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
         let magic = fs::open(path, fs::O_PATH | fs::O_DIRECTORY, 0).and_then(sys::mount::fs_magic);
         if magic == Ok(CGROUP2_SUPER_MAGIC) {

@@ -1,6 +1,7 @@
 //! What is recorded of a container: a directory below `--root` with its state.json, and the lock on that directory.
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{self, Cgroup};
+use crate::config::device_rules::DeviceRule;
 use crate::config::{Hook, Hooks};
 use crate::host;
 use crate::init::hook::About;
@@ -58,6 +59,14 @@ pub enum Command {
     Delete,
     /// `exec`.
     Exec,
+    /// `pause`.
+    Pause,
+    /// `resume`.
+    Resume,
+    /// `update`.
+    Update,
+    /// `events`.
+    Events,
 }
 
 /// The error of a command that the status does not allow; none where it does.
@@ -68,8 +77,13 @@ pub fn refuse(status: Status, command: Command, id: &str) -> Option<String> {
         (Command::Start, Stopped) => Some("cannot start a container that has stopped".into()),
         (Command::Start, Running) => Some("cannot start an already running container".into()),
         (Command::Start, Paused | Creating) => Some(format!("cannot start a container that is {status}")),
-        (Command::Kill, Created | Running | Paused) => None,
-        (Command::Kill, Stopped | Creating) => Some("container not running".into()),
+        (Command::Kill | Command::Update, Created | Running | Paused) => None,
+        (Command::Pause, Created | Running) | (Command::Resume, Paused) => None,
+        (Command::Kill | Command::Update, Stopped | Creating)
+        | (Command::Pause, Stopped | Creating | Paused) => Some("container not running".into()),
+        (Command::Resume, _) => Some("container not paused".into()),
+        (Command::Events, Created | Running | Paused) => None,
+        (Command::Events, Stopped | Creating) => Some(format!("container with id {id} is not running")),
         (Command::Delete, Created | Stopped) => None,
         (Command::Exec, Created | Running) => None,
         (Command::Exec, Paused) => {
@@ -109,10 +123,10 @@ pub struct State {
     pub private_pids: bool,
     /// Whether its processes have a session keyring of their own.
     pub private_keyring: bool,
-    /// The container's cgroup on the host.
-    pub cgroup: PathBuf,
-    /// How many directories of that path were made for it.
-    pub cgroup_depth: usize,
+    /// The container's cgroup; none if it was made without one.
+    pub cgroup: Option<cgroup::Record>,
+    /// The device rules that are in force.
+    pub device_rules: Vec<DeviceRule>,
     /// Groups of resctrl that were made for it.
     #[serde(default)]
     pub resctrl: Vec<PathBuf>,
@@ -126,7 +140,7 @@ pub struct State {
 
 impl State {
     /// The state of a container that is about to be made.
-    pub fn new(about: About, rootfs: &Path, cgroup: PathBuf, hooks: &Hooks) -> State {
+    pub fn new(about: About, rootfs: &Path, cgroup: Option<cgroup::Record>, hooks: &Hooks) -> State {
         State {
             about,
             rootfs: rootfs.into(),
@@ -136,12 +150,25 @@ impl State {
             private_pids: false,
             private_keyring: false,
             cgroup,
-            cgroup_depth: 0,
+            device_rules: Vec::new(),
             resctrl: Vec::new(),
             listener: None,
             poststart: hooks.poststart.clone(),
             poststop: hooks.poststop.clone(),
         }
+    }
+
+    /// The container's cgroup; none if it has none, or if it is gone.
+    pub fn open_cgroup(&self) -> Result<Option<Cgroup>> {
+        match &self.cgroup {
+            Some(record) => record.open(),
+            None => Ok(None),
+        }
+    }
+
+    /// Remove what was made for the container in the cgroup tree.
+    pub fn remove_cgroup(&self) -> Result<()> {
+        self.cgroup.as_ref().map_or(Ok(()), cgroup::Record::remove)
     }
 }
 
@@ -245,7 +272,7 @@ impl Store {
         }
         match dir.load() {
             Ok(state) if state.pid == 0 => {
-                remove_cgroup(&state)?;
+                state.remove_cgroup()?;
                 dir.remove()
             }
             Err(err) if err.downcast_ref() == Some(&Errno::ENOENT) => dir.remove(),
@@ -312,14 +339,6 @@ impl Store {
             found => Some((id, found)),
         };
         Ok(ids.into_iter().filter(|id| check_id(id).is_ok()).filter_map(open).collect())
-    }
-}
-
-/// Remove what `state` says was made in the cgroup tree.
-pub fn remove_cgroup(state: &State) -> Result<()> {
-    match Cgroup::open(&state.cgroup)? {
-        Some(cgroup) => cgroup.remove(state.cgroup_depth),
-        None => Ok(()),
     }
 }
 
@@ -444,6 +463,15 @@ impl Container {
         (start == self.state.pid_start && !matches!(letter, 'Z' | 'X')).then_some(pidfd)
     }
 
+    /// The container's cgroup, for a command that cannot do without.
+    pub fn cgroup(&self) -> Result<Cgroup> {
+        match (&self.state.cgroup, self.state.open_cgroup()?) {
+            (_, Some(cgroup)) => Ok(cgroup),
+            (Some(record), None) => bail!("cgroup {} is gone", record.path.display()),
+            (None, None) => bail!("the container was made without a cgroup (--cgroup-manager disabled)"),
+        }
+    }
+
     /// Where the container is in its life, asked of the kernel, not of the record.
     pub fn status(&self) -> Status {
         if self.state.pid == 0 {
@@ -452,7 +480,7 @@ impl Container {
         if self.pidfd().is_none() {
             return Status::Stopped;
         }
-        let frozen = Cgroup::open(&self.state.cgroup).ok().flatten().is_some_and(|cgroup| cgroup.is_frozen());
+        let frozen = self.state.open_cgroup().ok().flatten().is_some_and(|cgroup| cgroup.is_frozen());
         match (frozen, self.dir.awaits_start()) {
             (true, _) => Status::Paused,
             (false, true) => Status::Created,

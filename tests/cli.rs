@@ -26,7 +26,7 @@ fn exit_statuses_and_streams() {
     let root = folder("cli-root");
     let root = root.to_str().unwrap();
     // Arguments, exit status, a part of standard output, a part of standard error. Empty: nothing there.
-    let table: [(&[&str], i32, &str, &str); 16] = [
+    let table: [(&[&str], i32, &str, &str); 23] = [
         (&[], 0, "Usage: knarr", ""),
         (&["--help"], 0, "Usage: knarr", ""),
         (&["create", "--help"], 0, "--console-socket", ""),
@@ -40,6 +40,18 @@ fn exit_statuses_and_streams() {
         (&["--root", root, "start", "none"], 1, "", "container does not exist"),
         (&["--root", root, "delete", "none"], 1, "", "container does not exist"),
         (&["--root", root, "delete", "--force", "none"], 0, "", ""),
+        (&["--root", root, "pause", "none"], 1, "", "pause none: container does not exist"),
+        (&["--root", root, "resume", "none"], 1, "", "resume none: container does not exist"),
+        (&["--root", root, "ps", "none", "-o", "pid"], 1, "", "ps none: container does not exist"),
+        (&["--root", root, "events", "none", "--stats"], 1, "", "events none: container does not exist"),
+        (&["--root", root, "events", "none", "--interval=1x"], 1, "", "not a time like 5s"),
+        (
+            &["--root", root, "update", "none", "--memory", "64M"],
+            1,
+            "",
+            "update none: container does not exist",
+        ),
+        (&["--root", root, "update", "none", "--memory=64X"], 1, "", "not a size like 64M"),
         (&["--root", root, "state", "../x"], 1, "", "invalid id format"),
         (&["--root", root, "list"], 0, "ID ", ""),
         (&["--root", root, "--rootless", "false", "list", "--format", "json"], 0, "[]", ""),

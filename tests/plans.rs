@@ -35,7 +35,8 @@ fn request(start: Start) -> Request {
 fn plan_of(text: &str, request: &Request) -> Result<String, String> {
     let loaded = config::load(text.as_bytes(), Path::new("/bundle")).map_err(|e| format!("{e:#}"))?;
     let plan = plan::create(&loaded.config, request, &host()).map_err(|e| e.to_string())?;
-    let warnings = loaded.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+    let warnings =
+        loaded.warnings.iter().chain(&plan.warnings).map(|warning| format!("warning: {warning}\n"));
     Ok(warnings.collect::<String>() + &plan.to_string())
 }
 

@@ -1,19 +1,6 @@
 # linux.resources: each limit is in the cgroup, and it bites.
 # shellcheck shell=bash disable=SC2016 # $names in single quotes are jq's
 
-# assert_limits FILE=VALUE...: what is in the files of the container's cgroup.
-assert_limits() {
-  local pair
-  for pair; do assert_eq "$(<"$C/${pair%%=*}")" "${pair#*=}" "${pair%%=*}"; done
-}
-count() { # VARIABLE FILE KEY: the number after KEY in a file of the container's cgroup
-  local text
-  slurp text "$C/$2"
-  [[ $'\n'$text =~ $'\n'$3' '([0-9]+) ]] || fail "no $3 in $2: $text"
-  printf -v "$1" %s "${BASH_REMATCH[1]}"
-}
-has_counted() { local n; count n "$1" "$2"; [ "$n" -gt 0 ]; } # FILE KEY
-
 test_a_fork_too_many_fails() {
   requires controller pids
   bundle c1 '.linux.resources.pids = {limit: 2} | sh("sleep 100 & sleep 100 & echo all; wait")'

@@ -1,7 +1,8 @@
 //! Limits: what the plan says is written to a cgroup's files.
 
 use super::{Cgroup, open_below};
-use crate::plan::resources::{Check, Refusal, Write};
+use crate::plan::resources::{Check, Limit, Refusal, Write};
+use crate::plan::update::Current;
 use crate::sys::{self, Errno, fs};
 use anyhow::{Context, Result, bail};
 use std::fmt;
@@ -48,15 +49,31 @@ impl Cgroup {
         Err(refused(write, &write.file, &write.value, errno))
     }
 
-    /// Do all of `writes`, in order, up to the first that is refused.
-    pub fn apply(&self, writes: &[Write]) -> Result<()> {
-        for write in writes {
-            self.limit(write).map_err(|refused| match refused.errno {
-                Some(errno) => anyhow::Error::new(errno).context(refused).context(write.field.clone()),
-                None => anyhow::Error::new(refused).context(write.field.clone()),
-            })?;
-        }
-        Ok(())
+    /// What is in force.
+    pub fn current(&self) -> Result<Current> {
+        let limit = |text: &str| match text.trim() {
+            "max" => Some(Limit::Max),
+            text => text.parse().ok().map(Limit::To),
+        };
+        let cpu = self.read_if_there("cpu.max")?.unwrap_or_default();
+        let (quota, period) = cpu.trim().split_once(' ').unwrap_or_default();
+        Ok(Current {
+            quota_us: limit(quota),
+            period_us: period.parse().ok(),
+            memory: self.read_if_there("memory.max")?.as_deref().and_then(limit),
+        })
+    }
+
+    /// What undoes `write` later: a file and what to write to it. None if that cannot be told.
+    pub fn before(&self, write: &Write) -> Option<(String, String)> {
+        let other = match &write.refusal {
+            Refusal::Instead { file, value } => Some((file, value)),
+            _ => None,
+        };
+        let (file, value, text) = std::iter::once((&write.file, &write.value))
+            .chain(other)
+            .find_map(|(file, value)| Some((file, value, self.read(file).ok()?)))?;
+        Some((file.clone(), old_value(value, &text)))
     }
 
     /// An error unless `check` holds.
@@ -73,10 +90,29 @@ impl Cgroup {
         Ok(())
     }
 
-    pub(super) fn put(&self, file: &str, value: &str) -> sys::Result<()> {
+    /// Write to one of its files.
+    pub fn put(&self, file: &str, value: &str) -> sys::Result<()> {
         let fd = open_below(self.as_fd(), file, fs::O_WRONLY)?;
+        // A write(2) of nothing does nothing; an empty line empties cpuset.cpus.
+        let value = if value.is_empty() { "\n" } else { value };
         fs::write_once(fd.as_fd(), value.as_bytes())
     }
+}
+
+/// What `text`, the content of a file, has in the place that `new` takes. In a file that has a line for each device the place
+/// is that line, and a device without one has no limit.
+fn old_value(new: &str, text: &str) -> String {
+    let mut words = new.split(' ');
+    let device = words.next().filter(|word| word.contains(':') || new.contains('='));
+    let Some(device) = device else { return text.lines().next().unwrap_or_default().into() };
+    if let Some(line) = text.lines().find(|line| line.split(' ').next() == Some(device)) {
+        return line.into();
+    }
+    let unlimited = words.map(|word| match word.split_once('=') {
+        Some((key, _)) => format!(" {key}=max"),
+        None => " default".into(),
+    });
+    format!("{device}{}", unlimited.collect::<String>())
 }
 
 fn refused(write: &Write, file: &str, value: &str, errno: Errno) -> Refused {
@@ -90,5 +126,21 @@ fn refused(write: &Write, file: &str, value: &str, errno: Errno) -> Refused {
         call: format!("write {file} {value:?}"),
         errno: Some(errno),
         text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::old_value;
+
+    #[test]
+    fn what_a_write_replaces_is_found_in_the_file() {
+        assert_eq!(old_value("50000 100000", "max 100000\n"), "max 100000");
+        assert_eq!(old_value("500", "default 100\n8:0 200\n"), "default 100");
+        assert_eq!(old_value("8:0 500", "default 100\n8:0 200\n"), "8:0 200");
+        assert_eq!(old_value("8:16 500", "default 100\n8:0 200\n"), "8:16 default");
+        assert_eq!(old_value("8:0 rbps=1", "8:0 rbps=5 wbps=max\n"), "8:0 rbps=5 wbps=max");
+        assert_eq!(old_value("8:16 rbps=1", "8:0 rbps=5\n"), "8:16 rbps=max");
+        assert_eq!(old_value("mlx hca_handle=1", ""), "mlx hca_handle=max");
     }
 }

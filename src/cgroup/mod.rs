@@ -3,9 +3,17 @@
 //! All files are reached from a descriptor of the cgroup, below it and on its filesystem only.
 
 mod controllers;
+mod devices;
+mod freezer;
 mod limits;
+mod record;
+pub mod stats;
+mod watch;
 
+pub use devices::Filters;
 pub use limits::Refused;
+pub use record::Record;
+pub use watch::{News, Watch};
 
 use crate::sys::{self, Errno, fs, process};
 use anyhow::{Context, Result, bail};
@@ -94,6 +102,12 @@ fn open_below(dir: BorrowedFd<'_>, path: &str, flags: i32) -> sys::Result<OwnedF
     fs::openat2(dir, path, flags, 0, inside)
 }
 
+/// The whole of an open file, from its beginning.
+fn reread(file: &OwnedFd) -> sys::Result<String> {
+    nix::unistd::lseek(file, 0, nix::unistd::Whence::SeekSet)?;
+    Ok(String::from_utf8_lossy(&fs::read_all(file.as_fd(), FILE_LIMIT)?).into_owned())
+}
+
 fn rmdir(path: &Path) -> sys::Result<()> {
     nix::unistd::unlinkat(nix::fcntl::AT_FDCWD, path, nix::unistd::UnlinkatFlags::RemoveDir)
 }
@@ -131,6 +145,15 @@ impl Cgroup {
             .and_then(|fd| fs::read_all(fd.as_fd(), FILE_LIMIT));
         let data = data.map_err(|errno| self.refused("read", name, errno))?;
         Ok(String::from_utf8_lossy(&data).into_owned())
+    }
+
+    /// The content of a file that is only there with its controller, or on some kernels.
+    fn read_if_there(&self, name: &str) -> Result<Option<String>> {
+        match self.read(name) {
+            // EOPNOTSUPP: pressure is not accounted, psi=0.
+            Err(err) if matches!(err.downcast_ref(), Some(Errno::ENOENT | Errno::EOPNOTSUPP)) => Ok(None),
+            text => text.map(Some),
+        }
     }
 
     fn write(&self, name: &str, value: &str) -> Result<()> {
@@ -178,17 +201,7 @@ impl Cgroup {
 
     fn children(&self) -> Result<Vec<Cgroup>> {
         let mut children = Vec::new();
-        let again = open_below(self.fd.as_fd(), ".", fs::O_RDONLY | fs::O_DIRECTORY);
-        let mut dir = match again.and_then(nix::dir::Dir::from_fd) {
-            Ok(dir) => dir,
-            Err(Errno::ENOENT | Errno::ENODEV) => return Ok(children),
-            Err(errno) => return Err(self.refused("read", ".", errno)),
-        };
-        for entry in dir.iter().filter_map(std::result::Result::ok) {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name == "." || name == ".." || entry.file_type() != Some(nix::dir::Type::Directory) {
-                continue;
-            }
+        for name in self.entries(nix::dir::Type::Directory)? {
             if let Ok(fd) = open_below(self.fd.as_fd(), &name, fs::O_RDONLY | fs::O_DIRECTORY) {
                 children.push(Cgroup { fd, path: self.path.join(name) });
             }
@@ -196,9 +209,22 @@ impl Cgroup {
         Ok(children)
     }
 
-    /// Whether all its processes are stopped by the freezer.
-    pub fn is_frozen(&self) -> bool {
-        self.read("cgroup.events").is_ok_and(|text| text.lines().any(|line| line == "frozen 1"))
+    /// The names of its files.
+    fn files(&self) -> Result<Vec<String>> {
+        self.entries(nix::dir::Type::File)
+    }
+
+    fn entries(&self, kind: nix::dir::Type) -> Result<Vec<String>> {
+        let again = open_below(self.fd.as_fd(), ".", fs::O_RDONLY | fs::O_DIRECTORY);
+        let mut dir = match again.and_then(nix::dir::Dir::from_fd) {
+            Ok(dir) => dir,
+            Err(Errno::ENOENT | Errno::ENODEV) => return Ok(Vec::new()),
+            Err(errno) => return Err(self.refused("read", ".", errno)),
+        };
+        let entries = dir.iter().filter_map(std::result::Result::ok);
+        let of_kind = entries.filter(|entry| entry.file_type() == Some(kind));
+        let names = of_kind.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        Ok(names.filter(|name| name != "." && name != "..").collect())
     }
 
     /// SIGKILL every process in it and below, also frozen ones (`cgroup.kill`, Linux 5.14).
@@ -233,21 +259,28 @@ impl Cgroup {
 
     /// Wait until no process is left.
     fn wait_empty(&self) -> Result<()> {
-        let deadline = Instant::now() + KILL_TIMEOUT;
-        let events = open_below(self.fd.as_fd(), "cgroup.events", fs::O_RDONLY)
-            .map_err(|errno| self.refused("open", "cgroup.events", errno))?;
-        // Opened before it is read, so that a change in between wakes poll(2).
-        while self.is_populated()? {
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else {
-                let left = self.processes()?;
-                bail!("cgroup {}: processes {left:?} outlive SIGKILL", self.path.display());
-            };
-            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-            let _ = poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], timeout);
-            let _ = fs::read_all(events.as_fd(), FILE_LIMIT);
-            let _ = nix::unistd::lseek(&events, 0, nix::unistd::Whence::SeekSet);
+        if !self.wait_for("populated 0", KILL_TIMEOUT)? {
+            let left = self.processes()?;
+            bail!("cgroup {}: processes {left:?} outlive SIGKILL", self.path.display());
         }
         Ok(())
+    }
+
+    /// Wait until cgroup.events has `line`; whether it came in time.
+    fn wait_for(&self, line: &str, timeout: Duration) -> Result<bool> {
+        let deadline = Instant::now() + timeout;
+        let events = open_below(self.fd.as_fd(), "cgroup.events", fs::O_RDONLY)
+            .map_err(|errno| self.refused("open", "cgroup.events", errno))?;
+        loop {
+            // Read before each poll(2), which reports what changed since.
+            let text = reread(&events).map_err(|errno| self.refused("read", "cgroup.events", errno))?;
+            if text.lines().any(|has| has == line) {
+                return Ok(true);
+            }
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return Ok(false) };
+            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let _ = poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], left);
+        }
     }
 
     /// Kill what is in it, and remove the cgroups below it and the last `depth` directories of its path: those that were made

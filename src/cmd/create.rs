@@ -3,7 +3,7 @@
 use crate::cli::Global;
 use crate::config::{self, Config, Invalid};
 use crate::host::{self, Asked, Host, OwnCgroup};
-use crate::plan::{self, Keyring, Pivot, Plan, Request, Start};
+use crate::plan::{self, CgroupDriver, Keyring, Pivot, Plan, Request, Start};
 use crate::run::create::{Made, Order, create};
 use crate::sys::{cred, fs, process, socket};
 use anyhow::{Context, Result, bail};
@@ -77,10 +77,12 @@ pub(super) fn compile(args: &Args, global: &Global, start: Start, fds: Fds) -> R
     let text = read_config(&bundle)?;
     let loaded = config::load(&text, &bundle)?;
     let absolute = loaded.config.cgroups_path.as_deref().is_some_and(|path| path.starts_with('/'));
-    let host = host::probe(Asked {
-        own_cgroup: if absolute { OwnCgroup::NotNeeded } else { OwnCgroup::Needed },
-        security_modules: loaded.config.wants_labels(),
-    })?;
+    let own_cgroup = match global.cgroup_driver() {
+        CgroupDriver::Disabled => OwnCgroup::NoCgroup,
+        CgroupDriver::Cgroupfs if !absolute => OwnCgroup::Needed,
+        _ => OwnCgroup::NotNeeded,
+    };
+    let host = host::probe(Asked { own_cgroup, security_modules: loaded.config.wants_labels() })?;
     let request = Request {
         id: args.id.clone(),
         start,
@@ -90,8 +92,10 @@ pub(super) fn compile(args: &Args, global: &Global, start: Start, fds: Fds) -> R
         listen_env: fds.env,
         cgroup_driver: global.cgroup_driver(),
     };
-    let plan = plan::create(&loaded.config, &request, &host)?;
-    Ok(Compiled { bundle, text, config: loaded.config, host, plan, warnings: loaded.warnings })
+    let mut plan = plan::create(&loaded.config, &request, &host)?;
+    let mut warnings = loaded.warnings;
+    warnings.append(&mut plan.warnings);
+    Ok(Compiled { bundle, text, config: loaded.config, host, plan, warnings })
 }
 
 fn keyring(args: &Args) -> Keyring {

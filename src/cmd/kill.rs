@@ -1,6 +1,5 @@
 //! `knarr kill`.
 
-use crate::cgroup::Cgroup;
 use crate::cli::Global;
 use crate::state::{Command, Container, Status, refuse};
 use crate::sys::{Errno, process};
@@ -37,8 +36,8 @@ fn send(container: &Container, signal: i32, all: bool) -> Result<()> {
     let status = container.status();
     // Processes that outlive init can only be reached through the cgroup.
     let through_cgroup = all || (signal == libc::SIGKILL && !container.state.private_pids);
-    if through_cgroup && status != Status::Creating {
-        return match Cgroup::open(&container.state.cgroup)? {
+    if through_cgroup && status != Status::Creating && container.state.cgroup.is_some() {
+        return match container.state.open_cgroup()? {
             Some(cgroup) => cgroup.signal(signal),
             None if all => Ok(()),
             None => Err(anyhow!("container not running")),

@@ -1,11 +1,12 @@
 //! `linux.resources.devices`, checked and resolved: runtime-spec config-linux.md#allowed-device-list.
 
 use oci_spec::runtime as oci;
+use serde::{Deserialize, Serialize};
 
 use super::Invalid;
 
 /// Whether accesses to some devices are allowed. Of two rules for an access the later one counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRule {
     /// Allow, or deny.
     pub allow: bool,
@@ -20,7 +21,7 @@ pub struct DeviceRule {
 }
 
 /// A kind of node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeviceKind {
     /// `a`
     Any,
@@ -31,7 +32,7 @@ pub enum DeviceKind {
 }
 
 /// A set of accesses, as the bits `BPF_DEVCG_ACC_*` of linux/bpf.h.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access(pub u8);
 
 impl Access {

@@ -67,27 +67,27 @@ fn parse<T: DeserializeOwned>(text: &[u8], document: &Document<'_>) -> Result<(T
     };
     let mut value: Value = match serde_json::from_slice(text) {
         Ok(value) => value,
-        Err(err) => return Err(located(text, &err, document)),
+        Err(err) => return Err(located(text, &err, document.file, document.field)),
     };
     let warnings = (document.tolerate)(&mut value);
     match serde_json::from_value(value) {
         Ok(parsed) => Ok((parsed, warnings)),
-        Err(_) if warnings.is_empty() => Err(located(text, &strict, document)),
+        Err(_) if warnings.is_empty() => Err(located(text, &strict, document.file, document.field)),
         Err(err) => Err(err).context(document.file.to_string()),
     }
 }
 
-/// A parse error with its line, its column and the field it lies in.
-fn located(text: &[u8], err: &serde_json::Error, document: &Document<'_>) -> anyhow::Error {
+/// A parse error with its line, its column and the field it lies in; `within` is the field that the file stands for.
+pub(super) fn located(text: &[u8], err: &serde_json::Error, file: &str, within: &str) -> anyhow::Error {
     let before: usize =
         text.split_inclusive(|b| *b == b'\n').take(err.line().saturating_sub(1)).map(<[u8]>::len).sum();
     let field = locate::path_at(text, (before + err.column()).saturating_sub(1));
     let message = err.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
-    let place = format!("{message} ({} line {} column {})", document.file, err.line(), err.column());
-    let names = [document.field, &field].into_iter().filter(|name| !name.is_empty());
+    let place = format!("{message} ({} line {} column {})", file, err.line(), err.column());
+    let names = [within, &field].into_iter().filter(|name| !name.is_empty());
     let field = names.collect::<Vec<_>>().join(".");
-    let field = if field.is_empty() { document.file.to_string() } else { field };
+    let field = if field.is_empty() { file.to_string() } else { field };
     Invalid::new(field, place).into()
 }
 

@@ -15,6 +15,7 @@ pub mod rules;
 pub mod scheduling;
 pub mod seccomp;
 pub mod spec;
+pub mod update;
 
 pub use ids::{IdMaps, IdRange};
 pub use load::{Loaded, load, load_process};

@@ -8,8 +8,8 @@ use std::path::Path;
 const FIELD: &str = "linux.cgroupsPath";
 
 /// The container's cgroup, relative to the root of the cgroup v2 tree, without a leading slash. Never empty: the root
-/// cgroup is nobody's.
-pub(super) fn path(config: &Config, request: &Request, host: &Host) -> Result<String, Invalid> {
+/// cgroup is nobody's. None if no cgroup is wanted.
+pub(super) fn path(config: &Config, request: &Request, host: &Host) -> Result<Option<String>, Invalid> {
     let path = match (&config.cgroups_path, request.cgroup_driver) {
         (Some(path), CgroupDriver::Systemd) => scope(path)?,
         (None, CgroupDriver::Systemd) => scope(&format!("system.slice:knarr:{}", request.id))?,
@@ -17,12 +17,13 @@ pub(super) fn path(config: &Config, request: &Request, host: &Host) -> Result<St
         // The runtime's own cgroup holds processes, so by the rule of no internal processes (cgroups(7)) a sibling of it.
         (Some(path), CgroupDriver::Cgroupfs) => format!("{}/{path}", parent(&host.own_cgroup)),
         (None, CgroupDriver::Cgroupfs) => format!("{}/{}", parent(&host.own_cgroup), request.id),
+        (_, CgroupDriver::Disabled) => return Ok(None),
     };
     let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
     if names.is_empty() || names.contains(&"..") {
         return Err(Invalid::new(FIELD, format!("\"{path}\" does not name a cgroup below the root")));
     }
-    Ok(names.join("/"))
+    Ok(Some(names.join("/")))
 }
 
 fn parent(cgroup: &str) -> &str {

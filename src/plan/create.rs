@@ -12,13 +12,14 @@ use crate::host::Host;
 /// Decide all that is done to make the container.
 pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, Invalid> {
     let cgroup = cgroup::path(config, request, host)?;
-    let mut parent = Vec::new();
-    let limits = resources::writes(&config.resources);
-    let controllers = resources::controllers(&limits);
-    parent.push(planned("linux.cgroupsPath", HostStep::Cgroup { path: cgroup.clone(), controllers }));
-    parent.extend(limits.into_iter().map(|write| planned(write.field.clone(), HostStep::Limit(write))));
-    let filter = devices::compile(&config.device_rules)?.unwrap_or_default();
-    parent.push(planned("linux.resources.devices", HostStep::DeviceFilter(filter)));
+    let mut warnings = Vec::new();
+    let mut parent = match &cgroup {
+        Some(path) => limits(config, path)?,
+        None => {
+            warnings.extend(without_cgroup(config)?);
+            Vec::new()
+        }
+    };
     for kind in Namespace::ALL {
         if let Place::Joined { path, index } = config.namespaces.of(kind) {
             let field = format!("linux.namespaces[{index}] {}", kind.name());
@@ -61,8 +62,33 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
         init.insert(0, planned("", Step::AwaitParent));
     }
     let keep_fds = 3 + request.preserve_fds as i32;
-    let launch = launch(config);
-    Ok(Plan { id: request.id.clone(), cgroup, keep_fds, host: parent, launch, settle, init })
+    let launch = launch(config, cgroup.is_some());
+    Ok(Plan { id: request.id.clone(), cgroup, keep_fds, host: parent, launch, settle, init, warnings })
+}
+
+/// The container's cgroup and what limits it.
+fn limits(config: &Config, path: &str) -> Result<Vec<Planned<HostStep>>, Invalid> {
+    let limits = resources::writes(&config.resources);
+    let controllers = resources::controllers(&limits);
+    let mut steps = vec![planned("linux.cgroupsPath", HostStep::Cgroup { path: path.into(), controllers })];
+    steps.extend(limits.into_iter().map(|write| planned(write.field.clone(), HostStep::Limit(write))));
+    let filter = devices::compile(&config.device_rules)?.unwrap_or_default();
+    steps.push(planned("linux.resources.devices", HostStep::DeviceFilter(filter)));
+    Ok(steps)
+}
+
+/// Without a cgroup a limit is an error. Every engine's config.json has rules for devices, and who asks for no cgroup cannot
+/// have them: a warning.
+fn without_cgroup(config: &Config) -> Result<Option<String>, Invalid> {
+    if let Some(write) = resources::writes(&config.resources).first() {
+        return Err(Invalid::new(
+            &write.field,
+            "needs a cgroup, and there is none (--cgroup-manager disabled)",
+        ));
+    }
+    let rules = !config.device_rules.is_empty();
+    Ok(rules
+        .then(|| "linux.resources.devices: ignored, there is no cgroup (--cgroup-manager disabled)".into()))
 }
 
 /// The field that writes to a namespace of this kind, if there is one.
@@ -78,9 +104,10 @@ fn changed_by(config: &Config, kind: Namespace) -> String {
     names.or_else(|| Some(format!("linux.sysctl.{}", sysctl?))).unwrap_or_default()
 }
 
-fn launch(config: &Config) -> Launch {
+fn launch(config: &Config, into_cgroup: bool) -> Launch {
+    let through = through(config);
     let mut launch =
-        Launch { new: 0, joins_pid: false, through: through(config), expected_maps: IdMaps::default() };
+        Launch { new: 0, into_cgroup, joins_pid: false, through, expected_maps: IdMaps::default() };
     for kind in Namespace::ALL {
         match config.namespaces.of(kind) {
             // A process that is born in its time namespace can set no offsets there.

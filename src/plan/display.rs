@@ -71,7 +71,10 @@ impl Display for Launch {
             }
             write!(f, ": ")?;
         }
-        write!(f, "clone3 into-cgroup")?;
+        write!(f, "clone3")?;
+        if self.into_cgroup {
+            write!(f, " into-cgroup")?;
+        }
         for kind in Namespace::ALL {
             if self.new & kind.clone_flag() as u64 != 0 {
                 write!(f, " new-{}", kind.name())?;

@@ -14,6 +14,7 @@ mod options;
 mod process;
 pub mod resources;
 pub mod seccomp;
+pub mod update;
 
 pub use create::create;
 pub use exec::{Exec, ExecCgroup, ExecRequest, exec};
@@ -38,7 +39,7 @@ pub struct Request {
     pub preserve_fds: u32,
     /// Variables that announce such descriptors (sd_listen_fds(3)).
     pub listen_env: Vec<String>,
-    /// How `linux.cgroupsPath` is read.
+    /// Who makes its cgroup.
     pub cgroup_driver: CgroupDriver,
 }
 
@@ -69,13 +70,15 @@ pub enum Keyring {
     Callers,
 }
 
-/// How `linux.cgroupsPath` is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who makes the container's cgroup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum CgroupDriver {
-    /// A path in the cgroup tree.
+    /// This program, at a path in the cgroup tree.
     Cgroupfs,
-    /// `slice:prefix:name` (`--systemd-cgroup`).
+    /// systemd, as the scope that `slice:prefix:name` names.
     Systemd,
+    /// Nobody.
+    Disabled,
 }
 
 /// A step and the field of config.json that asked for it; empty where nothing there did.
@@ -96,8 +99,8 @@ fn planned<T>(field: impl Into<String>, step: T) -> Planned<T> {
 pub struct Plan {
     /// The container's id.
     pub id: String,
-    /// The container's cgroup, relative to the root of the cgroup v2 tree, without a leading slash.
-    pub cgroup: String,
+    /// The container's cgroup, relative to the root of the cgroup v2 tree, without a leading slash; none if it has none.
+    pub cgroup: Option<String>,
     /// The number of the first descriptor that the process does not keep: standard ones and what the caller passes on.
     pub keep_fds: i32,
     /// What the parent does first.
@@ -108,6 +111,8 @@ pub struct Plan {
     pub settle: Vec<Planned<Settle>>,
     /// What init does then.
     pub init: Vec<Planned<Step>>,
+    /// What was asked for and is not done.
+    pub warnings: Vec<String>,
 }
 
 /// What the parent does in the host's namespaces, before init exists.
@@ -200,6 +205,8 @@ pub struct NetDevice {
 pub struct Launch {
     /// The `CLONE_NEW…` flags of clone3(2).
     pub new: u64,
+    /// Whether it is born in the container's cgroup.
+    pub into_cgroup: bool,
     /// Whether the parent enters an existing pid namespace for the call, so that the child is born in it.
     pub joins_pid: bool,
     /// The namespaces that a process between parent and init joins, for what the parent must not enter and what init

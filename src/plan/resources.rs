@@ -1,7 +1,8 @@
 //! Resources to what is written to the files of a cgroup, in order.
 
 use super::Planned;
-use crate::config::resources::{BlockIo, Cpu, Limit, Memory, Rate, Resources};
+pub use crate::config::resources::Limit;
+use crate::config::resources::{BlockIo, Cpu, Memory, Rate, Resources};
 use std::fmt::{self, Display, Formatter};
 
 const FIELD: &str = "linux.resources";

@@ -4,7 +4,7 @@ use super::StepFault;
 use super::launch::{Launched, Opened, launch};
 use super::settle::{settle, user_namespace};
 use super::undo::Undo;
-use crate::cgroup::{self, Refused};
+use crate::cgroup::{self, Filters, Refused};
 use crate::channel::{FromInit, ParentEnd};
 use crate::config::{Config, Hook, Namespace, Place};
 use crate::host::Host;
@@ -12,9 +12,9 @@ use crate::init::hook::{self, About};
 use crate::plan::{HostStep, IdSource, Keyring, Plan, Planned, Symlink, Tree};
 use crate::state::{Agent, Container, Dir, State, Store, process_stat};
 use crate::sys::mount::{self, Follow};
-use crate::sys::{Errno, bpf, fs, process, tty};
+use crate::sys::{Errno, fs, process, tty};
 use anyhow::{Context, Result, anyhow};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// What goes into making a container.
@@ -75,21 +75,25 @@ fn about(order: &Order<'_>) -> About {
 
 fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     let about = about(order);
-    let cgroup_path = order.host.cgroup_root.join(&order.plan.cgroup);
-    let mut state = State::new(about.clone(), &order.config.root.path, cgroup_path, &order.config.hooks);
+    let root = &order.host.cgroup_root;
+    let cgroup = order
+        .plan
+        .cgroup
+        .as_ref()
+        .map(|path| cgroup::Record { path: root.join(path), depth: cgroup::missing(root, path) });
+    let mut state = State::new(about.clone(), &order.config.root.path, cgroup, &order.config.hooks);
+    state.device_rules.clone_from(&order.config.device_rules);
     let listener = order.config.seccomp.as_ref().and_then(|s| s.listener.clone());
     state.listener = listener.map(|l| Agent { path: l.path, metadata: l.metadata });
     state.private_pids = *order.config.namespaces.of(Namespace::Pid) == Place::New;
     state.private_keyring = order.keyring == Keyring::New;
-    state.cgroup_depth = cgroup::missing(&order.host.cgroup_root, &order.plan.cgroup);
     undo.dir = Some(order.store.make(&order.plan.id)?);
     let opened = host_steps(order, &mut state, undo)?;
-    let (Some(dir), Some((cgroup, _))) = (&undo.dir, &undo.cgroup) else {
-        return Err(anyhow!("the plan makes no cgroup"));
-    };
+    let Some(dir) = &undo.dir else { return Err(anyhow!("the container has no directory")) };
     let network = opened.namespace(Namespace::Network).map(|fd| fd.try_clone_to_owned()).transpose();
     let network = network.context("dup")?;
-    let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup.as_fd())?;
+    let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup.as_fd());
+    let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup)?;
     let pidfd = undo.init.insert(pidfd);
     if !order.plan.settle.is_empty() {
         settle(&order.plan.settle, pid, network, &mut undo.moved, &undo.resctrl)?;
@@ -149,10 +153,10 @@ fn host_steps(order: &Order<'_>, state: &mut State, undo: &mut Undo) -> Result<O
         }
         host_step(planned, order.host, dir, &mut opened, &mut undo.cgroup)?;
     }
-    if let Some((_, depth)) = &undo.cgroup
-        && state.cgroup_depth != *depth
+    if let (Some(record), Some((_, depth))) = (&mut state.cgroup, &undo.cgroup)
+        && record.depth != *depth
     {
-        state.cgroup_depth = *depth;
+        record.depth = *depth;
         dir.save(state)?;
     }
     Ok(opened)
@@ -176,7 +180,7 @@ fn host_step(
             let names: Vec<&str> = controllers.iter().map(|controller| controller.step.as_str()).collect();
             let refused = |refused: Refused| {
                 let asked = controllers.iter().find(|controller| controller.step == refused.controller);
-                refusal(asked.map_or(&planned.field, |controller| &controller.field), refused)
+                StepFault::refused(asked.map_or(&planned.field, |controller| &controller.field), refused)
             };
             cgroup.enable(&host.cgroup_root, path, &names).map_err(refused)?;
         }
@@ -184,14 +188,15 @@ fn host_step(
             let Some((cgroup, _)) = cgroup else {
                 return Err(anyhow!("the plan limits a cgroup before it makes one"));
             };
-            cgroup.limit(write).map_err(|refused| refusal(&write.field, refused))?;
+            cgroup.limit(write).map_err(|refused| StepFault::refused(&write.field, refused))?;
         }
         HostStep::DeviceFilter(insns) => {
             let Some((cgroup, depth)) = cgroup else {
                 return Err(anyhow!("the plan filters devices before it makes a cgroup"));
             };
-            filter_devices(cgroup.as_fd(), insns, *depth == 0)
-                .map_err(|(call, errno)| fault(call.into())(errno))?;
+            // In one that was there already, those that an earlier container left are replaced.
+            let old = if *depth == 0 { Filters::Replaced } else { Filters::None };
+            cgroup.filter_devices(insns, old).map_err(|(call, errno)| fault(call.into())(errno))?;
         }
         HostStep::OpenNamespace { kind, path, changed_by } => {
             let namespace = open_namespace(*kind, path, changed_by);
@@ -235,32 +240,6 @@ fn open_namespace(
         }
     }
     Ok(fd)
-}
-
-fn refusal(field: &str, refused: Refused) -> StepFault {
-    let Refused { call, errno, text, .. } = refused;
-    StepFault { field: field.into(), call, errno, text }
-}
-
-/// Attach the filter. In a cgroup that was there already it takes the place of those that an earlier container left.
-fn filter_devices(
-    cgroup: BorrowedFd<'_>,
-    insns: &[u64],
-    taken_over: bool,
-) -> std::result::Result<(), (&'static str, Errno)> {
-    let old = if taken_over {
-        bpf::device_filters(cgroup).map_err(|e| ("bpf BPF_PROG_QUERY", e))?
-    } else {
-        Vec::new()
-    };
-    if !insns.is_empty() {
-        let program = bpf::load_device_filter(insns).map_err(|e| ("bpf BPF_PROG_LOAD", e))?;
-        bpf::attach_device_filter(cgroup, program.as_fd()).map_err(|e| ("bpf BPF_PROG_ATTACH", e))?;
-    }
-    for program in old {
-        bpf::detach_device_filter(cgroup, program.as_fd()).map_err(|e| ("bpf BPF_PROG_DETACH", e))?;
-    }
-    Ok(())
 }
 
 fn clone_tree(tree: &Tree, opened: &Opened) -> std::result::Result<OwnedFd, (String, Errno)> {

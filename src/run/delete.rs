@@ -2,7 +2,7 @@
 
 use super::rdt;
 use super::undo::run_poststop;
-use crate::state::{Container, remove_cgroup};
+use crate::state::Container;
 use crate::sys::{Errno, process};
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -18,7 +18,7 @@ pub fn destroy(container: Container) -> Result<Vec<String>> {
         kill_and_wait(&pidfd)?;
     }
     // Processes that outlive init, in a pid namespace that is not their own, are in the cgroup.
-    remove_cgroup(&container.state)?;
+    container.state.remove_cgroup()?;
     let Container { dir, state } = container;
     let mut warnings = rdt::remove(&state.resctrl);
     warnings.extend(run_poststop(&state.poststop, &state.about));

@@ -4,7 +4,7 @@ use super::StepFault;
 use super::create::{hand_terminal, write_pid_file};
 use super::foreground::Signals;
 use super::start::hand_over;
-use crate::cgroup::Cgroup;
+use crate::cgroup::{self, Cgroup};
 use crate::channel::{self, FromInit, ParentEnd};
 use crate::host::{self, Host};
 use crate::init::{self, Inherited};
@@ -42,7 +42,8 @@ impl Target {
             // What has no init is creating or stopped.
             bail!(refused(container.status()).unwrap_or_default())
         };
-        let cgroup = Cgroup::open(&container.state.cgroup)?;
+        let record = container.state.cgroup.as_ref();
+        let cgroup = record.map(cgroup::Record::open).transpose()?.flatten();
         let frozen = cgroup.as_ref().is_some_and(Cgroup::is_frozen);
         if frozen && paused == WhenPaused::Refuse {
             bail!(refused(Status::Paused).unwrap_or_default());
@@ -158,6 +159,10 @@ fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
                 .with_context(|| format!("--cgroup: clone3 into {}", below.path().display()))?
         }
         (ExecCgroup::Below(path), None) => bail!("--cgroup {path}: the container's cgroup is gone"),
+        // The container has none (`--cgroup-manager disabled`).
+        (ExecCgroup::Containers, None) if target.container.state.cgroup.is_none() => {
+            process::clone3(0, None).context("clone3")?
+        }
         (ExecCgroup::Containers, cgroup) => {
             let born = cgroup.as_ref().map(|cgroup| process::clone3(0, Some(cgroup.as_fd())));
             match born {
@@ -167,9 +172,7 @@ fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
                     process::clone3(0, Some(cgroup.as_fd()))
                         .with_context(|| format!("clone3 into {}", cgroup.path().display()))?
                 }
-                Some(born) => {
-                    born.with_context(|| format!("clone3 into {}", target.container.state.cgroup.display()))?
-                }
+                Some(born) => born.context("clone3 into the container's cgroup")?,
             }
         }
     };

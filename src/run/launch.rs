@@ -41,13 +41,18 @@ pub(super) struct Launched {
 }
 
 /// Make init. It takes the plan's steps at once.
-pub(super) fn launch(plan: &Plan, about: &About, opened: Opened, cgroup: BorrowedFd<'_>) -> Result<Launched> {
+pub(super) fn launch(
+    plan: &Plan,
+    about: &About,
+    opened: Opened,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Launched> {
     if !plan.launch.through.is_empty() {
         return launch_through(plan, about, opened, cgroup);
     }
     let (parent, child) = channel::pair().context("socketpair")?;
     let home = if plan.launch.joins_pid { Some(enter_pid_namespace(&opened)?) } else { None };
-    let cloned = process::clone3(plan.launch.new, Some(cgroup));
+    let cloned = process::clone3(plan.launch.new, cgroup);
     match cloned {
         Ok(Cloned::Child) => {
             drop((parent, home));
@@ -74,9 +79,14 @@ fn become_init(plan: &Plan, about: &About, opened: Opened, channel: InitEnd) -> 
 
 /// Make init through a process that joins namespaces first. Init is the parent's child all the same (`CLONE_PARENT`), born
 /// in the cgroup, and says itself that it is there; the process between ends at once.
-fn launch_through(plan: &Plan, about: &About, opened: Opened, cgroup: BorrowedFd<'_>) -> Result<Launched> {
+fn launch_through(
+    plan: &Plan,
+    about: &About,
+    opened: Opened,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Launched> {
     let (parent, child) = channel::pair_with_senders().context("socketpair")?;
-    match process::clone3(0, Some(cgroup)).context("clone3")? {
+    match process::clone3(0, cgroup).context("clone3")? {
         Cloned::Child => {
             drop(parent);
             let _ = cred::set_parent_death_signal(libc::SIGKILL);

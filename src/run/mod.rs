@@ -11,7 +11,9 @@ pub mod seal;
 mod settle;
 pub mod start;
 mod undo;
+pub mod update;
 
+use crate::cgroup::Refused;
 use crate::channel::Fault;
 use crate::sys::{self, Errno};
 use std::fmt;
@@ -33,6 +35,14 @@ impl From<Fault> for StepFault {
     fn from(fault: Fault) -> StepFault {
         let errno = (fault.errno != 0).then(|| Errno::from_raw(fault.errno));
         StepFault { field: fault.field, call: fault.call, errno, text: fault.text }
+    }
+}
+
+impl StepFault {
+    /// A cgroup refused what `field` asks for.
+    fn refused(field: &str, refused: Refused) -> StepFault {
+        let Refused { call, errno, text, .. } = refused;
+        StepFault { field: field.into(), call, errno, text }
     }
 }
 

@@ -1,0 +1,37 @@
+//! The freezer: all processes of a cgroup stopped, where no signal but SIGKILL reaches them.
+
+use super::Cgroup;
+use anyhow::{Result, bail};
+use std::time::Duration;
+
+/// How long processes may take to stop or to go on: one in a system call that cannot be interrupted stops after it.
+const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Cgroup {
+    /// Whether all its processes are stopped by the freezer.
+    pub fn is_frozen(&self) -> bool {
+        self.read("cgroup.events").is_ok_and(|text| text.lines().any(|line| line == "frozen 1"))
+    }
+
+    /// Stop every process in it and below, and wait until they are. If that takes too long they all go on.
+    pub fn freeze(&self) -> Result<()> {
+        self.write("cgroup.freeze", "1")?;
+        let frozen = self.wait_for("frozen 1", FREEZE_TIMEOUT);
+        if !matches!(frozen, Ok(true)) {
+            self.write("cgroup.freeze", "0")?;
+        }
+        if !frozen? {
+            bail!("cgroup {}: not frozen within {FREEZE_TIMEOUT:?}; thawed again", self.path().display());
+        }
+        Ok(())
+    }
+
+    /// Let them go on.
+    pub fn thaw(&self) -> Result<()> {
+        self.write("cgroup.freeze", "0")?;
+        if !self.wait_for("frozen 0", FREEZE_TIMEOUT)? {
+            bail!("cgroup {}: still frozen, by a cgroup above it", self.path().display());
+        }
+        Ok(())
+    }
+}

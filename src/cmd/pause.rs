@@ -1,0 +1,28 @@
+//! `knarr pause` and `knarr resume`.
+
+use super::Id;
+use crate::cli::Global;
+use crate::state::Command;
+use anyhow::{Context, Result};
+
+/// Stop all its processes where they are.
+pub fn pause(args: &Id, global: &Global) -> Result<u8> {
+    let pause = || {
+        let container = global.store().open_locked(&args.id)?;
+        container.allow(Command::Pause)?;
+        container.cgroup()?.freeze()
+    };
+    pause().with_context(|| format!("pause {}", args.id.escape_debug()))?;
+    Ok(0)
+}
+
+/// Let them go on.
+pub fn resume(args: &Id, global: &Global) -> Result<u8> {
+    let resume = || {
+        let container = global.store().open_locked(&args.id)?;
+        container.allow(Command::Resume)?;
+        container.cgroup()?.thaw()
+    };
+    resume().with_context(|| format!("resume {}", args.id.escape_debug()))?;
+    Ok(0)
+}

@@ -1,0 +1,54 @@
+//! What `update` is asked: a `linux.resources` of its own, completed by what is in force.
+
+use super::Invalid;
+use super::device_rules::{self, DeviceRule};
+use super::load::located;
+use super::resources::{self, Limit, Resources};
+use crate::plan::update::Current;
+use anyhow::Result;
+use oci_spec::runtime::LinuxResources;
+use serde_json::{Value, json};
+
+/// The largest file of resources that is read, in bytes.
+pub const LIMIT: usize = 1 << 20;
+
+/// New limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Without the devices.
+    pub resources: Resources,
+    /// All device rules, if they change.
+    pub device_rules: Option<Vec<DeviceRule>>,
+}
+
+/// The file `name`: an object as `linux.resources` of config.json.
+pub fn parse(text: &[u8], name: &str) -> Result<Value> {
+    match serde_json::from_slice::<LinuxResources>(text) {
+        Ok(_) => Ok(serde_json::from_slice(text)?),
+        Err(err) => Err(located(text, &err, name, "")),
+    }
+}
+
+/// Checks what is asked and resolves it. A quota without a period goes with the period in force, and the other way round;
+/// the sum of memory and swap without a limit of memory with that in force.
+pub fn resolve(mut asked: Value, current: &Current, warnings: &mut Vec<String>) -> Result<Asked, Invalid> {
+    let number = |asked: &Value, field: &str| asked.pointer(field).and_then(Value::as_i64).unwrap_or(0);
+    let sum_alone = number(&asked, "/memory/swap") > 0 && number(&asked, "/memory/limit") == 0;
+    if let (true, Some(Limit::To(limit))) = (sum_alone, current.memory) {
+        asked["memory"]["limit"] = json!(limit);
+    }
+    let spec: LinuxResources =
+        serde_json::from_value(asked).map_err(|err| Invalid::new("linux.resources", err.to_string()))?;
+    let mut resources = resources::resolve(&spec, warnings)?;
+    if sum_alone {
+        resources.memory.limit = None;
+    }
+    let cpu = &mut resources.cpu;
+    match (cpu.quota_us, cpu.period_us) {
+        (Some(_), None) => cpu.period_us = current.period_us,
+        (None, Some(_)) => cpu.quota_us = current.quota_us,
+        _ => {}
+    }
+    let device_rules = spec.devices().as_deref().map(device_rules::resolve).transpose()?;
+    Ok(Asked { resources, device_rules })
+}
