@@ -5,7 +5,7 @@
 //! reach: a detached overlay without an upper layer, or, where mounting is not allowed, a sealed memfd.
 
 use crate::sys::mount::{self, attr};
-use crate::sys::{Errno, fs, process};
+use crate::sys::{Errno, fs, image, process};
 use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use std::ffi::CString;
@@ -21,7 +21,13 @@ pub fn enter() -> Result<()> {
     if is_sealed(&exe).context("inspect /proc/self/exe")? {
         return Ok(());
     }
-    let copy = overlay(&exe).or_else(|_| memfd()).context("seal the executable")?;
+    let overlaid = overlay(&exe);
+    if let Ok(copy) = &overlaid
+        && move_to(copy, &exe).is_ok()
+    {
+        return Ok(());
+    }
+    let copy = overlaid.or_else(|_| memfd()).context("seal the executable")?;
     let args: Vec<CString> =
         std::env::args_os().filter_map(|arg| CString::new(arg.into_vec()).ok()).collect();
     let env = std::env::vars_os().filter_map(|(name, value)| {
@@ -32,6 +38,14 @@ pub fn enter() -> Result<()> {
     });
     let errno = process::exec_fd(copy.as_fd(), &args, &env.collect::<Vec<_>>());
     Err(errno).context("execveat of the sealed executable")
+}
+
+/// Go on with the copy in place of the file that this process was executed from. Where the kernel does not allow it (it takes
+/// CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE, and CONFIG_CHECKPOINT_RESTORE) the copy is executed.
+fn move_to(copy: &OwnedFd, exe: &Path) -> Result<()> {
+    let exe = exe.to_str().context("the executable has no name in UTF-8")?;
+    let (maps, stat) = (crate::host::read("/proc/self/maps")?, crate::host::read("/proc/self/stat")?);
+    image::move_to(copy.as_fd(), exe, &maps, &stat).context("PR_SET_MM_MAP")
 }
 
 /// Whether this process runs from a sealed copy. The answer depends on nothing that a caller could set.
@@ -64,7 +78,7 @@ fn overlay(exe: &Path) -> std::result::Result<OwnedFd, Errno> {
     mount::fsconfig_string(overlay, "lowerdir", &format!("{escaped}:/sys"))?;
     mount::fsconfig_create(overlay)?;
     let mount = mount::fsmount(overlay, attr::RDONLY | attr::NOSUID | attr::NODEV)?;
-    fs::openat(mount.as_fd(), name.to_str().ok_or(Errno::EINVAL)?, fs::O_PATH | fs::O_NOFOLLOW, 0)
+    fs::openat(mount.as_fd(), name.to_str().ok_or(Errno::EINVAL)?, fs::O_RDONLY | fs::O_NOFOLLOW, 0)
 }
 
 /// This program in a memfd that can neither be written nor resized nor unsealed.
