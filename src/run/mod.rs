@@ -5,6 +5,7 @@ pub mod delete;
 pub mod exec;
 pub mod foreground;
 mod launch;
+mod relay;
 pub mod seal;
 pub mod start;
 mod undo;

@@ -208,6 +208,11 @@ pub fn try_lock_exclusive(fd: BorrowedFd<'_>) -> bool {
     unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
 }
 
+/// fcntl(2): reads and writes that would wait are EAGAIN.
+pub fn set_nonblocking(fd: BorrowedFd<'_>) -> Result<()> {
+    nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).map(drop)
+}
+
 /// flock(2): give a lock back.
 pub fn unlock(fd: BorrowedFd<'_>) {
     // SAFETY: no pointers are passed. Unlocking what is open does not fail.
