@@ -5,13 +5,18 @@ use super::{
     Console, HostStep, Keyring, Launch, Pivot, Plan, Planned, Request, Start, Step, cgroup, devices, planned,
     process, resources,
 };
-use crate::config::{Config, Invalid, Namespace, Place};
+use crate::config::{Config, Invalid, Mount, Namespace, Place};
 use crate::host::Host;
+use std::borrow::Cow;
 
 /// Decide all that is done to make the container.
 pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, Invalid> {
+    let config = &*with_notify(config, request);
     let cgroup = cgroup::path(config, request, host)?;
     let mut parent = Vec::new();
+    if request.notify.is_some() {
+        parent.push(planned("", HostStep::NotifySocket));
+    }
     let limits = resources::writes(&config.resources);
     let controllers = resources::controllers(&limits);
     parent.push(planned("linux.cgroupsPath", HostStep::Cgroup { path: cgroup.clone(), controllers }));
@@ -47,6 +52,29 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
     let keep_fds = 3 + request.preserve_fds as i32;
     Ok(Plan { id: request.id.clone(), cgroup, keep_fds, host: parent, launch: launch(config), init })
 }
+
+/// With the folder of the notification socket among the mounts, and its place in the container among the variables. A container
+/// without mounts of its own is ready when it has started: nobody could ask it.
+fn with_notify<'a>(config: &'a Config, request: &Request) -> Cow<'a, Config> {
+    let (Some(folder), Place::New) = (&request.notify, config.namespaces.of(Namespace::Mount)) else {
+        return Cow::Borrowed(config);
+    };
+    let mut config = config.clone();
+    config.mounts.push(Mount {
+        destination: NOTIFY_FOLDER.into(),
+        fstype: String::new(),
+        source: folder.to_string_lossy().into_owned(),
+        options: ["bind", "ro", "nosuid", "nodev", "noexec"].map(String::from).to_vec(),
+    });
+    if let Some(process) = &mut config.process {
+        process.env.retain(|entry| !entry.starts_with("NOTIFY_SOCKET="));
+        process.env.push(format!("NOTIFY_SOCKET={NOTIFY_FOLDER}/notify.sock"));
+    }
+    Cow::Owned(config)
+}
+
+/// Where the folder of the notification socket is in the container, as runc has it.
+const NOTIFY_FOLDER: &str = "/run/notify";
 
 fn launch(config: &Config) -> Launch {
     let mut launch = Launch { new: 0, joins_pid: false };

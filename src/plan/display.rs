@@ -82,6 +82,7 @@ impl Display for HostStep {
                 write!(f, "open {} namespace {}", kind.name(), path.display())
             }
             HostStep::CloneTree(tree) => write!(f, "{tree}"),
+            HostStep::NotifySocket => write!(f, "take notifications"),
             HostStep::StartSocket => write!(f, "listen for start"),
         }
     }

@@ -52,6 +52,8 @@ pub struct Made {
     pub channel: ParentEnd,
     /// The other end of its terminal, unless a console socket took it.
     pub terminal: Option<OwnedFd>,
+    /// The socket that takes its notifications, where somebody waits for them.
+    pub notify: Option<OwnedFd>,
 }
 
 /// Make the container, or leave nothing behind.
@@ -94,6 +96,7 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
         state.cgroup_depth = *depth;
         dir.save(&state)?;
     }
+    let notify = opened.notify.take();
     let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup.as_fd())?;
     let pidfd = undo.init.insert(pidfd);
     let mut parent = Parent { order, about: &about, pid, terminal: None, began_hooks: false };
@@ -125,7 +128,7 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     let (Some(dir), Some(pidfd)) = (undo.dir.take(), undo.init.take()) else {
         return Err(anyhow!("the container was not made"));
     };
-    Ok(Made { container: Container { dir, state }, pidfd, channel, terminal })
+    Ok(Made { container: Container { dir, state }, pidfd, channel, terminal, notify })
 }
 
 fn host_step(
@@ -181,6 +184,7 @@ fn host_step(
         HostStep::CloneTree(tree) => {
             opened.trees.push(Some(clone_tree(tree).map_err(|(call, e)| fault(call)(e))?));
         }
+        HostStep::NotifySocket => opened.notify = Some(dir.bind_notify()?),
         HostStep::StartSocket => opened.listener = Some(dir.listen()?),
     }
     Ok(())

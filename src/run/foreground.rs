@@ -1,5 +1,6 @@
 //! A container in the foreground: signals go in, its exit status comes out, a terminal is relayed.
 
+use super::notify::Notify;
 use super::relay;
 use crate::sys::Errno;
 use crate::sys::process::{self, Exit};
@@ -46,14 +47,23 @@ impl Signals {
         self.0.as_fd()
     }
 
-    /// Forward them to the process until there is something to read from `fd`.
-    pub(super) fn forward_until(&self, fd: BorrowedFd<'_>, pidfd: &OwnedFd) -> Result<()> {
+    /// Forward them to the process, and notifications to the host, until there is something to read from `fd`.
+    pub(super) fn forward_until(
+        &self,
+        fd: BorrowedFd<'_>,
+        pidfd: &OwnedFd,
+        notify: Option<&Notify>,
+    ) -> Result<()> {
         loop {
-            let mut fds = [PollFd::new(fd, PollFlags::POLLIN), PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+            let watched = [fd, self.as_fd()].into_iter().chain(notify.map(Notify::as_fd));
+            let mut fds: Vec<_> = watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
             match poll(&mut fds, PollTimeout::NONE) {
                 Err(Errno::EINTR) => continue,
                 result => result.context("poll")?,
             };
+            if let (Some(notify), Some(true)) = (notify, fds.get(2).and_then(PollFd::any)) {
+                notify.pass_on();
+            }
             if fds[0].any().unwrap_or(false) {
                 return Ok(());
             }
@@ -65,11 +75,16 @@ impl Signals {
 }
 
 /// Forward signals, and a terminal if there is one, until the container's process has ended.
-pub fn attend(pidfd: &OwnedFd, signals: &Signals, terminal: Option<OwnedFd>) -> Result<Exit> {
+pub fn attend(
+    pidfd: &OwnedFd,
+    signals: &Signals,
+    terminal: Option<OwnedFd>,
+    notify: Option<&Notify>,
+) -> Result<Exit> {
     match terminal {
-        Some(terminal) => relay::attend(pidfd, signals, &terminal),
+        Some(terminal) => relay::attend(pidfd, signals, &terminal, notify),
         None => {
-            signals.forward_until(pidfd.as_fd(), pidfd)?;
+            signals.forward_until(pidfd.as_fd(), pidfd, notify)?;
             process::wait(pidfd.as_fd()).context("waitid")
         }
     }

@@ -5,6 +5,7 @@ pub mod delete;
 pub mod exec;
 pub mod foreground;
 mod launch;
+pub mod notify;
 mod relay;
 pub mod seal;
 pub mod start;

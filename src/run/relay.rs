@@ -4,6 +4,7 @@
 //! through.
 
 use super::foreground::{Signals, copy_size, deliver};
+use super::notify::Notify;
 use crate::sys::process::{self, Exit};
 use crate::sys::tty::{self, Termios};
 use crate::sys::{Errno, fs};
@@ -55,12 +56,14 @@ enum End {
     Terminal,
     Input,
     Output,
+    Notifications,
 }
 
 struct Relay<'a> {
     pidfd: &'a OwnedFd,
     signals: &'a Signals,
     terminal: &'a OwnedFd,
+    notify: Option<&'a Notify>,
     raw: Raw,
     /// Read from the caller, not yet taken by the terminal.
     inward: Vec<u8>,
@@ -75,13 +78,19 @@ struct Relay<'a> {
 }
 
 /// Relay `terminal` and forward signals until the process has ended and what it wrote is written.
-pub(super) fn attend(pidfd: &OwnedFd, signals: &Signals, terminal: &OwnedFd) -> Result<Exit> {
+pub(super) fn attend(
+    pidfd: &OwnedFd,
+    signals: &Signals,
+    terminal: &OwnedFd,
+    notify: Option<&Notify>,
+) -> Result<Exit> {
     // A write to a full terminal would wait for its reader, who may be waiting for this program to read.
     fs::set_nonblocking(terminal.as_fd()).context("fcntl of the terminal")?;
     let mut relay = Relay {
         pidfd,
         signals,
         terminal,
+        notify,
         raw: Raw::enter(),
         inward: Vec::new(),
         outward: Vec::new(),
@@ -123,6 +132,7 @@ impl Relay<'_> {
                 End::Terminal => self.read_terminal(),
                 End::Input => self.read_input(),
                 End::Output => self.write_output(),
+                End::Notifications => self.notify.iter().for_each(|notify| notify.pass_on()),
             }
         }
         Ok(true)
@@ -135,6 +145,7 @@ impl Relay<'_> {
             End::Terminal => self.terminal.as_fd(),
             End::Input => process::stdin(),
             End::Output => process::stdout(),
+            End::Notifications => self.notify.map_or(self.signals.as_fd(), Notify::as_fd),
         }
     }
 
@@ -150,6 +161,7 @@ impl Relay<'_> {
             (End::Terminal, self.terminal_open && !self.inward.is_empty() && runs, PollFlags::POLLOUT),
             (End::Input, takes_input, PollFlags::POLLIN),
             (End::Output, !self.outward.is_empty(), PollFlags::POLLOUT),
+            (End::Notifications, self.notify.is_some(), PollFlags::POLLIN),
         ];
         interest.into_iter().filter(|(_, wanted, _)| *wanted).map(|(end, _, flags)| (end, flags)).collect()
     }
