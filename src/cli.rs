@@ -152,6 +152,7 @@ fn failure(command: Option<&Cmd>) -> u8 {
 /// `exec`, the process's.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().map(long_option).collect();
+    crate::sys::process::keep_zombies();
     // Sealing comes first, so that the work is done once, by the sealed copy.
     let sealed = if args.iter().any(|arg| ENTERING.iter().any(|verb| arg == verb)) {
         crate::run::seal::enter()
@@ -169,10 +170,7 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         _ if global.version => cmd::print(&version()),
         None => cmd::print(&<Cli as clap::CommandFactory>::command().render_help().to_string()),
-        Some(command) if command.enters() => {
-            crate::sys::process::keep_zombies();
-            sealed.and_then(|()| command.run(global))
-        }
+        Some(command) if command.enters() => sealed.and_then(|()| command.run(global)),
         Some(command) => command.run(global),
     };
     match result {

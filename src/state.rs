@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 const STATE: &str = "state.json";
 const CONFIG: &str = "config.json";
 const START_SOCKET: &str = "start.sock";
+const NOTIFY_FOLDER: &str = "notify";
+const NOTIFY_SOCKET: &str = "notify/notify.sock";
 
 /// The longest state.json that is read, in bytes.
 const STATE_LIMIT: usize = 16 << 20;
@@ -208,6 +210,11 @@ impl Store {
         Store { root }
     }
 
+    /// Where the folder of a container's notification socket is on the host.
+    pub fn notify_folder(&self, id: &str) -> PathBuf {
+        self.path(id).join(NOTIFY_FOLDER)
+    }
+
     /// Make and lock the directory of a new container.
     pub fn make(&self, id: &str) -> Result<Dir> {
         check_id(id)?;
@@ -398,14 +405,45 @@ impl Dir {
 
     /// The start socket's path by this directory's descriptor, short enough for unix(7) however long `--root` is.
     fn start_socket(&self) -> PathBuf {
+        self.by_descriptor(START_SOCKET)
+    }
+
+    fn by_descriptor(&self, name: &str) -> PathBuf {
         use std::os::fd::AsRawFd;
-        PathBuf::from(format!("/proc/self/fd/{}/{START_SOCKET}", self.fd.as_raw_fd()))
+        PathBuf::from(format!("/proc/self/fd/{}/{name}", self.fd.as_raw_fd()))
     }
 
     /// Bind the start socket.
     pub fn listen(&self) -> Result<OwnedFd> {
         socket::listen_at(&self.start_socket())
             .with_context(|| format!("bind {}", self.path.join(START_SOCKET).display()))
+    }
+
+    /// Bind the socket that takes the container's notifications, in a folder of its own that the container sees.
+    pub fn bind_notify(&self) -> Result<OwnedFd> {
+        match fs::mkdirat(self.fd.as_fd(), NOTIFY_FOLDER, 0o755) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => {
+                return Err(errno)
+                    .with_context(|| format!("mkdir {}", self.path.join(NOTIFY_FOLDER).display()));
+            }
+        }
+        let bind = || -> sys::Result<OwnedFd> {
+            match fs::unlinkat(self.fd.as_fd(), NOTIFY_SOCKET, fs::Unlink::File) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+            let fd = socket::datagrams_at(&self.by_descriptor(NOTIFY_SOCKET))?;
+            // For whatever user the process has.
+            fs::chmodat(self.fd.as_fd(), NOTIFY_SOCKET, 0o777)?;
+            Ok(fd)
+        };
+        bind().with_context(|| format!("bind {}", self.path.join(NOTIFY_SOCKET).display()))
+    }
+
+    /// Whether `create` has made the folder of that socket.
+    pub fn takes_notifications(&self) -> bool {
+        fs::statat(self.fd.as_fd(), NOTIFY_FOLDER).is_ok()
     }
 
     /// Connect to an init that waits for `start`; none if none waits.
@@ -432,11 +470,16 @@ impl Dir {
     /// Remove the directory and all in it.
     pub fn remove(self) -> Result<()> {
         let place = || format!("remove {}", self.path.display());
+        let remove = |name, kind| match fs::unlinkat(self.fd.as_fd(), name, kind) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(anyhow::Error::new(errno).context(place())),
+        };
+        if self.takes_notifications() {
+            remove(NOTIFY_SOCKET, fs::Unlink::File)?;
+            remove(NOTIFY_FOLDER, fs::Unlink::Dir)?;
+        }
         for name in [STATE, ".state.json", CONFIG, START_SOCKET] {
-            match fs::unlinkat(self.fd.as_fd(), name, fs::Unlink::File) {
-                Ok(()) | Err(Errno::ENOENT) => {}
-                Err(errno) => return Err(anyhow::Error::new(errno).context(place())),
-            }
+            remove(name, fs::Unlink::File)?;
         }
         std::fs::remove_dir(&self.path).with_context(place)
     }

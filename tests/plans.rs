@@ -29,6 +29,7 @@ fn request(start: Start) -> Request {
         preserve_fds: 0,
         listen_env: Vec::new(),
         cgroup_driver: CgroupDriver::Cgroupfs,
+        notify: None,
     }
 }
 
@@ -121,6 +122,12 @@ fn requests_change_the_plan() {
     assert!(plan(|r| r.pivot = Pivot::Move).contains("move root over / and chroot"));
     assert!(!plan(|r| r.keyring = Keyring::Callers).contains("session keyring"));
     assert!(plan(|r| r.preserve_fds = 2).starts_with("container web, descriptors 0 to 4\n"));
+    let notified = plan(|r| r.notify = Some("/run/knarr/web/notify".into()));
+    for part in
+        ["take notifications", "of mount /run/knarr/web/notify", "mount /run/notify ", "with 3 variables"]
+    {
+        assert!(notified.contains(part), "{part}: {notified}");
+    }
     assert!(
         plan(|r| r.cgroup_driver = CgroupDriver::Systemd).contains("cgroup /system.slice/knarr-web.scope")
     );

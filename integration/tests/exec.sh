@@ -743,6 +743,26 @@ test_tty_belongs_to_the_user() {
   assert_eq "$OUT" 1000
 }
 
+test_tty_a_megabyte_typed_comes_back() {
+  differs runc,crun "may get stuck"
+  running
+  OUT=$("$STAGE/helpers/paste" 1048576 "$RUNTIME" --root "$ROOT" exec -t c1 sh -c 'busybox stty raw -echo; echo ready; busybox head -c 1048576')
+  assert_eq "$OUT" '1048576 same'
+}
+
+test_tty_that_a_child_keeps_open_does_not_keep_the_command() {
+  running
+  on_terminal -- -t c1 sh -c '(trap "" HUP; busybox yes) & echo left; exit 6'
+  assert_eq "$RC" 6
+  run_ok kill c1 KILL
+}
+
+test_tty_of_a_command_that_cannot_run_is_restored() {
+  running
+  "$TTY" sh -c 'stty -a >'"$T/before"'; "$0" "$@"; stty -a >'"$T/after" "$RUNTIME" --root "$ROOT" exec -t c1 /nope >"$T/tty" 2>&1
+  assert_eq "$(<"$T/after")" "$(<"$T/before")"
+}
+
 test_console_socket() {
   running
   "$TTY" listen "$T/sock" "$T/info" --send 'hello\n' >"$T/console" 2>"$T/console.err" &

@@ -5,6 +5,7 @@ use crate::config::{self, Config, Invalid};
 use crate::host::{self, Asked, Host, OwnCgroup};
 use crate::plan::{self, CgroupDriver, Keyring, Pivot, Plan, Request, Start};
 use crate::run::create::{Made, Order, create};
+use crate::run::notify::host_socket;
 use crate::sys::{cred, fs, process, socket};
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::SockType;
@@ -91,6 +92,7 @@ pub(super) fn compile(args: &Args, global: &Global, start: Start, fds: Fds) -> R
         preserve_fds: fds.count,
         listen_env: fds.env,
         cgroup_driver: global.cgroup_driver(),
+        notify: host_socket().map(|_| global.store().notify_folder(&args.id)),
     };
     let mut plan = plan::create(&loaded.config, &request, &host)?;
     let mut warnings = loaded.warnings;

@@ -196,7 +196,7 @@ fn run_process(args: &Args, global: &Global) -> Result<u8> {
     })?;
     warnings.iter().for_each(|warning| global.log().warning(warning));
     match running.signals {
-        Some(signals) => Ok(attend(&running.pidfd, &signals, running.terminal)?.code() as u8),
+        Some(signals) => Ok(attend(&running.pidfd, &signals, running.terminal, None)?.code() as u8),
         None => Ok(0),
     }
 }

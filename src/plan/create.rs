@@ -6,11 +6,13 @@ use super::{
     cgroup, devices, planned, process, resources,
 };
 use crate::config::rules::sysctl_namespace;
-use crate::config::{Config, IdMaps, Invalid, Namespace, Place};
+use crate::config::{Config, IdMaps, Invalid, Mount, Namespace, Place};
 use crate::host::Host;
+use std::borrow::Cow;
 
 /// Decide all that is done to make the container.
 pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, Invalid> {
+    let config = &*with_notify(config, request);
     let cgroup = cgroup::path(config, request, host)?;
     let mut warnings = Vec::new();
     let mut parent = match &cgroup {
@@ -20,6 +22,9 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
             Vec::new()
         }
     };
+    if request.notify.is_some() {
+        parent.push(planned("", HostStep::NotifySocket));
+    }
     for kind in Namespace::ALL {
         if let Place::Joined { path, index } = config.namespaces.of(kind) {
             let field = format!("linux.namespaces[{index}] {}", kind.name());
@@ -76,6 +81,30 @@ fn limits(config: &Config, path: &str) -> Result<Vec<Planned<HostStep>>, Invalid
     steps.push(planned("linux.resources.devices", HostStep::DeviceFilter(filter)));
     Ok(steps)
 }
+
+/// With the folder of the notification socket among the mounts, and its place in the container among the variables. A container
+/// without mounts of its own is ready when it has started: nobody could ask it.
+fn with_notify<'a>(config: &'a Config, request: &Request) -> Cow<'a, Config> {
+    let (Some(folder), Place::New) = (&request.notify, config.namespaces.of(Namespace::Mount)) else {
+        return Cow::Borrowed(config);
+    };
+    let mut config = config.clone();
+    config.mounts.push(Mount {
+        destination: NOTIFY_FOLDER.into(),
+        fstype: String::new(),
+        source: folder.to_string_lossy().into_owned(),
+        options: ["bind", "ro", "nosuid", "nodev", "noexec"].map(String::from).to_vec(),
+        id_maps: IdMaps::default(),
+    });
+    if let Some(process) = &mut config.process {
+        process.env.retain(|entry| !entry.starts_with("NOTIFY_SOCKET="));
+        process.env.push(format!("NOTIFY_SOCKET={NOTIFY_FOLDER}/notify.sock"));
+    }
+    Cow::Owned(config)
+}
+
+/// Where the folder of the notification socket is in the container, as runc has it.
+const NOTIFY_FOLDER: &str = "/run/notify";
 
 /// Without a cgroup a limit is an error. Every engine's config.json has rules for devices, and who asks for no cgroup cannot
 /// have them: a warning.

@@ -110,6 +110,7 @@ impl Display for HostStep {
                 write!(f, "resctrl group {group} with {:?}", [&rdt.compared[..], &rdt.written].concat())?;
                 if rdt.monitoring { write!(f, ", monitored") } else { Ok(()) }
             }
+            HostStep::NotifySocket => write!(f, "take notifications"),
             HostStep::StartSocket => write!(f, "listen for start"),
         }
     }

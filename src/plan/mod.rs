@@ -41,6 +41,8 @@ pub struct Request {
     pub listen_env: Vec<String>,
     /// Who makes its cgroup.
     pub cgroup_driver: CgroupDriver,
+    /// The folder on the host whose socket takes the container's notifications (sd_notify(3)), where somebody waits for them.
+    pub notify: Option<PathBuf>,
 }
 
 /// When the container's process starts.
@@ -144,6 +146,8 @@ pub enum HostStep {
     ResctrlGroup(Rdt),
     /// Bind the socket that `knarr start` connects to.
     StartSocket,
+    /// Bind the socket that takes the container's notifications.
+    NotifySocket,
 }
 
 /// A detached copy of a host mount.

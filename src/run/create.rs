@@ -53,6 +53,8 @@ pub struct Made {
     pub channel: ParentEnd,
     /// The other end of its terminal, unless a console socket took it.
     pub terminal: Option<OwnedFd>,
+    /// The socket that takes its notifications, where somebody waits for them.
+    pub notify: Option<OwnedFd>,
 }
 
 /// Make the container, or leave nothing behind.
@@ -88,10 +90,11 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     state.private_pids = *order.config.namespaces.of(Namespace::Pid) == Place::New;
     state.private_keyring = order.keyring == Keyring::New;
     undo.dir = Some(order.store.make(&order.plan.id)?);
-    let opened = host_steps(order, &mut state, undo)?;
+    let mut opened = host_steps(order, &mut state, undo)?;
     let Some(dir) = &undo.dir else { return Err(anyhow!("the container has no directory")) };
     let network = opened.namespace(Namespace::Network).map(|fd| fd.try_clone_to_owned()).transpose();
     let network = network.context("dup")?;
+    let notify = opened.notify.take();
     let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup.as_fd());
     let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup)?;
     let pidfd = undo.init.insert(pidfd);
@@ -128,7 +131,7 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     let (Some(dir), Some(pidfd)) = (undo.dir.take(), undo.init.take()) else {
         return Err(anyhow!("the container was not made"));
     };
-    Ok(Made { container: Container { dir, state }, pidfd, channel, terminal })
+    Ok(Made { container: Container { dir, state }, pidfd, channel, terminal, notify })
 }
 
 /// All steps of the parent before init exists.
@@ -215,6 +218,7 @@ fn host_step(
             opened.trees.push(Some(copy));
         }
         HostStep::ResctrlGroup(_) => {}
+        HostStep::NotifySocket => opened.notify = Some(dir.bind_notify()?),
         HostStep::StartSocket => opened.listener = Some(dir.listen()?),
     }
     Ok(())

@@ -209,7 +209,7 @@ impl Parent<'_> {
     fn until_running(&mut self) -> Result<()> {
         loop {
             if let (Some(signals), Some((_, pidfd))) = (&self.signals, &self.process) {
-                signals.forward_until(self.channel.as_fd(), pidfd)?;
+                signals.forward_until(self.channel.as_fd(), pidfd, None)?;
             }
             match self.channel.hear().context("recvmsg from the child")? {
                 // execve(2) has closed the child's end.

@@ -20,6 +20,8 @@ pub(super) struct Opened {
     pub(super) trees: Vec<Option<OwnedFd>>,
     /// The start socket.
     pub(super) listener: Option<OwnedFd>,
+    /// The notification socket, which is not init's.
+    pub(super) notify: Option<OwnedFd>,
 }
 
 impl Opened {
@@ -72,7 +74,7 @@ pub(super) fn launch(
 fn become_init(plan: &Plan, about: &About, opened: Opened, channel: InitEnd) -> ! {
     // Until the container is recorded it does not outlive this command.
     let _ = cred::set_parent_death_signal(libc::SIGKILL);
-    let Opened { namespaces, trees, listener } = opened;
+    let Opened { namespaces, trees, listener, .. } = opened;
     let (steps, keep_fds) = (&plan.init, plan.keep_fds);
     init::run(Inherited { steps, keep_fds, about, init: None, namespaces, trees, listener, channel })
 }

@@ -3,6 +3,7 @@
 use super::StepFault;
 use super::create::run_hook;
 use super::delete;
+use super::notify::{Notify, host_socket};
 use crate::channel::{FromInit, ParentEnd};
 use crate::state::{Command, Container, State};
 use crate::sys::{process, socket};
@@ -16,9 +17,22 @@ pub fn start(container: Container) -> Result<()> {
     let Some(connection) = container.dir.connect()? else {
         bail!("cannot start an already running container")
     };
+    let notify = match host_socket() {
+        Some(_) if container.dir.takes_notifications() => Notify::new(container.dir.bind_notify()?),
+        _ => None,
+    };
     let channel = ParentEnd::new(connection);
     channel.done().context("the container's init is gone")?;
-    finish(container, &channel).map(drop)
+    let container = finish(container, &channel)?;
+    match (notify, container.pidfd()) {
+        (Some(notify), Some(pidfd)) => {
+            let pid = container.state.pid;
+            // Others may do with the container what they like while it gets ready.
+            let _container = container.unlock();
+            notify.until_ready(pid, pidfd.as_fd())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Give the agent a copy of the notification descriptor `number` of process `pid`, with the container process state

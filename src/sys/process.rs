@@ -166,6 +166,12 @@ pub fn stdin() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(0) }
 }
 
+/// Standard output, which this program never closes.
+pub fn stdout() -> BorrowedFd<'static> {
+    // SAFETY: no code of this program closes descriptor 1.
+    unsafe { BorrowedFd::borrow_raw(1) }
+}
+
 /// The kind of a namespace by the file that names it, a `CLONE_NEW…` flag (ioctl_ns(2)).
 pub fn namespace_kind(fd: BorrowedFd<'_>) -> Result<i32> {
     // SAFETY: NS_GET_NSTYPE takes no argument.

@@ -35,6 +35,26 @@ fn set_blocking(fd: &OwnedFd) -> Result<()> {
     nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).map(drop)
 }
 
+/// A datagram socket bound to `path`, as short as for [`listen_at`]; reads that would wait are EAGAIN.
+pub fn datagrams_at(path: &Path) -> Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+    bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(fd)
+}
+
+/// A datagram socket that sends to the one bound to `path`.
+pub fn datagram_to(path: &Path) -> Result<OwnedFd> {
+    let fd = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(fd)
+}
+
+/// recv(2) of one datagram; descriptors that come along are closed.
+pub fn take_datagram(fd: BorrowedFd<'_>, data: &mut [u8]) -> Result<usize> {
+    nix::sys::socket::recv(fd.as_raw_fd(), data, MsgFlags::empty())
+}
+
 /// accept4(2), close-on-exec.
 pub fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
     loop {

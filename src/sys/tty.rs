@@ -57,9 +57,14 @@ pub fn make_raw(tty: impl AsFd) -> Result<Termios> {
     Ok(saved)
 }
 
-/// Set `tty`'s settings.
+/// Set `tty`'s settings, also from the background: with SIGTTOU blocked that does not stop this process.
 pub fn restore(tty: impl AsFd, settings: &Termios) -> Result<()> {
-    nix::sys::termios::tcsetattr(tty, nix::sys::termios::SetArg::TCSANOW, settings)
+    let mut stop = nix::sys::signal::SigSet::empty();
+    stop.add(nix::sys::signal::Signal::SIGTTOU);
+    let mask = stop.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)?;
+    let set = nix::sys::termios::tcsetattr(tty, nix::sys::termios::SetArg::TCSANOW, settings);
+    mask.thread_set_mask()?;
+    set
 }
 
 /// Clear ONLCR, so that what the container prints reaches a relay or an engine byte for byte.
