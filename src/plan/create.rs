@@ -2,8 +2,8 @@
 
 use super::mounts::{self, Rootfs};
 use super::{
-    HostStep, Keyring, Launch, NetDevice, Pivot, Plan, Planned, Request, Settle, Start, Step, cgroup,
-    devices, process, resources,
+    Home, HostStep, Keyring, Launch, NetDevice, Pivot, Plan, Planned, Request, Settle, Start, Step, cgroup,
+    devices, process, resources, systemd,
 };
 use crate::config::rules::sysctl_namespace;
 use crate::config::{Config, IdMaps, Invalid, Namespace, Place};
@@ -11,10 +11,10 @@ use crate::host::Host;
 
 /// Decide all that is done to make the container.
 pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, Invalid> {
-    let cgroup = cgroup::path(config, request, host)?;
+    let cgroup = cgroup::home(config, request, host)?;
     let mut warnings = Vec::new();
     let mut parent = match &cgroup {
-        Some(path) => limits(config, path)?,
+        Some(home) => limits(config, home, &request.id)?,
         None => {
             warnings.extend(without_cgroup(config)?);
             Vec::new()
@@ -67,10 +67,23 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
 }
 
 /// The container's cgroup and what limits it.
-fn limits(config: &Config, path: &str) -> Result<Vec<Planned<HostStep>>, Invalid> {
-    let limits = resources::writes(&config.resources);
+fn limits(config: &Config, home: &Home, id: &str) -> Result<Vec<Planned<HostStep>>, Invalid> {
+    let path = home.path.clone();
+    let rounded = home.unit.as_ref().map(|_| systemd::rounded(&config.resources));
+    let resources = rounded.as_ref().unwrap_or(&config.resources);
+    let mut limits = resources::writes(resources);
     let controllers = resources::controllers(&limits);
-    let mut steps = vec![planned("linux.cgroupsPath", HostStep::Cgroup { path: path.into(), controllers })];
+    let cgroup = match &home.unit {
+        None => HostStep::Cgroup { path, controllers },
+        Some(unit) => {
+            let scope = systemd::scope(config, unit, resources, id)?;
+            if !scope.later.is_empty() {
+                limits.retain(|write| write.file != "pids.max");
+            }
+            HostStep::Scope { scope, path, controllers }
+        }
+    };
+    let mut steps = vec![planned("linux.cgroupsPath", cgroup)];
     steps.extend(limits.into_iter().map(|write| planned(write.field.clone(), HostStep::Limit(write))));
     let filter = devices::compile(&config.device_rules)?.unwrap_or_default();
     steps.push(planned("linux.resources.devices", HostStep::DeviceFilter(filter)));

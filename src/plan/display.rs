@@ -70,6 +70,10 @@ impl Display for HostStep {
                     controllers.iter().map(|controller| controller.step.as_str()).collect();
                 write!(f, "cgroup /{path} with {}", names.join(" "))
             }
+            HostStep::Scope { scope, path, controllers } => {
+                let cgroup = HostStep::Cgroup { path: path.clone(), controllers: controllers.clone() };
+                write!(f, "{cgroup} as {scope}")
+            }
             HostStep::Limit(write) => write!(f, "limit {write}"),
             HostStep::DeviceFilter(insns) if insns.is_empty() => write!(f, "no device filter"),
             HostStep::DeviceFilter(insns) => write!(f, "device filter of {} instructions", insns.len()),

@@ -6,6 +6,7 @@ pub mod foreground;
 mod launch;
 mod net_devices;
 mod rdt;
+mod scope;
 pub mod seal;
 mod settle;
 pub mod start;

@@ -65,6 +65,11 @@ pub fn send(fd: BorrowedFd<'_>, data: &[u8], pass: Option<BorrowedFd<'_>>) -> Re
     }
 }
 
+/// send(2) on a stream: how much of `data` was taken. A closed peer is EPIPE, never a signal.
+pub fn send_some(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize> {
+    nix::sys::socket::send(fd.as_raw_fd(), data, MsgFlags::MSG_NOSIGNAL)
+}
+
 /// recvmsg(2) of one message into `data`: its length (0 when the peer has closed) and the descriptor that came along.
 pub fn receive(fd: BorrowedFd<'_>, data: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
     let mut control = nix::cmsg_space!([libc::c_int; 1]);
