@@ -4,6 +4,7 @@
 
 mod controllers;
 mod dbus;
+mod delegate;
 mod devices;
 mod freezer;
 mod limits;

@@ -2,8 +2,8 @@
 
 use super::mounts::{self, Rootfs};
 use super::{
-    Home, HostStep, Keyring, Launch, NetDevice, Pivot, Plan, Planned, Request, Settle, Start, Step, cgroup,
-    devices, process, resources, systemd,
+    Home, HostStep, Keyring, Launch, NetDevice, Options, Pivot, Plan, Planned, Request, Settle, Start, Step,
+    cgroup, devices, process, resources, systemd,
 };
 use crate::config::rules::sysctl_namespace;
 use crate::config::{Config, IdMaps, Invalid, Namespace, Place};
@@ -87,7 +87,26 @@ fn limits(config: &Config, home: &Home, id: &str) -> Result<Vec<Planned<HostStep
     steps.extend(limits.into_iter().map(|write| planned(write.field.clone(), HostStep::Limit(write))));
     let filter = devices::compile(&config.device_rules)?.unwrap_or_default();
     steps.push(planned("linux.resources.devices", HostStep::DeviceFilter(filter)));
+    steps.extend(delegation(config)?);
     Ok(steps)
+}
+
+/// config-linux.md: Cgroup ownership. A container that sees its cgroup as the root of a namespace of its own, and can write
+/// there, gets it; what root of the host owns is the host root's anyway.
+fn delegation(config: &Config) -> Result<Option<Planned<HostStep>>, Invalid> {
+    let Some((uid, gid)) = config.id_maps.root().filter(|root| *root != (0, 0)) else { return Ok(None) };
+    if *config.namespaces.of(Namespace::Cgroup) != Place::New {
+        return Ok(None);
+    }
+    for (i, mount) in config.mounts.iter().enumerate() {
+        if matches!(mount.fstype.as_str(), "cgroup" | "cgroup2") && !mount.is_bind() {
+            let field = format!("mounts[{i}]");
+            if !Options::parse(&mount.options, &field)?.read_only() {
+                return Ok(Some(planned(field, HostStep::Delegate { uid, gid })));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Without a cgroup a limit is an error. Every engine's config.json has rules for devices, and who asks for no cgroup cannot

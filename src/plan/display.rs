@@ -75,6 +75,7 @@ impl Display for HostStep {
                 write!(f, "{cgroup} as {scope}")
             }
             HostStep::Limit(write) => write!(f, "limit {write}"),
+            HostStep::Delegate { uid, gid } => write!(f, "cgroup delegated to {uid}:{gid}"),
             HostStep::DeviceFilter(insns) if insns.is_empty() => write!(f, "no device filter"),
             HostStep::DeviceFilter(insns) => write!(f, "device filter of {} instructions", insns.len()),
             HostStep::OpenNamespace { kind, path, changed_by } => {

@@ -152,6 +152,13 @@ pub enum HostStep {
     },
     /// Limit the container's cgroup.
     Limit(resources::Write),
+    /// Give the cgroup to the root of the container's user namespace, for cgroups of its own below.
+    Delegate {
+        /// On the host.
+        uid: u32,
+        /// On the host.
+        gid: u32,
+    },
     /// Attach a device filter to the cgroup, in place of any that is there; an empty one allows everything.
     DeviceFilter(Vec<u64>),
     /// Open a namespace to join.

@@ -188,6 +188,12 @@ fn host_step(
             };
             cgroup.limit(write).map_err(|refused| StepFault::refused(&write.field, refused))?;
         }
+        HostStep::Delegate { uid, gid } => {
+            let Some((cgroup, _)) = cgroup else {
+                return Err(anyhow!("the plan delegates a cgroup before it makes one"));
+            };
+            cgroup.delegate(*uid, *gid).map_err(|(call, errno)| fault(call)(errno))?;
+        }
         HostStep::DeviceFilter(insns) => {
             let Some((cgroup, depth)) = cgroup else {
                 return Err(anyhow!("the plan filters devices before it makes a cgroup"));
