@@ -11,6 +11,8 @@ pub struct Host {
     pub cgroup_root: PathBuf,
     /// The runtime's own cgroup, as /proc/self/cgroup gives it; asked only where a relative path needs it.
     pub own_cgroup: String,
+    /// The runtime's effective user id.
+    pub uid: u32,
     /// The capabilities that the running kernel knows, as a set of bits.
     pub known_capabilities: u64,
     /// The capabilities in the runtime's bounding set.
@@ -59,6 +61,7 @@ pub fn probe(asked: Asked) -> Result<Host> {
             cgroup_root()?
         },
         own_cgroup: if asked.own_cgroup == OwnCgroup::Needed { own_cgroup()? } else { String::new() },
+        uid: nix::unistd::geteuid().as_raw(),
         known_capabilities: known,
         bounding,
         apparmor: asked.security_modules && apparmor(),

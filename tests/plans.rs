@@ -13,6 +13,7 @@ fn host() -> Host {
     Host {
         cgroup_root: "/sys/fs/cgroup".into(),
         own_cgroup: "/user/shell".into(),
+        uid: 0,
         known_capabilities: known,
         bounding: known,
         apparmor: true,

@@ -13,7 +13,7 @@ const CURRENT: Current =
 fn plan(asked: serde_json::Value, current: &Current) -> Result<String, String> {
     let mut warnings = Vec::new();
     let asked = asked::resolve(asked, current, &mut warnings).map_err(|err| err.to_string())?;
-    let plan = update(&asked).map_err(|err| err.to_string())?;
+    let plan = update(&asked, None).map_err(|err| err.to_string())?;
     Ok(warnings.iter().map(|warning| format!("warning: {warning}\n")).collect::<String>() + &plan.to_string())
 }
 

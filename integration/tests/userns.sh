@@ -388,3 +388,25 @@ test_exec_with_a_policy_that_takes_rights() {
   run_ok exec --process "$T/process.json" c1
   assert_eq "$OUT" '4 1'
 }
+
+# ---- the cgroup of a user namespace ----
+writable_cgroup='(.mounts[] | select(.destination == "/sys/fs/cgroup") | .options) -= ["ro"]'
+
+test_a_writable_cgroup_belongs_to_the_container() {
+  differs runc "with the cgroupfs driver it stays the host root's"
+  in_user_container 'cd /sys/fs/cgroup && stat -c %u:%g . cgroup.procs && mkdir sub && echo 1 >sub/cgroup.procs && grep ^0:: /proc/self/cgroup; ! echo 5 >pids.max 2>/dev/null; ! chmod 0666 cgroup.freeze 2>/dev/null && echo mine' "$writable_cgroup"
+  assert_eq "${OUT%%$'\n'0::*}" $'0:0\n0:0'
+  assert_match "$OUT" $'0::/(sub)?\nmine$'
+}
+
+test_a_read_only_cgroup_stays_the_hosts() {
+  in_user_container 'stat -c %u /sys/fs/cgroup'
+  assert_eq "$OUT" 65534
+}
+
+test_without_a_cgroup_namespace_the_cgroup_stays_the_hosts() {
+  own_rootfs c1
+  bundle c1 "userns | no_ns(\"cgroup\") | args([\"sleep\", \"1000\"]) | .mounts |= map(select(.type != \"cgroup\"))"
+  run_ok create --bundle "$B" c1
+  assert_eq "$(stat -c %u "$C")" 0
+}

@@ -3,11 +3,14 @@
 //! All files are reached from a descriptor of the cgroup, below it and on its filesystem only.
 
 mod controllers;
+mod dbus;
+mod delegate;
 mod devices;
 mod freezer;
 mod limits;
 mod record;
 pub mod stats;
+pub mod systemd;
 mod watch;
 
 pub use devices::Filters;
@@ -106,6 +109,11 @@ fn open_below(dir: BorrowedFd<'_>, path: &str, flags: i32) -> sys::Result<OwnedF
 fn reread(file: &OwnedFd) -> sys::Result<String> {
     nix::unistd::lseek(file, 0, nix::unistd::Whence::SeekSet)?;
     Ok(String::from_utf8_lossy(&fs::read_all(file.as_fd(), FILE_LIMIT)?).into_owned())
+}
+
+/// Whether the error is that of a cgroup that was removed, or of a file of it.
+fn is_gone(err: &anyhow::Error) -> bool {
+    matches!(err.downcast_ref(), Some(Errno::ENOENT | Errno::ENODEV))
 }
 
 fn rmdir(path: &Path) -> sys::Result<()> {
@@ -252,14 +260,21 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Whether any process is in it or below.
+    /// Whether any process is in it or below. None is in one that somebody has removed meanwhile: systemd removes a scope's.
     fn is_populated(&self) -> Result<bool> {
-        Ok(self.read("cgroup.events")?.lines().any(|line| line == "populated 1"))
+        match self.read("cgroup.events") {
+            Err(err) if is_gone(&err) => Ok(false),
+            text => Ok(text?.lines().any(|line| line == "populated 1")),
+        }
     }
 
     /// Wait until no process is left.
     fn wait_empty(&self) -> Result<()> {
-        if !self.wait_for("populated 0", KILL_TIMEOUT)? {
+        let empty = match self.wait_for("populated 0", KILL_TIMEOUT) {
+            Err(err) if is_gone(&err) => true,
+            empty => empty?,
+        };
+        if !empty {
             let left = self.processes()?;
             bail!("cgroup {}: processes {left:?} outlive SIGKILL", self.path.display());
         }
@@ -289,7 +304,10 @@ impl Cgroup {
         // Most often nothing is in it any more. The kernel refuses to remove one that is in use.
         if depth == 0 || !matches!(rmdir(&self.path), Ok(()) | Err(Errno::ENOENT)) {
             if self.is_populated()? {
-                self.kill()?;
+                match self.kill() {
+                    Err(err) if is_gone(&err) => {}
+                    killed => killed?,
+                }
                 self.wait_empty()?;
             }
             self.remove_below()?;

@@ -1,6 +1,7 @@
 //! What is recorded of a container's cgroup, to find it again and to remove it.
 
-use super::Cgroup;
+use super::{Cgroup, rmdir, systemd};
+use crate::plan::Unit;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -12,6 +13,9 @@ pub struct Record {
     pub path: PathBuf,
     /// How many of the last directories of that path were made for it.
     pub depth: usize,
+    /// The scope that it is, where systemd made it.
+    #[serde(default)]
+    pub unit: Option<Unit>,
 }
 
 impl Record {
@@ -22,9 +26,14 @@ impl Record {
 
     /// Kill what is in it, and remove what was made for it.
     pub fn remove(&self) -> Result<()> {
-        match self.open()? {
-            Some(cgroup) => cgroup.remove(self.depth),
-            None => Ok(()),
+        if let Some(cgroup) = self.open()? {
+            cgroup.remove(self.depth)?;
         }
+        if let Some(unit) = &self.unit {
+            systemd::stop(unit)?;
+            // It is systemd's to remove, but that may be a moment later.
+            let _ = rmdir(&self.path);
+        }
+        Ok(())
     }
 }

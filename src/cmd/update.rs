@@ -100,8 +100,9 @@ fn change(container: &mut Container, resources: Value, warnings: &mut Vec<String
     let asked = update::resolve(resources, &cgroup.current()?, warnings)?;
     let rules = asked.device_rules.filter(|rules| *rules != container.state.device_rules);
     let asked = Asked { device_rules: rules, ..asked };
-    let plan = plan::update::update(&asked)?;
-    crate::run::update::update(&cgroup, &host::cgroup_root()?, &plan)?;
+    let unit = container.state.cgroup.as_ref().and_then(|record| record.unit.as_ref());
+    let plan = plan::update::update(&asked, unit)?;
+    crate::run::update::update(&cgroup, unit, &host::cgroup_root()?, &plan)?;
     if let Some(rules) = asked.device_rules {
         container.state.device_rules = rules;
         container.dir.save(&container.state)?;

@@ -1,51 +1,62 @@
 //! Where the container's cgroup lies.
 
-use super::{CgroupDriver, Request};
+use super::systemd::Manager;
+use super::{CgroupDriver, Home, Request, Unit};
 use crate::config::{Config, Invalid};
 use crate::host::Host;
 use std::path::Path;
 
 const FIELD: &str = "linux.cgroupsPath";
 
-/// The container's cgroup, relative to the root of the cgroup v2 tree, without a leading slash. Never empty: the root
-/// cgroup is nobody's. None if no cgroup is wanted.
-pub(super) fn path(config: &Config, request: &Request, host: &Host) -> Result<Option<String>, Invalid> {
+/// The container's cgroup; none if none is wanted. Never the root cgroup, which is nobody's.
+pub(super) fn home(config: &Config, request: &Request, host: &Host) -> Result<Option<Home>, Invalid> {
     let path = match (&config.cgroups_path, request.cgroup_driver) {
-        (Some(path), CgroupDriver::Systemd) => scope(path)?,
-        (None, CgroupDriver::Systemd) => scope(&format!("system.slice:knarr:{}", request.id))?,
+        (_, CgroupDriver::Disabled) => return Ok(None),
+        (path, CgroupDriver::Systemd) => {
+            let own = format!(":knarr:{}", request.id);
+            return scope(path.as_ref().unwrap_or(&own), host).map(Some);
+        }
         (Some(path), CgroupDriver::Cgroupfs) if path.starts_with('/') => path.clone(),
         // The runtime's own cgroup holds processes, so by the rule of no internal processes (cgroups(7)) a sibling of it.
         (Some(path), CgroupDriver::Cgroupfs) => format!("{}/{path}", parent(&host.own_cgroup)),
         (None, CgroupDriver::Cgroupfs) => format!("{}/{}", parent(&host.own_cgroup), request.id),
-        (_, CgroupDriver::Disabled) => return Ok(None),
     };
     let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
     if names.is_empty() || names.contains(&"..") {
         return Err(Invalid::new(FIELD, format!("\"{path}\" does not name a cgroup below the root")));
     }
-    Ok(Some(names.join("/")))
+    Ok(Some(Home { path: names.join("/"), unit: None }))
 }
 
 fn parent(cgroup: &str) -> &str {
     Path::new(cgroup).parent().and_then(Path::to_str).unwrap_or("/")
 }
 
-/// The path of the scope that `slice:prefix:name` names (systemd.slice(5): dashes nest).
-fn scope(path: &str) -> Result<String, Invalid> {
+/// The scope that `slice:prefix:name` names, and where systemd puts it (systemd.slice(5): dashes nest).
+fn scope(path: &str, host: &Host) -> Result<Home, Invalid> {
     let parts: Vec<&str> = path.split(':').collect();
     let [slice, prefix, name] = parts[..] else {
         return Err(Invalid::new(
             FIELD,
-            format!("\"{path}\" is not of the form slice:prefix:name that --systemd-cgroup needs"),
+            format!("\"{path}\" is not of the form slice:prefix:name that systemd needs"),
         ));
     };
-    let slice = if slice.is_empty() { "system.slice" } else { slice };
-    let unit = match (prefix, name.ends_with(".slice")) {
-        (_, true) => name.to_string(),
-        ("", false) => format!("{name}.scope"),
-        (prefix, false) => format!("{prefix}-{name}.scope"),
+    if name.ends_with(".slice") {
+        return Err(Invalid::new(FIELD, format!("\"{name}\" is a slice, and a container needs a scope")));
+    }
+    let unit = if prefix.is_empty() { format!("{name}.scope") } else { format!("{prefix}-{name}.scope") };
+    // unit_name_is_valid() of systemd; it becomes the name of a directory.
+    let is_name = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    if name.is_empty() || unit.len() > 255 || !unit.chars().all(is_name) {
+        return Err(Invalid::new(FIELD, format!("\"{unit}\" is not the name of a unit of systemd")));
+    }
+    let (manager, top, default) = match host.uid {
+        0 => (Manager::System, String::new(), "system.slice"),
+        uid => (Manager::User, format!("user.slice/user-{uid}.slice/user@{uid}.service/"), "user.slice"),
     };
-    Ok(format!("{}/{unit}", expand(slice)?))
+    let slice = if slice.is_empty() { default } else { slice };
+    let path = format!("{top}{}{unit}", expand(slice)?);
+    Ok(Home { path, unit: Some(Unit { manager, name: unit, slice: slice.into() }) })
 }
 
 fn expand(slice: &str) -> Result<String, Invalid> {
@@ -64,7 +75,7 @@ fn expand(slice: &str) -> Result<String, Invalid> {
             nested.push('-');
         }
         nested.push_str(part);
-        path.push_str(&format!("/{nested}.slice"));
+        path.push_str(&format!("{nested}.slice/"));
     }
     Ok(path)
 }
@@ -75,10 +86,33 @@ mod tests {
 
     #[test]
     fn a_scope_lies_in_the_nest_of_its_slice() {
-        assert_eq!(scope("a-b.slice:pfx:web").unwrap(), "/a.slice/a-b.slice/pfx-web.scope");
-        assert_eq!(scope(":docker:web").unwrap(), "/system.slice/docker-web.scope");
-        assert_eq!(scope("-.slice::web").unwrap(), "/web.scope");
-        assert!(scope("/docker/web").is_err());
-        assert!(scope("a--b.slice:p:n").is_err());
+        let host = |uid| Host {
+            cgroup_root: "/sys/fs/cgroup".into(),
+            own_cgroup: String::new(),
+            uid,
+            known_capabilities: 0,
+            bounding: 0,
+            apparmor: false,
+            selinux: false,
+        };
+        let path = |path: &str| scope(path, &host(0)).unwrap().path;
+        assert_eq!(path("a-b.slice:pfx:web"), "a.slice/a-b.slice/pfx-web.scope");
+        assert_eq!(path(":docker:web"), "system.slice/docker-web.scope");
+        assert_eq!(path("-.slice::web"), "web.scope");
+        let user = scope(":docker:web", &host(1000)).unwrap();
+        assert_eq!(user.path, "user.slice/user-1000.slice/user@1000.service/user.slice/docker-web.scope");
+        assert_eq!(user.unit.unwrap().manager, Manager::User);
+        for wrong in [
+            "/docker/web",
+            "a--b.slice:p:n",
+            "a:p:n",
+            ":p:a/b",
+            ":p:",
+            ":p:x.slice",
+            ":p:a+b",
+            "../a.slice:p:n",
+        ] {
+            assert!(scope(wrong, &host(0)).is_err(), "{wrong}");
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::mounts::{self, Rootfs};
 use super::{
-    Console, HostStep, Keyring, Launch, NetDevice, Pivot, Plan, Planned, Request, Settle, Start, Step,
-    cgroup, devices, planned, process, resources,
+    Console, Home, HostStep, Keyring, Launch, NetDevice, Options, Pivot, Plan, Planned, Request, Settle,
+    Start, Step, cgroup, devices, planned, process, resources, systemd,
 };
 use crate::config::rules::sysctl_namespace;
 use crate::config::{Config, IdMaps, Invalid, Mount, Namespace, Place};
@@ -13,10 +13,10 @@ use std::borrow::Cow;
 /// Decide all that is done to make the container.
 pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, Invalid> {
     let config = &*with_notify(config, request);
-    let cgroup = cgroup::path(config, request, host)?;
+    let cgroup = cgroup::home(config, request, host)?;
     let mut warnings = Vec::new();
     let mut parent = match &cgroup {
-        Some(path) => limits(config, path)?,
+        Some(home) => limits(config, home, &request.id)?,
         None => {
             warnings.extend(without_cgroup(config)?);
             Vec::new()
@@ -72,13 +72,27 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
 }
 
 /// The container's cgroup and what limits it.
-fn limits(config: &Config, path: &str) -> Result<Vec<Planned<HostStep>>, Invalid> {
-    let limits = resources::writes(&config.resources);
+fn limits(config: &Config, home: &Home, id: &str) -> Result<Vec<Planned<HostStep>>, Invalid> {
+    let path = home.path.clone();
+    let rounded = home.unit.as_ref().map(|_| systemd::rounded(&config.resources));
+    let resources = rounded.as_ref().unwrap_or(&config.resources);
+    let mut limits = resources::writes(resources);
     let controllers = resources::controllers(&limits);
-    let mut steps = vec![planned("linux.cgroupsPath", HostStep::Cgroup { path: path.into(), controllers })];
+    let cgroup = match &home.unit {
+        None => HostStep::Cgroup { path, controllers },
+        Some(unit) => {
+            let scope = systemd::scope(config, unit, resources, id)?;
+            if !scope.later.is_empty() {
+                limits.retain(|write| write.file != "pids.max");
+            }
+            HostStep::Scope { scope, path, controllers }
+        }
+    };
+    let mut steps = vec![planned("linux.cgroupsPath", cgroup)];
     steps.extend(limits.into_iter().map(|write| planned(write.field.clone(), HostStep::Limit(write))));
     let filter = devices::compile(&config.device_rules)?.unwrap_or_default();
     steps.push(planned("linux.resources.devices", HostStep::DeviceFilter(filter)));
+    steps.extend(delegation(config)?);
     Ok(steps)
 }
 
@@ -105,6 +119,24 @@ fn with_notify<'a>(config: &'a Config, request: &Request) -> Cow<'a, Config> {
 
 /// Where the folder of the notification socket is in the container, as runc has it.
 const NOTIFY_FOLDER: &str = "/run/notify";
+
+/// config-linux.md: Cgroup ownership. A container that sees its cgroup as the root of a namespace of its own, and can write
+/// there, gets it; what root of the host owns is the host root's anyway.
+fn delegation(config: &Config) -> Result<Option<Planned<HostStep>>, Invalid> {
+    let Some((uid, gid)) = config.id_maps.root().filter(|root| *root != (0, 0)) else { return Ok(None) };
+    if *config.namespaces.of(Namespace::Cgroup) != Place::New {
+        return Ok(None);
+    }
+    for (i, mount) in config.mounts.iter().enumerate() {
+        if matches!(mount.fstype.as_str(), "cgroup" | "cgroup2") && !mount.is_bind() {
+            let field = format!("mounts[{i}]");
+            if !Options::parse(&mount.options, &field)?.read_only() {
+                return Ok(Some(planned(field, HostStep::Delegate { uid, gid })));
+            }
+        }
+    }
+    Ok(None)
+}
 
 /// Without a cgroup a limit is an error. Every engine's config.json has rules for devices, and who asks for no cgroup cannot
 /// have them: a warning.

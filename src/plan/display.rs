@@ -93,7 +93,12 @@ impl Display for HostStep {
                     controllers.iter().map(|controller| controller.step.as_str()).collect();
                 write!(f, "cgroup /{path} with {}", names.join(" "))
             }
+            HostStep::Scope { scope, path, controllers } => {
+                let cgroup = HostStep::Cgroup { path: path.clone(), controllers: controllers.clone() };
+                write!(f, "{cgroup} as {scope}")
+            }
             HostStep::Limit(write) => write!(f, "limit {write}"),
+            HostStep::Delegate { uid, gid } => write!(f, "cgroup delegated to {uid}:{gid}"),
             HostStep::DeviceFilter(insns) if insns.is_empty() => write!(f, "no device filter"),
             HostStep::DeviceFilter(insns) => write!(f, "device filter of {} instructions", insns.len()),
             HostStep::OpenNamespace { kind, path, changed_by } => {

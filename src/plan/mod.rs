@@ -9,11 +9,13 @@ mod create;
 pub mod devices;
 mod display;
 mod exec;
+pub mod gvariant;
 mod mounts;
 mod options;
 mod process;
 pub mod resources;
 pub mod seccomp;
+pub mod systemd;
 pub mod update;
 
 pub use create::create;
@@ -96,13 +98,33 @@ fn planned<T>(field: impl Into<String>, step: T) -> Planned<T> {
     Planned { step, field: field.into() }
 }
 
-/// All that will be done to make a container.
+/// Where the container's processes are counted and limited.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// Relative to the root of the cgroup v2 tree, without a leading slash.
+    pub path: String,
+    /// The scope that it is, where systemd makes it.
+    pub unit: Option<Unit>,
+}
+
+/// A unit of systemd.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Unit {
+    /// Which systemd.
+    pub manager: systemd::Manager,
+    /// As `docker-ID.scope`.
+    pub name: String,
+    /// The slice that it is in.
+    pub slice: String,
+}
+
+/// All that will be done to make a container.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// The container's id.
     pub id: String,
-    /// The container's cgroup, relative to the root of the cgroup v2 tree, without a leading slash; none if it has none.
-    pub cgroup: Option<String>,
+    /// The container's cgroup; none if it has none.
+    pub cgroup: Option<Home>,
     /// The number of the first descriptor that the process does not keep: standard ones and what the caller passes on.
     pub keep_fds: i32,
     /// What the parent does first.
@@ -118,7 +140,7 @@ pub struct Plan {
 }
 
 /// What the parent does in the host's namespaces, before init exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum HostStep {
     /// Make the container's cgroup, or take an empty one, and open it.
     Cgroup {
@@ -127,8 +149,24 @@ pub enum HostStep {
         /// The controllers that the limits to come need, each with a field that asks for it.
         controllers: Vec<Planned<String>>,
     },
+    /// Let systemd make the container's cgroup as a scope, and open it.
+    Scope {
+        /// The scope.
+        scope: systemd::Scope,
+        /// Where it is, relative to the root of the cgroup v2 tree.
+        path: String,
+        /// The controllers that the limits to come need; systemd does not know all.
+        controllers: Vec<Planned<String>>,
+    },
     /// Limit the container's cgroup.
     Limit(resources::Write),
+    /// Give the cgroup to the root of the container's user namespace, for cgroups of its own below.
+    Delegate {
+        /// On the host.
+        uid: u32,
+        /// On the host.
+        gid: u32,
+    },
     /// Attach a device filter to the cgroup, in place of any that is there; an empty one allows everything.
     DeviceFilter(Vec<u64>),
     /// Open a namespace to join.

@@ -187,6 +187,11 @@ fn apply(change: &mut Change, set: u64, clear: u64) {
 }
 
 impl Options {
+    /// Whether the mount can be read only.
+    pub fn read_only(&self) -> bool {
+        (self.top.set | self.tree.set) & attr::RDONLY != 0
+    }
+
     /// Read the options of the mount at `field`. Later options win over earlier ones.
     pub fn parse(options: &[String], field: &str) -> Result<Options, Invalid> {
         let mut read = Options::default();

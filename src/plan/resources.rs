@@ -226,11 +226,11 @@ impl Writes {
 }
 
 /// The kernel's own.
-const DEFAULT_PERIOD_US: u64 = 100_000;
+pub(super) const DEFAULT_PERIOD_US: u64 = 100_000;
 
 /// cpu.weight, 1 to 10000, for shares of cgroup v1, 2 to 262144: the curve through the two ends and the two defaults, 1024
 /// and 100, that runc 1.3.2 and crun 1.23 have.
-fn cpu_weight(shares: u64) -> u64 {
+pub(super) fn cpu_weight(shares: u64) -> u64 {
     match shares {
         ..=2 => 1,
         262_144.. => 10_000,
@@ -242,7 +242,7 @@ fn cpu_weight(shares: u64) -> u64 {
 }
 
 /// io.weight, 1 to 10000, for a weight of cgroup v1, 10 to 1000.
-fn io_weight(weight: u16) -> u64 {
+pub(super) fn io_weight(weight: u16) -> u64 {
     1 + (u64::from(weight) - 10) * 9999 / 990
 }
 

@@ -1,7 +1,8 @@
 //! What an update does to the cgroup of a container that is there already.
 
 use super::resources::{self, Check, Write};
-use super::{Planned, devices};
+use super::systemd::{self, Property};
+use super::{Planned, Unit, devices};
 use crate::config::Invalid;
 use crate::config::resources::Limit;
 use crate::config::update::Asked;
@@ -19,7 +20,7 @@ pub struct Current {
 }
 
 /// All that will be done to change the limits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Update {
     /// What must hold before.
     pub check: Option<Check>,
@@ -27,16 +28,21 @@ pub struct Update {
     pub controllers: Vec<Planned<String>>,
     /// The writes, in order.
     pub writes: Vec<Write>,
+    /// What systemd is told of it, if the cgroup is a scope.
+    pub properties: Vec<Planned<Property>>,
     /// The device filter to attach in place of the one that is there; an empty one allows everything.
     pub filter: Option<Vec<u64>>,
 }
 
-/// Decide all that is done for what is `asked`.
-pub fn update(asked: &Asked) -> Result<Update, Invalid> {
-    let writes = resources::writes(&asked.resources);
+/// Decide all that is done for what is `asked` of a cgroup that is the scope `unit`, if it is one.
+pub fn update(asked: &Asked, unit: Option<&Unit>) -> Result<Update, Invalid> {
+    let rounded = unit.map(|_| systemd::rounded(&asked.resources));
+    let resources = rounded.as_ref().unwrap_or(&asked.resources);
+    let writes = resources::writes(resources);
     let filter = asked.device_rules.as_ref().map(|rules| devices::compile(rules)).transpose()?;
     Ok(Update {
-        check: resources::check(&asked.resources),
+        check: resources::check(resources),
+        properties: unit.map(|_| systemd::limits(resources)).unwrap_or_default(),
         controllers: resources::controllers(&writes),
         writes,
         filter: filter.map(Option::unwrap_or_default),
@@ -54,6 +60,9 @@ impl Display for Update {
         }
         for write in &self.writes {
             writeln!(f, "limit {write}    # {}", write.field)?;
+        }
+        for property in &self.properties {
+            writeln!(f, "tell systemd {}    # {}", property.step, property.field)?;
         }
         match self.filter.as_deref() {
             None => Ok(()),

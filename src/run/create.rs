@@ -2,9 +2,11 @@
 
 use super::StepFault;
 use super::launch::{Launched, Opened, launch};
+use super::scope::Started;
 use super::settle::{settle, user_namespace};
 use super::undo::Undo;
-use crate::cgroup::{self, Filters, Refused};
+use super::update::enable;
+use crate::cgroup::{self, Filters};
 use crate::channel::{FromInit, ParentEnd};
 use crate::config::{Config, Hook, Namespace, Place};
 use crate::host::Host;
@@ -78,11 +80,11 @@ fn about(order: &Order<'_>) -> About {
 fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     let about = about(order);
     let root = &order.host.cgroup_root;
-    let cgroup = order
-        .plan
-        .cgroup
-        .as_ref()
-        .map(|path| cgroup::Record { path: root.join(path), depth: cgroup::missing(root, path) });
+    let cgroup = order.plan.cgroup.as_ref().map(|home| cgroup::Record {
+        path: root.join(&home.path),
+        depth: if home.unit.is_some() { 0 } else { cgroup::missing(root, &home.path) },
+        unit: home.unit.clone(),
+    });
     let mut state = State::new(about.clone(), &order.config.root.path, cgroup, &order.config.hooks);
     state.device_rules.clone_from(&order.config.device_rules);
     let listener = order.config.seccomp.as_ref().and_then(|s| s.listener.clone());
@@ -90,7 +92,7 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     state.private_pids = *order.config.namespaces.of(Namespace::Pid) == Place::New;
     state.private_keyring = order.keyring == Keyring::New;
     undo.dir = Some(order.store.make(&order.plan.id)?);
-    let mut opened = host_steps(order, &mut state, undo)?;
+    let (mut opened, scope) = host_steps(order, &mut state, undo)?;
     let Some(dir) = &undo.dir else { return Err(anyhow!("the container has no directory")) };
     let network = opened.namespace(Namespace::Network).map(|fd| fd.try_clone_to_owned()).transpose();
     let network = network.context("dup")?;
@@ -98,6 +100,7 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup.as_fd());
     let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup)?;
     let pidfd = undo.init.insert(pidfd);
+    scope.map_or(Ok(()), Started::settle)?;
     if !order.plan.settle.is_empty() {
         settle(&order.plan.settle, pid, network, &mut undo.moved, &undo.resctrl)?;
         channel.done().context("sendmsg to init")?;
@@ -135,13 +138,25 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
 }
 
 /// All steps of the parent before init exists.
-fn host_steps(order: &Order<'_>, state: &mut State, undo: &mut Undo) -> Result<Opened> {
+fn host_steps<'a>(
+    order: &Order<'a>,
+    state: &mut State,
+    undo: &mut Undo,
+) -> Result<(Opened, Option<Started<'a>>)> {
     let Some(dir) = &undo.dir else { return Err(anyhow!("the container has no directory")) };
     // Recorded before anything else is made, so that `delete` can clean up after a killed `create`.
     dir.save(state)?;
     dir.save_config(order.text)?;
-    let mut opened = Opened::default();
+    let (mut opened, mut scope) = (Opened::default(), None);
     for planned in &order.plan.host {
+        if let HostStep::Scope { scope: asked, path, controllers } = &planned.step {
+            let root = &order.host.cgroup_root;
+            let started = scope.insert(Started::start(asked)?);
+            undo.scope = Some(asked.unit.clone());
+            let (cgroup, _) = undo.cgroup.insert((started.cgroup(&root.join(path))?, 0));
+            enable(cgroup, root, path, controllers)?;
+            continue;
+        }
         if let HostStep::ResctrlGroup(rdt) = &planned.step {
             let made = undo.resctrl.make(rdt, &order.plan.id);
             state.resctrl.clone_from(&undo.resctrl.made);
@@ -162,7 +177,7 @@ fn host_steps(order: &Order<'_>, state: &mut State, undo: &mut Undo) -> Result<O
         record.depth = *depth;
         dir.save(state)?;
     }
-    Ok(opened)
+    Ok((opened, scope))
 }
 
 fn host_step(
@@ -180,18 +195,20 @@ fn host_step(
         HostStep::Cgroup { path, controllers } => {
             let made = cgroup::make(&host.cgroup_root, path).with_context(|| planned.field.clone())?;
             let (cgroup, _) = cgroup.insert((made.cgroup, made.depth));
-            let names: Vec<&str> = controllers.iter().map(|controller| controller.step.as_str()).collect();
-            let refused = |refused: Refused| {
-                let asked = controllers.iter().find(|controller| controller.step == refused.controller);
-                StepFault::refused(asked.map_or(&planned.field, |controller| &controller.field), refused)
-            };
-            cgroup.enable(&host.cgroup_root, path, &names).map_err(refused)?;
+            enable(cgroup, &host.cgroup_root, path, controllers)?;
         }
+        HostStep::Scope { .. } | HostStep::ResctrlGroup(_) => {}
         HostStep::Limit(write) => {
             let Some((cgroup, _)) = cgroup else {
                 return Err(anyhow!("the plan limits a cgroup before it makes one"));
             };
             cgroup.limit(write).map_err(|refused| StepFault::refused(&write.field, refused))?;
+        }
+        HostStep::Delegate { uid, gid } => {
+            let Some((cgroup, _)) = cgroup else {
+                return Err(anyhow!("the plan delegates a cgroup before it makes one"));
+            };
+            cgroup.delegate(*uid, *gid).map_err(|(call, errno)| fault(call)(errno))?;
         }
         HostStep::DeviceFilter(insns) => {
             let Some((cgroup, depth)) = cgroup else {
@@ -217,7 +234,6 @@ fn host_step(
             let copy = clone_tree(tree, opened).map_err(|(call, e)| fault(call)(e))?;
             opened.trees.push(Some(copy));
         }
-        HostStep::ResctrlGroup(_) => {}
         HostStep::NotifySocket => opened.notify = Some(dir.bind_notify()?),
         HostStep::StartSocket => opened.listener = Some(dir.listen()?),
     }

@@ -9,6 +9,7 @@ mod net_devices;
 pub mod notify;
 mod rdt;
 mod relay;
+mod scope;
 pub mod seal;
 mod settle;
 pub mod start;

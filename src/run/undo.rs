@@ -2,9 +2,10 @@
 
 use super::net_devices::Moved;
 use super::rdt;
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, systemd};
 use crate::config::Hook;
 use crate::init::hook::{self, About};
+use crate::plan::Unit;
 use crate::state::Dir;
 use crate::sys::process;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,6 +17,8 @@ pub(super) struct Undo {
     pub(super) dir: Option<Dir>,
     /// The container's cgroup, and how many directories were made for it.
     pub(super) cgroup: Option<(Cgroup, usize)>,
+    /// The scope that systemd made of it.
+    pub(super) scope: Option<Unit>,
     /// Init.
     pub(super) init: Option<OwnedFd>,
     /// Network devices that were moved into the container.
@@ -41,6 +44,11 @@ impl Undo {
         trouble.extend(rdt::remove(&self.resctrl.made));
         if let Some((cgroup, depth)) = self.cgroup
             && let Err(err) = cgroup.remove(depth)
+        {
+            trouble.push(crate::log::message(&err));
+        }
+        if let Some(unit) = self.scope
+            && let Err(err) = systemd::stop(&unit)
         {
             trouble.push(crate::log::message(&err));
         }

@@ -1,37 +1,53 @@
 //! `update`: new limits for a container that is there.
 
 use super::StepFault;
-use crate::cgroup::{Cgroup, Filters, Refused};
+use crate::cgroup::{Cgroup, Filters, Refused, systemd};
 use crate::plan::update::Update;
+use crate::plan::{Planned, Unit};
 use crate::sys;
 use anyhow::{Context, Result};
 use std::path::Path;
 
 /// Do what the plan says to `cgroup`, in the tree that is mounted at `root`. If anything is refused, what was changed before
 /// it is put back.
-pub fn update(cgroup: &Cgroup, root: &Path, plan: &Update) -> Result<()> {
+pub fn update(cgroup: &Cgroup, unit: Option<&Unit>, root: &Path, plan: &Update) -> Result<()> {
     if let Some(check) = &plan.check {
         cgroup.check(check)?;
     }
-    enable(cgroup, root, plan)?;
+    let path = cgroup.path().strip_prefix(root).context("the container's cgroup is in another tree")?;
+    enable(cgroup, root, &path.to_string_lossy(), &plan.controllers)?;
     let mut undo = Vec::new();
-    change(cgroup, plan, &mut undo).map_err(|cause| take_back(cgroup, undo, cause))
+    change(cgroup, unit, plan, &mut undo).map_err(|cause| take_back(cgroup, undo, cause))
 }
 
-fn enable(cgroup: &Cgroup, root: &Path, plan: &Update) -> Result<()> {
-    let names: Vec<&str> = plan.controllers.iter().map(|controller| controller.step.as_str()).collect();
-    let path = cgroup.path().strip_prefix(root).context("the container's cgroup is in another tree")?;
-    cgroup.enable(root, &path.to_string_lossy(), &names).map_err(|refused: Refused| {
-        let asked = plan.controllers.iter().find(|controller| controller.step == refused.controller);
+/// Enable `controllers` in the cgroup, which is `path` in the tree that is mounted at `root`.
+pub(super) fn enable(
+    cgroup: &Cgroup,
+    root: &Path,
+    path: &str,
+    controllers: &[Planned<String>],
+) -> Result<()> {
+    let names: Vec<&str> = controllers.iter().map(|controller| controller.step.as_str()).collect();
+    cgroup.enable(root, path, &names).map_err(|refused: Refused| {
+        let asked = controllers.iter().find(|controller| controller.step == refused.controller);
         StepFault::refused(asked.map_or("linux.resources", |controller| &controller.field), refused).into()
     })
 }
 
-fn change(cgroup: &Cgroup, plan: &Update, undo: &mut Vec<(String, String)>) -> Result<(), StepFault> {
+fn change(
+    cgroup: &Cgroup,
+    unit: Option<&Unit>,
+    plan: &Update,
+    undo: &mut Vec<(String, String)>,
+) -> Result<(), StepFault> {
     for write in &plan.writes {
         let before = cgroup.before(write);
         cgroup.limit(write).map_err(|refused| StepFault::refused(&write.field, refused))?;
         undo.extend(before);
+    }
+    // Values that the kernel has taken are told to systemd, which would take them back at its next reload.
+    if let Some(unit) = unit {
+        systemd::set(unit, &plan.properties)?;
     }
     let Some(insns) = &plan.filter else { return Ok(()) };
     cgroup.filter_devices(insns, Filters::Replaced).map_err(|(call, errno)| StepFault {

@@ -85,6 +85,11 @@ pub fn send(fd: BorrowedFd<'_>, data: &[u8], pass: Option<BorrowedFd<'_>>) -> Re
     }
 }
 
+/// send(2) on a stream: how much of `data` was taken. A closed peer is EPIPE, never a signal.
+pub fn send_some(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize> {
+    nix::sys::socket::send(fd.as_raw_fd(), data, MsgFlags::MSG_NOSIGNAL)
+}
+
 /// Have the kernel add to every message who sent it, translated to this process's namespaces (`SO_PASSCRED`).
 pub fn pass_credentials(fd: BorrowedFd<'_>) -> Result<()> {
     setsockopt(&fd, sockopt::PassCred, &true)

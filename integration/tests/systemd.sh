@@ -1,0 +1,241 @@
+# --systemd-cgroup: the container's cgroup is a scope that systemd makes, limits and removes. systemd knows processes by the machine's
+# pids, so this file sees those.
+# pids: host
+# shellcheck shell=bash disable=SC2016 # $names in single quotes are jq's
+
+# scope ID [JQ-OPTION...] [FILTER]: a bundle $B whose cgroup is the scope $UNIT; C is that cgroup.
+scope() {
+  requires vm "systemd as PID 1"
+  local id=$1 filter=${*: -1}
+  shift
+  FLAGS=(--systemd-cgroup)
+  UNIT=it-$id.scope
+  bundle "$id" "${@:1:$#-1}" ".linux.cgroupsPath = \"system.slice:it:$id\" | args([\"sleep\", \"1000\"]) | $filter"
+  C=$V2/system.slice/$UNIT
+}
+show() { systemctl show --value --property "$1" "$UNIT"; }
+assert_property() { local pair; for pair; do assert_eq "$(show "${pair%%=*}")" "${pair#*=}" "${pair%%=*}"; done; }
+is_unloaded() { [ -z "$(systemctl list-units --all --plain --no-legend "$UNIT")" ]; }
+
+test_a_scope_is_made_and_goes() {
+  scope c1 .
+  run_ok create --bundle "$B" c1
+  pid_of c1
+  assert_match "$(<"/proc/$PID/cgroup")" "0::/system.slice/$UNIT(/container)?$"
+  assert_property ActiveState=active Delegate=yes Slice=system.slice DefaultDependencies=no
+  assert_match "$(show Description)" c1
+  run_ok start c1
+  assert_status c1 running
+  run_ok kill c1 KILL
+  eventually has_status c1 stopped
+  run_ok delete c1
+  eventually is_unloaded
+  eventually test ! -e "$C"
+}
+
+test_the_container_is_all_that_is_in_it() {
+  differs crun "the container is in a cgroup below"
+  scope c1 .
+  run_ok create --bundle "$B" c1
+  pid_of c1
+  assert_eq "$(<"$C/cgroup.procs")" "$PID"
+}
+
+test_a_private_cgroup_namespace_is_rooted_in_it() {
+  scope c1 'args(["sh", "-c", "cat /proc/self/cgroup"])'
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" 0::/
+  eventually is_unloaded
+}
+
+test_all_limits_are_properties_with_right_values() {
+  differs runc "1.1 has no burst and another curve"
+  differs crun "the limit of swap is the sum, weights are of other formulas"
+  scope c1 '.linux.resources += {
+    memory: {limit: 67108864, swap: 100663296, reservation: 33554432},
+    cpu: {shares: 512, quota: 33333, period: 100000, burst: 1000, cpus: "0", mems: "0"},
+    pids: {limit: 55}, blockIO: {weight: 500}, unified: {"memory.high": "50331648", "memory.oom.group": "1"}}'
+  run_ok create --bundle "$B" c1
+  assert_property MemoryMax=67108864 MemorySwapMax=33554432 MemoryLow=33554432 MemoryHigh=50331648 TasksMax=55 \
+    CPUWeight=59 CPUQuotaPerSecUSec=340ms CPUQuotaPeriodUSec=100ms AllowedCPUs=0 AllowedMemoryNodes=0 IOWeight=4950
+  assert_limits "cpu.max=34000 100000" cpu.max.burst=1000 cpu.weight=59 memory.max=67108864 memory.swap.max=33554432 memory.high=50331648 \
+    memory.oom.group=1 pids.max=55 cpuset.cpus=0
+  # what systemd knows survives its reload
+  systemctl daemon-reload
+  assert_limits "cpu.max=34000 100000" cpu.weight=59 memory.max=67108864 memory.swap.max=33554432 memory.high=50331648 pids.max=55
+}
+
+test_limits_bite() {
+  # Who cannot fork ends; the first process, and with it the scope, stays.
+  scope c1 '.linux.resources.pids = {limit: 3} | args(["sh", "-c", "(sleep 100 & sleep 100 & echo all); sleep 1000"])'
+  run_ok create --bundle "$B" c1
+  run_ok start c1
+  eventually has_counted pids.events max
+}
+
+test_one_process_and_no_more() {
+  differs runc,crun "0 is no limit in 1.1"
+  scope c1 '.linux.resources.pids = {limit: 0} | args(["sleep", "1000"])'
+  run_ok create --bundle "$B" c1
+  assert_property TasksMax=1
+  assert_limits pids.max=1
+  run_ok start c1
+  assert_status c1 running
+}
+
+test_devices_are_denied() {
+  scope c1 'tmpfs("/tmp"; []) | caps(["CAP_MKNOD", "CAP_DAC_OVERRIDE", "CAP_SYS_RAWIO"]) |
+    args(["sh", "-c", "mknod /tmp/mem c 1 1; ! head -c 1 /tmp/mem 2>/dev/null && echo denied; mknod /tmp/null c 1 3; echo >/tmp/null && echo allowed"])'
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" $'denied\nallowed'
+}
+
+test_nested_slices() {
+  scope c1 '.linux.cgroupsPath = "itx-a-b.slice:it:c1"'
+  run_ok create --bundle "$B" c1
+  pid_of c1
+  assert_match "$(<"/proc/$PID/cgroup")" "0::/itx.slice/itx-a.slice/itx-a-b.slice/it-c1.scope"
+  assert_property Slice=itx-a-b.slice
+  run_ok delete --force c1
+  eventually is_unloaded
+  systemctl stop itx.slice
+}
+
+test_no_path_is_a_scope_of_the_id() {
+  scope c1 'del(.linux.cgroupsPath)'
+  run_ok create --bundle "$B" it-1
+  UNIT=$RUNTIME_NAME-it-1.scope
+  assert_property ActiveState=active
+  run_ok delete --force it-1
+  eventually is_unloaded
+}
+
+test_a_path_of_another_form_is_an_error() {
+  differs crun "another text"
+  scope c1 '.linux.cgroupsPath = "/it/c1"'
+  run_fails 1 'cgroupsPath.*slice:prefix:name' create --bundle "$B" c1
+}
+
+test_wrong_names_are_errors() {
+  differs runc,crun "other words, or accepted"
+  scope c1 '.linux.cgroupsPath = "system.slice:it:a+b"'
+  run_fails 1 'linux.cgroupsPath: "it-a\+b.scope" is not the name of a unit of systemd' create --bundle "$B" c1
+  scope c1 '.linux.cgroupsPath = "system:it:c1"'
+  run_fails 1 'linux.cgroupsPath: "system" is not the name of a slice' create --bundle "$B" c1
+}
+
+test_properties_by_annotation() {
+  scope c1 '.annotations = {"org.systemd.property.TimeoutStopUSec": "uint64 12000000", "org.systemd.property.CollectMode": "\u0027inactive-or-failed\u0027",
+    "org.systemd.property.After": "[\u0027basic.target\u0027]", "org.systemd.property.RuntimeMaxSec": "uint64 7777"}'
+  run_ok create --bundle "$B" c1
+  assert_property TimeoutStopUSec=12s CollectMode=inactive-or-failed RuntimeMaxUSec='2h 9min 37s'
+  assert_match "$(show After)" basic.target
+}
+
+test_a_property_that_systemd_does_not_know() {
+  differs crun "leaves the state"
+  scope c1 '.annotations = {"org.systemd.property.NoSuchThing": "true"}'
+  run_fails 1 'NoSuchThing|cgroup' create --bundle "$B" c1
+  [ "$RUNTIME_NAME" != knarr ] || run_fails 1 'annotations.org.systemd.property.NoSuchThing: systemd: start it-c1.scope: .*NoSuchThing' create --bundle "$B" c1
+  eventually is_unloaded
+}
+
+test_an_annotation_that_is_no_value() {
+  differs runc,crun "other words"
+  scope c1 '.annotations = {"org.systemd.property.TimeoutStopUSec": "soon"}'
+  run_fails 1 'annotations.org.systemd.property.TimeoutStopUSec: "soon": "soon" is not a value' create --bundle "$B" c1
+}
+
+test_a_scope_that_is_in_use_is_refused_and_left_alone() {
+  differs runc,crun "other words"
+  requires vm
+  systemd-run --quiet --scope --unit it-c1 sleep 1000 &
+  scope c1 .
+  eventually grep -q . "$C/cgroup.procs"
+  run_fails 1 'linux.cgroupsPath: systemd: start it-c1.scope: .*already' create --bundle "$B" c1
+  assert_property ActiveState=active
+  systemctl stop "$UNIT"
+  wait
+}
+
+test_a_failed_scope_in_the_way_is_reset() {
+  scope c1 .
+  systemd-run --quiet --scope --unit it-c1 --property RuntimeMaxSec=1 sleep 1000 2>/dev/null || :
+  eventually systemctl is-failed --quiet "$UNIT"
+  run_ok create --bundle "$B" c1
+  assert_property ActiveState=active
+}
+
+test_update_tells_systemd() {
+  differs runc,crun "1.1 has other values"
+  scope c1 '.linux.resources += {memory: {limit: 67108864}, pids: {limit: 50}, cpu: {quota: 20000, period: 100000}}'
+  run_ok create --bundle "$B" c1
+  run_ok update --memory 32M --memory-swap 48M --pids-limit 66 --cpu-quota 33333 --cpu-share 1024 --cpuset-cpus 1 c1
+  assert_property MemoryMax=33554432 MemorySwapMax=16777216 TasksMax=66 CPUQuotaPerSecUSec=340ms CPUWeight=100 AllowedCPUs=1
+  assert_limits memory.max=33554432 pids.max=66 "cpu.max=34000 100000" cpuset.cpus=1
+  systemctl daemon-reload
+  assert_limits memory.max=33554432 pids.max=66 "cpu.max=34000 100000" cpuset.cpus=1
+  run_fails 1 'linux.resources.unified.memory.high: write memory.high "frob"' update --memory 16M --unified memory.high=frob c1
+  assert_property MemoryMax=33554432
+  assert_limits memory.max=33554432
+  run_ok update --cpu-period 50000 c1
+  assert_property CPUQuotaPerSecUSec=680ms CPUQuotaPeriodUSec=50ms
+}
+
+test_pause_ps_and_events() {
+  differs crun "no events"
+  scope c1 .
+  run_ok run --detach --bundle "$B" c1
+  pid_of c1
+  run_ok ps --format json c1
+  assert_jq "$OUT" '. == [($p | tonumber)]' --arg p "$PID"
+  run_ok pause c1
+  assert_status c1 paused
+  run_ok resume c1
+  run_ok events --stats c1
+  assert_jq "$OUT" '.data.memory.usage.usage > 0 and .data.pids.current == 1'
+}
+
+test_a_container_that_fails_after_the_scope_leaves_none() {
+  scope c1 'mount({destination: "/x", type: "bind", source: "/nonexistent", options: ["bind"]})'
+  run_fails 1 'nonexistent|no such file' create --bundle "$B" c1
+  eventually is_unloaded
+}
+
+test_delete_force_of_a_running_and_of_a_paused_container() {
+  scope c1 .
+  run_ok run --detach --bundle "$B" c1
+  run_ok delete --force c1
+  eventually is_unloaded
+  run_ok run --detach --bundle "$B" c1
+  run_ok pause c1
+  run_ok delete --force c1
+  eventually is_unloaded
+}
+
+test_an_oom_kill_leaves_no_failed_unit() {
+  scope c1 '.linux.resources.memory = {limit: 16777216, swap: 16777216} | tmpfs("/tmp"; []) | args(["sh", "-c", "head -c 33554432 /dev/zero >/tmp/big"])'
+  run_ok create --bundle "$B" c1
+  run_ok start c1
+  eventually has_status c1 stopped
+  run_ok delete c1
+  eventually is_unloaded
+}
+
+test_hugetlb_which_systemd_does_not_know() {
+  differs runc,crun "the controller is not enabled"
+  scope c1 '.linux.resources.hugepageLimits = [{pageSize: "2MB", limit: 4194304}]'
+  run_ok create --bundle "$B" c1
+  assert_limits hugetlb.2MB.max=4194304
+}
+
+test_without_systemd_the_error_says_so() {
+  differs runc,crun "other words"
+  FLAGS=(--cgroup-manager systemd)
+  bundle c1 '.linux.cgroupsPath = "system.slice:it:c1"'
+  local empty=$T/empty
+  : >"$empty"
+  mount --bind "$empty" /run/dbus/system_bus_socket 2>/dev/null || [ ! -e /run/dbus/system_bus_socket ]
+  run_fails 1 'linux.cgroupsPath: systemd: start it-c1.scope: connect /run/dbus/system_bus_socket: ' create --bundle "$B" c1
+  umount /run/dbus/system_bus_socket 2>/dev/null || :
+}

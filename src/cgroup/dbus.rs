@@ -1,0 +1,517 @@
+//! D-Bus, as far as a call of systemd needs it: one connection, calls, replies, signals. Nothing of it is touched where systemd
+//! does not make the cgroup.
+//!
+//! The wire format is that of the D-Bus specification, version 1. What comes in is checked: lengths, padding, types.
+
+use crate::plan::gvariant::Value;
+use crate::plan::systemd::Manager;
+use crate::sys::{self, Errno, socket};
+use anyhow::{Context, Result, bail};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::SockType;
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long a peer may take for all that is asked of it over one connection.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest message that is read, in bytes.
+const MESSAGE_LIMIT: usize = 1 << 20;
+
+/// Where a call goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target {
+    /// Bus name.
+    pub(super) name: &'static str,
+    /// Object.
+    pub(super) path: &'static str,
+    /// Interface.
+    pub(super) interface: &'static str,
+}
+
+const BUS: Target =
+    Target { name: "org.freedesktop.DBus", path: "/org/freedesktop/DBus", interface: "org.freedesktop.DBus" };
+
+/// An error reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// As `org.freedesktop.systemd1.UnitExists`.
+    pub(super) name: String,
+    /// For people.
+    pub(super) text: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.text.trim_end_matches('.'), self.name)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Bus {
+    fd: OwnedFd,
+    deadline: Instant,
+    serial: u32,
+    /// Sent with the next call that is waited for.
+    unsent: Vec<u8>,
+    unread: Vec<u8>,
+    greeted: bool,
+    /// Signals that came while a reply was waited for.
+    signals: Vec<Message>,
+}
+
+impl Bus {
+    /// Connect to the bus of the machine or of the user. It is greeted with the first call.
+    pub(super) fn connect(manager: Manager) -> Result<Bus> {
+        let mut last = None;
+        for path in addresses(manager) {
+            match socket::connect_to(&path, SockType::Stream) {
+                Ok(fd) => {
+                    let uid = nix::unistd::geteuid().to_string();
+                    let hex: String = uid.bytes().map(|byte| format!("{byte:02x}")).collect();
+                    let mut bus = Bus {
+                        fd,
+                        deadline: Instant::now() + TIMEOUT,
+                        serial: 0,
+                        unsent: format!("\0AUTH EXTERNAL {hex}\r\nBEGIN\r\n").into_bytes(),
+                        unread: Vec::new(),
+                        greeted: false,
+                        signals: Vec::new(),
+                    };
+                    bus.send(BUS, "Hello", &Body::default());
+                    return Ok(bus);
+                }
+                Err(errno) => last = Some((path, errno)),
+            }
+        }
+        match last {
+            Some((path, errno)) => bail!("connect {}: {}", path.display(), sys::describe(errno)),
+            None => bail!("no bus of the user: neither DBUS_SESSION_BUS_ADDRESS nor XDG_RUNTIME_DIR is set"),
+        }
+    }
+
+    /// Ask for signals, without waiting for the answer.
+    pub(super) fn subscribe(&mut self, rule: &str) {
+        let mut body = Body::default();
+        body.value(&Value::Text(rule.into()));
+        self.send(BUS, "AddMatch", &body);
+    }
+
+    /// Call a method without waiting for its answer, and return the serial number that answers it.
+    pub(super) fn send(&mut self, target: Target, member: &str, body: &Body) -> u32 {
+        self.serial += 1;
+        self.unsent.extend(body.message(target, member, self.serial));
+        self.serial
+    }
+
+    /// Call a method and wait for its answer.
+    pub(super) fn call(&mut self, target: Target, member: &str, body: &Body) -> Result<Message> {
+        let serial = self.send(target, member, body);
+        loop {
+            let message = self.receive()?;
+            match message.kind {
+                KIND_SIGNAL => self.signals.push(message),
+                KIND_RETURN if message.reply_to == serial => return Ok(message),
+                KIND_ERROR if message.reply_to == serial => {
+                    let text = message.reader().text().unwrap_or_default();
+                    return Err(Refusal { name: message.error, text }.into());
+                }
+                // Hello is the first: without it there is no connection.
+                KIND_ERROR if message.reply_to == 1 => {
+                    bail!("the bus refuses: {}", message.reader().text().unwrap_or_default());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Wait for a signal for which `accept` has an answer.
+    pub(super) fn signal<T>(&mut self, accept: impl Fn(&Message) -> Option<T>) -> Result<T> {
+        if let Some(found) = self.signals.iter().find_map(&accept) {
+            return Ok(found);
+        }
+        loop {
+            let message = self.receive()?;
+            if message.kind == KIND_SIGNAL
+                && let Some(found) = accept(&message)
+            {
+                return Ok(found);
+            }
+        }
+    }
+
+    fn receive(&mut self) -> Result<Message> {
+        self.flush().context("write to the bus")?;
+        while !self.greeted {
+            if let Some(end) = self.unread.windows(2).position(|pair| pair == b"\r\n") {
+                let line = String::from_utf8_lossy(&self.unread[..end]).into_owned();
+                if !line.starts_with("OK ") {
+                    bail!("the bus does not let this user in: {line:?}");
+                }
+                self.unread.drain(..end + 2);
+                self.greeted = true;
+            } else {
+                self.fill()?;
+            }
+        }
+        loop {
+            if let Some(length) = message_length(&self.unread)?
+                && self.unread.len() >= length
+            {
+                let data: Vec<u8> = self.unread.drain(..length).collect();
+                return Message::parse(data).context("the bus sent what is no message");
+            }
+            self.fill()?;
+        }
+    }
+
+    fn flush(&mut self) -> sys::Result<()> {
+        let mut rest = self.unsent.as_slice();
+        while !rest.is_empty() {
+            match socket::send_some(self.fd.as_fd(), rest) {
+                Ok(n) => rest = &rest[n..],
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        self.unsent.clear();
+        Ok(())
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(0) => bail!("no answer within {TIMEOUT:?}"),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno).context("poll"),
+        }
+        let mut buffer = [0; 4096];
+        match nix::unistd::read(&self.fd, &mut buffer) {
+            Ok(0) => bail!("the bus has closed the connection"),
+            Ok(n) => self.unread.extend_from_slice(&buffer[..n]),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno).context("read from the bus"),
+        }
+        Ok(())
+    }
+}
+
+/// The sockets to try, in order.
+fn addresses(manager: Manager) -> Vec<PathBuf> {
+    let given = |name| std::env::var(name).map(|text| unix_paths(&text)).unwrap_or_default();
+    match manager {
+        Manager::System => {
+            let mut paths = given("DBUS_SYSTEM_BUS_ADDRESS");
+            paths.push("/run/dbus/system_bus_socket".into());
+            paths
+        }
+        Manager::User => {
+            let mut paths = given("DBUS_SESSION_BUS_ADDRESS");
+            paths.extend(std::env::var_os("XDG_RUNTIME_DIR").map(|folder| PathBuf::from(folder).join("bus")));
+            paths.push(format!("/run/user/{}/bus", nix::unistd::geteuid()).into());
+            paths
+        }
+    }
+}
+
+/// The paths in a list of addresses, as `unix:path=/run/user/1000/bus,guid=…`.
+fn unix_paths(addresses: &str) -> Vec<PathBuf> {
+    let path = |address: &str| {
+        let options = address.strip_prefix("unix:")?;
+        options.split(',').find_map(|option| option.strip_prefix("path=")).map(PathBuf::from)
+    };
+    addresses.split(';').filter_map(path).collect()
+}
+
+/// The arguments of a call.
+#[derive(Debug, Default)]
+pub(super) struct Body {
+    data: Vec<u8>,
+    signature: String,
+}
+
+impl Body {
+    /// Add an argument.
+    pub(super) fn value(&mut self, value: &Value) {
+        self.signature.push_str(&value.signature());
+        encode(&mut self.data, value);
+    }
+
+    /// Add a list of names and values of any type, `a(sv)`.
+    pub(super) fn properties<'a>(&mut self, properties: impl Iterator<Item = (&'a str, &'a Value)>) {
+        self.signature.push_str("a(sv)");
+        array(&mut self.data, 8, |data| {
+            for (name, value) in properties {
+                pad(data, 8);
+                encode(data, &Value::Text(name.into()));
+                encode(data, &Value::Signature(value.signature()));
+                encode(data, value);
+            }
+        });
+    }
+
+    /// Add an empty array of this type.
+    pub(super) fn none_of(&mut self, element: &str) {
+        self.value(&Value::Array(element.into(), Vec::new()));
+    }
+
+    fn message(&self, target: Target, member: &str, serial: u32) -> Vec<u8> {
+        let mut data = vec![b'l', KIND_CALL, 0, 1];
+        data.extend((self.data.len() as u32).to_le_bytes());
+        data.extend(serial.to_le_bytes());
+        let fields = [
+            (1, Value::Path(target.path.into())),
+            (2, Value::Text(target.interface.into())),
+            (3, Value::Text(member.into())),
+            (6, Value::Text(target.name.into())),
+            (8, Value::Signature(self.signature.clone())),
+        ];
+        array(&mut data, 8, |data| {
+            for (code, value) in &fields {
+                pad(data, 8);
+                data.push(*code);
+                encode(data, &Value::Signature(value.signature()));
+                encode(data, value);
+            }
+        });
+        pad(&mut data, 8);
+        data.extend(&self.data);
+        data
+    }
+}
+
+fn pad(data: &mut Vec<u8>, to: usize) {
+    data.resize(data.len().next_multiple_of(to), 0);
+}
+
+/// An array: its length, which does not count the padding before its first element.
+fn array(data: &mut Vec<u8>, align: usize, elements: impl FnOnce(&mut Vec<u8>)) {
+    pad(data, 4);
+    let at = data.len();
+    data.extend([0; 4]);
+    pad(data, align);
+    let first = data.len();
+    elements(data);
+    let length = (data.len() - first) as u32;
+    data[at..at + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+fn alignment(signature: &str) -> usize {
+    match signature.as_bytes().first() {
+        Some(b'n' | b'q') => 2,
+        Some(b'b' | b'i' | b'u' | b's' | b'o' | b'a') => 4,
+        Some(b'x' | b't' | b'd' | b'(') => 8,
+        _ => 1,
+    }
+}
+
+fn encode(data: &mut Vec<u8>, value: &Value) {
+    pad(data, alignment(&value.signature()));
+    match value {
+        Value::Bool(value) => data.extend(u32::from(*value).to_le_bytes()),
+        Value::Byte(value) => data.push(*value),
+        Value::Int16(value) => data.extend(value.to_le_bytes()),
+        Value::Uint16(value) => data.extend(value.to_le_bytes()),
+        Value::Int32(value) => data.extend(value.to_le_bytes()),
+        Value::Uint32(value) => data.extend(value.to_le_bytes()),
+        Value::Int64(value) => data.extend(value.to_le_bytes()),
+        Value::Uint64(value) => data.extend(value.to_le_bytes()),
+        Value::Double(value) => data.extend(value.to_le_bytes()),
+        Value::Text(text) | Value::Path(text) => {
+            data.extend((text.len() as u32).to_le_bytes());
+            data.extend(text.as_bytes());
+            data.push(0);
+        }
+        Value::Signature(text) => {
+            data.push(text.len() as u8);
+            data.extend(text.as_bytes());
+            data.push(0);
+        }
+        Value::Array(of, values) => {
+            array(data, alignment(of), |data| values.iter().for_each(|value| encode(data, value)));
+        }
+        Value::Tuple(parts) => parts.iter().for_each(|part| encode(data, part)),
+    }
+}
+
+const KIND_CALL: u8 = 1;
+const KIND_RETURN: u8 = 2;
+const KIND_ERROR: u8 = 3;
+const KIND_SIGNAL: u8 = 4;
+
+/// A message that came in.
+#[derive(Debug, Default)]
+pub(super) struct Message {
+    kind: u8,
+    reply_to: u32,
+    error: String,
+    /// The name of a signal.
+    pub(super) member: String,
+    data: Vec<u8>,
+    body_at: usize,
+    big_endian: bool,
+}
+
+impl Message {
+    fn parse(data: Vec<u8>) -> Result<Message> {
+        let mut message = Message { data, ..Message::default() };
+        message.big_endian = message.data.first() == Some(&b'B');
+        let mut reader = Reader { data: &message.data, at: 1, big_endian: message.big_endian };
+        let kind = reader.byte()?;
+        reader.at = 12;
+        let end = reader.u32()? as usize + 16;
+        let (mut reply_to, mut error, mut member) = (0, String::new(), String::new());
+        while reader.at < end {
+            reader.align(8)?;
+            let code = reader.byte()?;
+            let kind = reader.signature()?;
+            match (code, kind.as_str()) {
+                (5, "u") => reply_to = reader.u32()?,
+                (4, "s") => error = reader.text()?,
+                (3, "s") => member = reader.text()?,
+                (_, "s" | "o") => drop(reader.text()?),
+                (_, "u") => drop(reader.u32()?),
+                (_, "g") => drop(reader.signature()?),
+                _ => bail!("header field {code} of type {kind}"),
+            }
+        }
+        reader.align(8)?;
+        let body_at = reader.at;
+        Ok(Message { kind, reply_to, error, member, body_at, ..message })
+    }
+
+    /// Its arguments, from the first.
+    pub(super) fn reader(&self) -> Reader<'_> {
+        Reader { data: &self.data, at: self.body_at, big_endian: self.big_endian }
+    }
+}
+
+/// How long the message is that `data` begins with; none until that can be told.
+fn message_length(data: &[u8]) -> Result<Option<usize>> {
+    if data.len() < 16 {
+        return Ok(None);
+    }
+    if !matches!(data[0], b'l' | b'B') || data[3] != 1 {
+        bail!("the bus speaks another protocol");
+    }
+    let mut reader = Reader { data, at: 4, big_endian: data[0] == b'B' };
+    let body = reader.u32()? as usize;
+    reader.at = 12;
+    let header = reader.u32()? as usize;
+    if body > MESSAGE_LIMIT || header > MESSAGE_LIMIT {
+        bail!("a message of {body} bytes");
+    }
+    Ok(Some((16 + header).next_multiple_of(8) + body))
+}
+
+/// What is left of a message.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    data: &'a [u8],
+    at: usize,
+    big_endian: bool,
+}
+
+impl Reader<'_> {
+    fn take(&mut self, length: usize) -> Result<&[u8]> {
+        let end = self.at.checked_add(length).filter(|end| *end <= self.data.len());
+        let end = end.context("a message that is too short")?;
+        let part = &self.data[self.at..end];
+        self.at = end;
+        Ok(part)
+    }
+
+    fn align(&mut self, to: usize) -> Result<()> {
+        let padding = self.at.next_multiple_of(to) - self.at;
+        self.take(padding).map(drop)
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        Ok(self.take(1)?[0])
+    }
+
+    /// `u`
+    pub(super) fn u32(&mut self) -> Result<u32> {
+        self.align(4)?;
+        let big_endian = self.big_endian;
+        let bytes: [u8; 4] = self.take(4)?.try_into()?;
+        Ok(if big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+    }
+
+    /// `s` or `o`
+    pub(super) fn text(&mut self) -> Result<String> {
+        let length = self.u32()? as usize;
+        let text = String::from_utf8_lossy(self.take(length)?).into_owned();
+        self.byte()?;
+        Ok(text)
+    }
+
+    fn signature(&mut self) -> Result<String> {
+        let length = usize::from(self.byte()?);
+        let text = String::from_utf8_lossy(self.take(length)?).into_owned();
+        self.byte()?;
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn body() -> Body {
+        let mut body = Body::default();
+        body.value(&Value::Text("web.scope".into()));
+        body.properties([("Delegate", &Value::Bool(true)), ("AllowedCPUs", &Value::bytes(&[3]))].into_iter());
+        body.none_of("(sa(sv))");
+        body
+    }
+
+    #[test]
+    fn a_call_is_a_message_of_its_length() {
+        let data = body().message(BUS, "Frob", 7);
+        assert_eq!(message_length(&data).unwrap(), Some(data.len()));
+        let message = Message::parse(data).unwrap();
+        assert_eq!((message.kind, message.member.as_str()), (KIND_CALL, "Frob"));
+        assert_eq!(body().signature, "sa(sv)a(sa(sv))");
+        assert_eq!(message.reader().text().unwrap(), "web.scope");
+    }
+
+    /// Bytes of the specification's rules: length, elements each at a multiple of eight.
+    #[test]
+    fn properties_are_laid_out_as_the_specification_says() {
+        let mut body = Body::default();
+        body.properties([("A", &Value::Uint64(5))].into_iter());
+        let golden = [
+            &[24, 0, 0, 0, 0, 0, 0, 0][..],
+            &[1, 0, 0, 0, b'A', 0, 1, b't', 0, 0, 0, 0, 0, 0, 0, 0],
+            &[5, 0, 0, 0, 0, 0, 0, 0],
+        ];
+        assert_eq!(body.data, golden.concat());
+    }
+
+    #[test]
+    fn addresses_are_paths_of_sockets() {
+        let paths = unix_paths("tcp:host=x;unix:guid=1,path=/a/bus;unix:abstract=b;unix:path=/c");
+        assert_eq!(paths, [PathBuf::from("/a/bus"), PathBuf::from("/c")]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_in_never_panics(mut noise in proptest::collection::vec(any::<u8>(), 0..200), at in 0usize..150, with: u8) {
+            let _ = message_length(&noise);
+            let _ = Message::parse(std::mem::take(&mut noise)).map(|message| message.reader().text());
+            let mut data = body().message(BUS, "Frob", 7);
+            let index = at % data.len();
+            data[index] = with;
+            let _ = message_length(&data);
+            let _ = Message::parse(data).map(|message| message.reader().text());
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Scopes: cgroups that systemd makes, limits and removes.
+
+use super::dbus::{Body, Bus, Refusal, Target};
+use crate::plan::gvariant::Value;
+use crate::plan::systemd::{Property, Scope};
+use crate::plan::{Planned, Unit};
+use crate::sys::cred;
+use crate::sys::process::{self, Cloned};
+use anyhow::{Context, Result, bail};
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+
+const MANAGER: Target = Target {
+    name: "org.freedesktop.systemd1",
+    path: "/org/freedesktop/systemd1",
+    interface: "org.freedesktop.systemd1.Manager",
+};
+
+const JOBS: &str = "type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.systemd1.Manager',\
+                    member='JobRemoved'";
+
+/// What systemd, or the way to it, does not allow.
+#[derive(Debug)]
+pub struct Denied {
+    /// The field of config.json.
+    pub field: String,
+    /// What was tried, and the answer.
+    pub call: String,
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.call)
+    }
+}
+
+/// A process that does nothing but hold a place: systemd makes no scope without one, and ends one that has become empty. It
+/// ends with this value.
+#[derive(Debug)]
+pub struct Holder {
+    pid: i32,
+    pidfd: OwnedFd,
+}
+
+impl Holder {
+    fn new() -> Result<Holder> {
+        let parent = std::process::id();
+        match process::clone3(0, None).context("clone3")? {
+            Cloned::Child => {
+                let _ = cred::set_parent_death_signal(libc::SIGKILL);
+                // It may have died before.
+                while std::os::unix::process::parent_id() == parent {
+                    nix::unistd::pause();
+                }
+                process::exit_now(0)
+            }
+            Cloned::Parent { pid, pidfd } => Ok(Holder { pid, pidfd }),
+        }
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = process::pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
+        let _ = process::wait(self.pidfd.as_fd());
+    }
+}
+
+/// Make the scope. It lasts as long as a process is in it, at first the one that is returned.
+pub fn start(scope: &Scope) -> Result<Holder, Denied> {
+    let call = || -> Result<Holder> {
+        let holder = Holder::new()?;
+        let mut bus = Bus::connect(scope.unit.manager)?;
+        bus.subscribe(JOBS);
+        bus.send(MANAGER, "Subscribe", &Body::default());
+        let body = transient(scope, holder.pid);
+        let job = match bus.call(MANAGER, "StartTransientUnit", &body) {
+            // One that has failed stays until somebody has seen it.
+            Err(err) if is(&err, "UnitExists") => {
+                let _ = bus.call(MANAGER, "ResetFailedUnit", &named(&scope.unit));
+                bus.call(MANAGER, "StartTransientUnit", &body)?
+            }
+            job => job?,
+        };
+        if let Err(err) = job.reader().text().and_then(|job| finish(&mut bus, &job)) {
+            // It may be there by now.
+            drop(holder);
+            let _ = stop(&scope.unit);
+            return Err(err);
+        }
+        Ok(holder)
+    };
+    call().map_err(|err| denied("start", &scope.unit, &scope.properties, &err))
+}
+
+/// Change properties of a scope, until it ends.
+pub fn set(unit: &Unit, properties: &[Planned<Property>]) -> Result<(), Denied> {
+    if properties.is_empty() {
+        return Ok(());
+    }
+    let call = || -> Result<()> {
+        let mut body = named(unit);
+        body.value(&Value::Bool(true));
+        body.properties(pairs(properties));
+        Bus::connect(unit.manager)?.call(MANAGER, "SetUnitProperties", &body).map(drop)
+    };
+    call().map_err(|err| denied("set the properties of", unit, properties, &err))
+}
+
+/// End a scope, in which no process is left, and forget that it may have failed. One that is not there any more is no error.
+pub fn stop(unit: &Unit) -> Result<()> {
+    let call = || -> Result<()> {
+        let mut bus = Bus::connect(unit.manager)?;
+        bus.subscribe(JOBS);
+        bus.send(MANAGER, "Subscribe", &Body::default());
+        let mut body = named(unit);
+        body.value(&Value::Text("replace".into()));
+        match bus.call(MANAGER, "StopUnit", &body) {
+            Err(err) if is(&err, "NoSuchUnit") => {}
+            job => finish(&mut bus, &job?.reader().text()?)?,
+        }
+        match bus.call(MANAGER, "ResetFailedUnit", &named(unit)) {
+            Err(err) if is(&err, "NoSuchUnit") => Ok(()),
+            reset => reset.map(drop),
+        }
+    };
+    call().with_context(|| format!("systemd: stop {}", unit.name))
+}
+
+fn named(unit: &Unit) -> Body {
+    let mut body = Body::default();
+    body.value(&Value::Text(unit.name.clone()));
+    body
+}
+
+fn pairs(properties: &[Planned<Property>]) -> impl Iterator<Item = (&str, &Value)> {
+    properties.iter().map(|property| (property.step.name.as_str(), &property.step.value))
+}
+
+fn transient(scope: &Scope, pid: i32) -> Body {
+    let mut body = named(&scope.unit);
+    body.value(&Value::Text("fail".into()));
+    let pids = Value::Array("u".into(), vec![Value::Uint32(pid.unsigned_abs())]);
+    body.properties(pairs(&scope.properties).chain([("PIDs", &pids)]));
+    body.none_of("(sa(sv))");
+    body
+}
+
+fn is(err: &anyhow::Error, name: &str) -> bool {
+    let refusal = err.downcast_ref::<Refusal>();
+    refusal.is_some_and(|refusal| refusal.name.strip_prefix("org.freedesktop.systemd1.") == Some(name))
+}
+
+/// Wait until `job` is done.
+fn finish(bus: &mut Bus, job: &str) -> Result<()> {
+    let result = bus.signal(|message| {
+        let mut reader = message.reader();
+        let ours = message.member == "JobRemoved"
+            && reader.u32().is_ok()
+            && reader.text().is_ok_and(|path| path == job);
+        // The unit is named between.
+        if ours { reader.text().and_then(|_| reader.text()).ok() } else { None }
+    })?;
+    if result != "done" {
+        bail!("its job ended as {result:?}, see journalctl -u");
+    }
+    Ok(())
+}
+
+/// The error, with the field whose property systemd names.
+fn denied(verb: &str, unit: &Unit, properties: &[Planned<Property>], err: &anyhow::Error) -> Denied {
+    let text = format!("{err:#}");
+    let is_named = |property: &&Planned<Property>| {
+        text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == property.step.name)
+    };
+    let property = properties.iter().find(is_named).filter(|property| !property.field.is_empty());
+    let field = property.map_or("linux.cgroupsPath", |property| &property.field);
+    Denied { field: field.into(), call: format!("systemd: {verb} {}: {text}", unit.name) }
+}
