@@ -73,7 +73,7 @@ test_what_is_about_the_hosts_processes_is_not_passed_on() {
   requires debian
   differs runc,crun "pass on other things"
   listen
-  speaker 'say("MAINPID=1"); say("FDSTORE=1\nREADY=1\nMAINPID=1"); say("NOTIFYACCESS=all"); sleep 100'
+  speaker 'say("MAINPID=1"); say("NOTIFYACCESS=all"); say("FDSTORE=1\nREADY=1\nMAINPID=1"); sleep 100'
   run_ok run --detach --bundle "$B" c1
   pid_of c1
   assert_eq "$(<"$T/said")" $'READY=1\nMAINPID='"$PID"$'\n--\nBARRIER=1\n--'
