@@ -39,7 +39,7 @@ pub struct Global {
     /// Form of the records
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     pub log_format: Format,
-    /// Accepted for compatibility; errors are always reported in full
+    /// Report what is done, step by step, in the log or on standard error
     #[arg(long)]
     pub debug: bool,
     /// The same as --cgroup-manager systemd
@@ -64,7 +64,7 @@ impl Global {
 
     /// The log that `--log` and `--log-format` name.
     pub fn log(&self) -> Log {
-        Log { file: self.log.clone(), format: self.log_format }
+        Log { file: self.log.clone(), format: self.log_format, verbose: self.debug }
     }
 
     /// The driver that `--cgroup-manager` chooses, or `--systemd-cgroup`.

@@ -154,7 +154,7 @@ test_run_that_is_stopped_goes_on_in_raw_mode() {
   differs runc "leaves the terminal as the shell has it"
   bundle c1 "$with_terminal | sh(\"echo ready; sleep 100\")"
   "$TTY" sh -c 'echo $$ >'"$T/pid"'; tty >'"$T/name"'; exec "$0" "$@"' "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 >"$T/tty" 2>&1 &
-  eventually is_line_in $'ready\r' "$T/tty"
+  eventually is_line_in ready "$T/tty"
   local terminal pid
   terminal=$(<"$T/name") pid=$(<"$T/pid")
   is_raw() { [[ "$(stty -a <"$terminal")" == *'-icanon'* ]]; }
@@ -198,7 +198,7 @@ test_the_end_of_input_ends_a_line_that_has_begun() {
   differs runc,crun "say end once"
   bundle c1 "$with_terminal | sh(\"busybox stty -echo; echo ready; busybox cat; echo end\")"
   { eventually [ -e "$T/go" ]; printf 'no line break'; } | "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 >"$T/tty" &
-  eventually is_line_in $'ready\r' "$T/tty"
+  eventually is_line_in ready "$T/tty"
   touch "$T/go"
   wait %1
   assert_match "$(<"$T/tty")" 'no line break.?end'

@@ -95,6 +95,7 @@ pub(super) fn compile(args: &Args, global: &Global, start: Start, fds: Fds) -> R
         notify: host_socket().map(|_| global.store().notify_folder(&args.id)),
     };
     let mut plan = plan::create(&loaded.config, &request, &host)?;
+    global.log().debug(&plan);
     let mut warnings = loaded.warnings;
     warnings.append(&mut plan.warnings);
     Ok(Compiled { bundle, text, config: loaded.config, host, plan, warnings })

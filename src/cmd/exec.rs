@@ -179,6 +179,7 @@ fn run_process(args: &Args, global: &Global) -> Result<u8> {
         cgroup: args.cgroup.as_deref().map_or(Ok(ExecCgroup::Containers), below)?,
     };
     let plan = plan::exec(&config, &process, &request, &host)?;
+    global.log().debug(&plan);
     let console = match (&args.console_socket, args.detach) {
         (Some(_), _) => Console::Socket,
         (None, false) => Console::Foreground,
@@ -206,7 +207,8 @@ fn asked(args: &Args, config: &Config) -> Result<(Process, Vec<String>)> {
     let command = &args.words[1..];
     if let Some(path) = &args.process {
         let beside = if command.is_empty() { args.changes.given() } else { Some("a command") };
-        if let Some(beside) = beside.or(args.tty.then_some("--tty")) {
+        // As with runc, --tty beside a file is nothing: the file says whether there is a terminal.
+        if let Some(beside) = beside {
             bail!("--process: the file is the whole process, {beside} cannot change it");
         }
         let file = path.display().to_string();
@@ -227,7 +229,7 @@ fn asked(args: &Args, config: &Config) -> Result<(Process, Vec<String>)> {
 /// `--cgroup`: a path below the container's cgroup.
 fn below(path: &str) -> Result<ExecCgroup> {
     if Path::new(path).components().any(|part| part == Component::ParentDir) {
-        return Err(anyhow!("--cgroup: {path:?} is not below the container's cgroup"));
+        return Err(anyhow!("--cgroup: {path} is not a sub cgroup path"));
     }
     let path = path.trim_start_matches('/');
     Ok(ExecCgroup::Below(if path.is_empty() { ".".into() } else { path.into() }))
@@ -285,7 +287,6 @@ mod tests {
             ("-c frob c true", "--cap: unknown capability \"frob\""),
             ("--process f c true", "--process: the file is the whole process, a command cannot change it"),
             ("--process f --env A=1 c", "--env cannot change it"),
-            ("--process f -t c", "--tty cannot change it"),
             ("--process /nonexistent c", "--process /nonexistent: ENOENT"),
         ] {
             let said = asked_by(line).unwrap_err();

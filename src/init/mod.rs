@@ -106,6 +106,8 @@ struct Init<'a> {
     inherited: Inherited<'a>,
     /// The root filesystem, once it is attached.
     root: Option<OwnedFd>,
+    /// Whether the working directory is the process's.
+    in_cwd: bool,
     /// The program, once it is found.
     program: String,
     /// Its arguments, once they are prepared.
@@ -120,7 +122,14 @@ pub fn run(inherited: Inherited<'_>) -> ! {
     if inherited.close_others().is_err() {
         proc::exit_now(1);
     }
-    let mut init = Init { inherited, root: None, program: String::new(), args: Vec::new(), env: Vec::new() };
+    let mut init = Init {
+        inherited,
+        root: None,
+        in_cwd: false,
+        program: String::new(),
+        args: Vec::new(),
+        env: Vec::new(),
+    };
     for (number, planned) in steps.iter().enumerate() {
         if let Err(refusal) = init.take(&planned.step) {
             let Refusal { call, errno, text } = refusal;

@@ -71,6 +71,14 @@ impl Init<'_> {
             Step::Capabilities { effective, permitted, inheritable, ambient } => {
                 capabilities(*effective, *permitted, *inheritable, *ambient)
             }
+            Step::EarlyCwd(path) => {
+                self.in_cwd = match working_directory(path) {
+                    Err(refusal) if refusal.errno == Errno::EACCES as i32 => false,
+                    entered => entered.map(|()| true)?,
+                };
+                Ok(())
+            }
+            Step::Cwd(_) if self.in_cwd => Ok(()),
             Step::Cwd(path) => working_directory(path),
             Step::Find { program, path } => {
                 self.program = find(program, path)?;

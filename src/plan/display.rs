@@ -357,7 +357,8 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
                 sets.iter().map(|(name, set)| format!("{name} {}", capability::describe(**set))).collect();
             write!(f, "capabilities {}", sets.join("; "))
         }
-        Step::Cwd(path) => write!(f, "working directory {path}"),
+        Step::EarlyCwd(path) => write!(f, "working directory {path}"),
+        Step::Cwd(path) => write!(f, "working directory {path} at the latest"),
         Step::Find { program, .. } => write!(f, "find {program}"),
         Step::Ready => write!(f, "tell the parent: ready"),
         Step::AwaitRecord => write!(f, "await record"),

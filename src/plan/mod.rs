@@ -491,7 +491,9 @@ pub enum Step {
         /// Kept over execve without file capabilities.
         ambient: u64,
     },
-    /// chdir(2), and check that it is inside the root.
+    /// chdir(2), and check that it is inside the root; with rights that the process's user may not have, so a refusal is none yet.
+    EarlyCwd(String),
+    /// The same as the process's user, unless it has been done.
     Cwd(String),
     /// Look the program up, in the PATH of the environment where its name has no slash.
     Find {

@@ -26,6 +26,7 @@ pub(super) fn steps(
     for (field, schedule) in schedule(config, process) {
         step(field, schedule);
     }
+    step("process.cwd", Step::EarlyCwd(process.cwd.clone()));
     step("process.user.umask", Step::Umask(process.user.umask));
     if process.no_new_privileges {
         step("process.noNewPrivileges", Step::NoNewPrivileges);

@@ -196,6 +196,7 @@ fn host_step(
             let made = cgroup::make(&host.cgroup_root, path).with_context(|| planned.field.clone())?;
             let (cgroup, _) = cgroup.insert((made.cgroup, made.depth));
             enable(cgroup, &host.cgroup_root, path, controllers)?;
+            cgroup.enable_rest(&host.cgroup_root, path);
         }
         HostStep::Scope { .. } | HostStep::ResctrlGroup(_) => {}
         HostStep::Limit(write) => {
@@ -341,11 +342,11 @@ impl Parent<'_> {
 
 /// Send the other end of a terminal to the console socket; without one it is this process's, to relay.
 pub(super) fn hand_terminal(master: OwnedFd, console: Option<&OwnedFd>) -> Result<Option<OwnedFd>> {
+    tty::clear_onlcr(&master).context("tcsetattr of the terminal")?;
     let Some(console) = console else {
         super::foreground::copy_size(&master);
         return Ok(Some(master));
     };
-    tty::clear_onlcr(&master).context("tcsetattr of the terminal")?;
     let sent = crate::sys::socket::send(console.as_fd(), b"/dev/ptmx", Some(master.as_fd()));
     sent.context("--console-socket: sendmsg")?;
     Ok(None)

@@ -48,11 +48,13 @@ pub fn set_controlling(tty: BorrowedFd<'_>) -> Result<()> {
     Errno::result(unsafe { libc::ioctl(tty.as_raw_fd(), libc::TIOCSCTTY, 0) }).map(drop)
 }
 
-/// Put `tty` in raw mode; returns the settings to restore.
+/// Put `tty` in raw mode, but for its output: it goes on putting a carriage return before each line feed, which the relayed
+/// terminal does not. Returns the settings to restore.
 pub fn make_raw(tty: impl AsFd) -> Result<Termios> {
     let saved = nix::sys::termios::tcgetattr(tty.as_fd())?;
     let mut raw = saved.clone();
     nix::sys::termios::cfmakeraw(&mut raw);
+    raw.output_flags.insert(nix::sys::termios::OutputFlags::OPOST);
     nix::sys::termios::tcsetattr(tty, nix::sys::termios::SetArg::TCSANOW, &raw)?;
     Ok(saved)
 }
