@@ -3,7 +3,8 @@
 //! A fault is the number of a step, its field in config.json, the call, the kernel's errno and, where the kernel had more
 //! to say, its text. A closed channel means that the other side is gone.
 
-use crate::sys::{self, Errno, socket};
+use crate::sys::socket::{self, Received};
+use crate::sys::{self, Errno};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A step of init that the kernel refused.
@@ -24,14 +25,14 @@ pub struct Fault {
 /// From init to its parent.
 #[derive(Debug)]
 pub enum FromInit {
-    /// The process between parent and init has made init: its pidfd.
-    Born(OwnedFd),
     /// Run the prestart and createRuntime hooks, and answer.
     HostHooks,
     /// The other end of the container's terminal.
     Terminal(OwnedFd),
     /// The container is made; record it, and answer.
     Ready,
+    /// The process of `exec` has this pid in the reader's pid namespace; make it known, and answer.
+    Born(i32),
     /// Init's descriptor of this number is that of its seccomp notifications; take a copy, hand it to the agent, and answer.
     Listener(i32),
     /// A step failed; init is about to exit.
@@ -85,7 +86,6 @@ impl InitEnd {
     /// Tell the parent something. A parent that is gone is EPIPE.
     pub fn tell(&self, message: &FromInit) -> sys::Result<()> {
         match message {
-            FromInit::Born(fd) => socket::send(self.0.as_fd(), b"B", Some(fd.as_fd())),
             FromInit::HostHooks => socket::send(self.0.as_fd(), b"H", None),
             FromInit::Terminal(fd) => socket::send(self.0.as_fd(), b"T", Some(fd.as_fd())),
             FromInit::Ready => socket::send(self.0.as_fd(), b"R", None),
@@ -96,6 +96,8 @@ impl InitEnd {
                 sys::fs::write_once(self.0.as_fd(), &data)
             }
             FromInit::Failed(fault) => socket::send(self.0.as_fd(), &encode(fault), None),
+            // The kernel adds the pid as it is in the parent's pid namespace.
+            FromInit::Born(_) => socket::send(self.0.as_fd(), b"B", None),
         }
     }
 
@@ -109,8 +111,8 @@ impl InitEnd {
     /// Wait for the parent's answer. A parent that is gone is EPIPE.
     pub fn await_done(&self) -> sys::Result<()> {
         let mut data = [0; 16];
-        let (n, _) = socket::receive(self.0.as_fd(), &mut data)?;
-        if &data[..n] == DONE { Ok(()) } else { Err(Errno::EPIPE) }
+        let Received { length, .. } = socket::receive(self.0.as_fd(), &mut data)?;
+        if &data[..length] == DONE { Ok(()) } else { Err(Errno::EPIPE) }
     }
 }
 
@@ -127,18 +129,21 @@ impl ParentEnd {
     /// The next message; none when init has closed its end, by execve(2) or by dying.
     pub fn hear(&self) -> sys::Result<Option<FromInit>> {
         let mut data = [0; ROOM];
-        let (n, fd) = match socket::receive(self.0.as_fd(), &mut data) {
-            Err(Errno::ECONNRESET) => return Ok(None),
-            result => result?,
+        let mut receive = || socket::receive(self.0.as_fd(), &mut data);
+        // The other side is gone without having read an answer, which is told before what it has said.
+        let received = match receive() {
+            Err(Errno::ECONNRESET) => receive(),
+            received => received,
         };
-        match (data[..n].split_first(), fd) {
+        let Received { length, fd, sender } = received?;
+        match (data[..length].split_first(), fd) {
             (None, _) => Ok(None),
             (Some((b'H', _)), _) => Ok(Some(FromInit::HostHooks)),
             (Some((b'L', rest)), _) => {
                 let number = rest.first_chunk::<4>().ok_or(Errno::EBADMSG)?;
                 Ok(Some(FromInit::Listener(i32::from_le_bytes(*number))))
             }
-            (Some((b'B', _)), Some(fd)) => Ok(Some(FromInit::Born(fd))),
+            (Some((b'B', _)), _) => sender.map(FromInit::Born).map(Some).ok_or(Errno::EBADMSG),
             (Some((b'T', _)), Some(fd)) => Ok(Some(FromInit::Terminal(fd))),
             (Some((b'R', _)), _) => Ok(Some(FromInit::Ready)),
             (Some((b'F', rest)), _) => decode(rest).map(FromInit::Failed).map(Some).ok_or(Errno::EBADMSG),
@@ -155,6 +160,13 @@ impl ParentEnd {
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Both ends, of which the parent's asks the kernel who sends.
+pub fn pair_with_senders() -> sys::Result<(ParentEnd, InitEnd)> {
+    let (parent, init) = pair()?;
+    socket::pass_credentials(parent.as_fd())?;
+    Ok((parent, init))
 }
 
 /// Both ends.
@@ -180,6 +192,24 @@ mod tests {
         init.tell(&FromInit::Failed(fault.clone())).unwrap();
         let Some(FromInit::Failed(heard)) = parent.hear().unwrap() else { panic!("no fault") };
         assert_eq!(heard, fault);
+    }
+
+    #[test]
+    fn a_fault_is_heard_though_an_answer_was_not() {
+        let (parent, init) = pair().unwrap();
+        init.tell(&FromInit::Ready).unwrap();
+        parent.done().unwrap();
+        drop(init);
+        assert!(matches!(parent.hear(), Ok(Some(FromInit::Ready))));
+        assert!(parent.hear().unwrap().is_none());
+    }
+
+    #[test]
+    fn the_kernel_says_who_was_born() {
+        let (parent, init) = pair_with_senders().unwrap();
+        init.tell(&FromInit::Born(0)).unwrap();
+        let own = std::process::id() as i32;
+        assert!(matches!(parent.hear(), Ok(Some(FromInit::Born(pid))) if pid == own));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub struct Global {
     /// Form of the records
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     pub log_format: Format,
-    /// Accepted for compatibility; errors are always reported in full
+    /// Report what is done, step by step, in the log or on standard error
     #[arg(long)]
     pub debug: bool,
     /// The same as --cgroup-manager systemd
@@ -64,7 +64,7 @@ impl Global {
 
     /// The log that `--log` and `--log-format` name.
     pub fn log(&self) -> Log {
-        Log { file: self.log.clone(), format: self.log_format }
+        Log { file: self.log.clone(), format: self.log_format, verbose: self.debug }
     }
 
     /// The driver that `--cgroup-manager` chooses, or `--systemd-cgroup`.
@@ -90,6 +90,8 @@ pub enum Cmd {
     Delete(cmd::delete::Args),
     /// Make a container, start it and wait for it
     Run(cmd::run::Args),
+    /// Run another process in a container
+    Exec(cmd::exec::Args),
     /// List containers
     List(cmd::list::Args),
     /// Stop all processes of a container where they are
@@ -119,6 +121,7 @@ impl Cmd {
             Cmd::Kill(args) => cmd::kill::run(args, global),
             Cmd::Delete(args) => cmd::delete::run(args, global),
             Cmd::Run(args) => cmd::run::run(args, global),
+            Cmd::Exec(args) => cmd::exec::run(args, global),
             Cmd::List(args) => cmd::list::run(args, global),
             Cmd::Pause(args) => cmd::pause::pause(args, global),
             Cmd::Resume(args) => cmd::pause::resume(args, global),
@@ -133,16 +136,23 @@ impl Cmd {
 
     /// Whether the command makes a process that enters a container.
     fn enters(&self) -> bool {
-        matches!(self, Cmd::Create(_) | Cmd::Run(_))
+        matches!(self, Cmd::Create(_) | Cmd::Run(_) | Cmd::Exec(_))
     }
 }
 
 /// The verbs of [`Cmd::enters`], looked for before anything is parsed.
-const ENTERING: [&str; 2] = ["create", "run"];
+const ENTERING: [&str; 3] = ["create", "run", "exec"];
 
-/// Parse the command line, run the command, report its error. The exit status is 0, 1 or, of `run`, the container's.
+/// The exit status of a failing command. That of `exec` is one that few programs have.
+fn failure(command: Option<&Cmd>) -> u8 {
+    if matches!(command, Some(Cmd::Exec(_))) { 255 } else { 1 }
+}
+
+/// Parse the command line, run the command, report its error. The exit status is 0, 1, 255 of a failing `exec` or, of `run` and
+/// `exec`, the process's.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().map(long_option).collect();
+    crate::sys::process::keep_zombies();
     // Sealing comes first, so that the work is done once, by the sealed copy.
     let sealed = if args.iter().any(|arg| ENTERING.iter().any(|verb| arg == verb)) {
         crate::run::seal::enter()
@@ -167,7 +177,7 @@ pub fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(err) => {
             global.log().error(&err);
-            ExitCode::from(1)
+            ExitCode::from(failure(cli.command.as_ref()))
         }
     }
 }

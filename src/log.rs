@@ -27,6 +27,8 @@ pub struct Log {
     pub file: Option<PathBuf>,
     /// `--log-format`.
     pub format: Format,
+    /// `--debug`.
+    pub verbose: bool,
 }
 
 /// `at` in RFC 3339, UTC, with nanoseconds.
@@ -69,21 +71,39 @@ impl Log {
         self.write(self.record("warning", message));
     }
 
+    /// Report, line by line, what is going to be done, where that is asked for.
+    pub fn debug(&self, what: &dyn std::fmt::Display) {
+        if !self.verbose {
+            return;
+        }
+        for line in what.to_string().lines() {
+            let record = self.record("debug", line);
+            match &self.file {
+                Some(_) => self.write(record),
+                None => eprint!("{}", self.line(record)),
+            }
+        }
+    }
+
     fn record(&self, level: &str, message: &str) -> Map<String, Value> {
         let time = rfc3339(SystemTime::now());
         let pairs = [("level", level), ("msg", message), ("time", &time)];
         pairs.into_iter().map(|(key, value)| (key.to_string(), Value::from(value))).collect()
     }
 
-    fn write(&self, record: Map<String, Value>) {
-        let Some(path) = &self.file else { return };
+    fn line(&self, record: Map<String, Value>) -> String {
         let text = |key: &str| record.get(key).and_then(Value::as_str).unwrap_or_default();
-        let line = match self.format {
+        match self.format {
             Format::Json => format!("{}\n", Value::Object(record)),
             Format::Text => {
                 format!("time=\"{}\" level={} msg={:?}\n", text("time"), text("level"), text("msg"))
             }
-        };
+        }
+    }
+
+    fn write(&self, record: Map<String, Value>) {
+        let Some(path) = &self.file else { return };
+        let line = self.line(record);
         let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_APPEND;
         let written = fs::open(path, flags, 0o644).and_then(|fd| fs::write_once(fd.as_fd(), line.as_bytes()));
         if let Err(errno) = written {
@@ -116,7 +136,7 @@ fn details(err: &anyhow::Error) -> Vec<(String, Value)> {
         } else if let Some(fault) = cause.downcast_ref::<StepFault>() {
             // A field may be followed by the value that it has, for people to read.
             let place = fault.field.split(' ').next().unwrap_or_default();
-            (field, code) = (Some(place.to_string()).filter(|f| !f.is_empty()), "step");
+            (field, code) = (Some(place.to_string()).filter(|f| !f.is_empty()), step_code(fault));
             errno = fault.errno.or(errno);
         } else if let Some(answer) = cause.downcast_ref::<Errno>() {
             errno = Some(*answer);
@@ -129,6 +149,17 @@ fn details(err: &anyhow::Error) -> Vec<(String, Value)> {
     let errno = errno.map(|errno| format!("{errno:?}"));
     let details = [("code", Some(code.to_string())), ("field", field), ("errno", errno)];
     details.into_iter().map(|(key, value)| (key.to_string(), Value::from(value))).collect()
+}
+
+/// What a shell would have exited with: 127 for a command that is not there, 126 for one that cannot be executed.
+fn step_code(fault: &StepFault) -> &'static str {
+    match (fault.field.as_str(), fault.errno) {
+        ("process.args[0]", None | Some(Errno::ENOENT | Errno::ENOTDIR)) => "command-not-found",
+        ("process.args" | "process.args[0]", Some(Errno::EACCES | Errno::ENOEXEC | Errno::ENOENT)) => {
+            "command-not-executable"
+        }
+        _ => "step",
+    }
 }
 
 #[cfg(test)]

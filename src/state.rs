@@ -14,7 +14,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 const STATE: &str = "state.json";
+const CONFIG: &str = "config.json";
 const START_SOCKET: &str = "start.sock";
+const NOTIFY_FOLDER: &str = "notify";
+const NOTIFY_SOCKET: &str = "notify/notify.sock";
 
 /// The longest state.json that is read, in bytes.
 const STATE_LIMIT: usize = 16 << 20;
@@ -56,6 +59,8 @@ pub enum Command {
     Kill,
     /// `delete` without `--force`.
     Delete,
+    /// `exec`.
+    Exec,
     /// `pause`.
     Pause,
     /// `resume`.
@@ -82,6 +87,12 @@ pub fn refuse(status: Status, command: Command, id: &str) -> Option<String> {
         (Command::Events, Created | Running | Paused) => None,
         (Command::Events, Stopped | Creating) => Some(format!("container with id {id} is not running")),
         (Command::Delete, Created | Stopped) => None,
+        (Command::Exec, Created | Running) => None,
+        (Command::Exec, Paused) => {
+            Some("cannot exec in a paused container (--ignore-paused to wait in it)".into())
+        }
+        (Command::Exec, Stopped) => Some("cannot exec in a stopped container".into()),
+        (Command::Exec, Creating) => Some("cannot exec in a container that is creating".into()),
         (Command::Delete, Running | Paused | Creating) => {
             Some(format!("cannot delete container {id} that is not stopped: {status}"))
         }
@@ -112,6 +123,8 @@ pub struct State {
     pub pid_start: u64,
     /// Whether init is PID 1 of a pid namespace of its own, so that all other processes end with it.
     pub private_pids: bool,
+    /// Whether its processes have a session keyring of their own.
+    pub private_keyring: bool,
     /// The container's cgroup; none if it was made without one.
     pub cgroup: Option<cgroup::Record>,
     /// The device rules that are in force.
@@ -137,6 +150,7 @@ impl State {
             pid: 0,
             pid_start: 0,
             private_pids: false,
+            private_keyring: false,
             cgroup,
             device_rules: Vec::new(),
             resctrl: Vec::new(),
@@ -194,6 +208,11 @@ impl Store {
     /// The store at `root`.
     pub fn new(root: PathBuf) -> Store {
         Store { root }
+    }
+
+    /// Where the folder of a container's notification socket is on the host.
+    pub fn notify_folder(&self, id: &str) -> PathBuf {
+        self.path(id).join(NOTIFY_FOLDER)
     }
 
     /// Make and lock the directory of a new container.
@@ -367,16 +386,64 @@ impl Dir {
         save().with_context(|| format!("write {}", self.path.join(STATE).display()))
     }
 
+    /// Keep the container's config.json as it is now: the bundle's may change.
+    pub fn save_config(&self, text: &[u8]) -> Result<()> {
+        let save = || -> sys::Result<()> {
+            let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_TRUNC;
+            let fd = fs::openat(self.fd.as_fd(), CONFIG, flags, 0o600)?;
+            fs::write_once(fd.as_fd(), text)
+        };
+        save().with_context(|| format!("write {}", self.path.join(CONFIG).display()))
+    }
+
+    /// The config.json that the container was made from.
+    pub fn load_config(&self) -> Result<Vec<u8>> {
+        let data = fs::openat(self.fd.as_fd(), CONFIG, fs::O_RDONLY, 0)
+            .and_then(|fd| fs::read_all(fd.as_fd(), crate::config::load::LIMIT));
+        data.with_context(|| self.path.join(CONFIG).display().to_string())
+    }
+
     /// The start socket's path by this directory's descriptor, short enough for unix(7) however long `--root` is.
     fn start_socket(&self) -> PathBuf {
+        self.by_descriptor(START_SOCKET)
+    }
+
+    fn by_descriptor(&self, name: &str) -> PathBuf {
         use std::os::fd::AsRawFd;
-        PathBuf::from(format!("/proc/self/fd/{}/{START_SOCKET}", self.fd.as_raw_fd()))
+        PathBuf::from(format!("/proc/self/fd/{}/{name}", self.fd.as_raw_fd()))
     }
 
     /// Bind the start socket.
     pub fn listen(&self) -> Result<OwnedFd> {
         socket::listen_at(&self.start_socket())
             .with_context(|| format!("bind {}", self.path.join(START_SOCKET).display()))
+    }
+
+    /// Bind the socket that takes the container's notifications, in a folder of its own that the container sees.
+    pub fn bind_notify(&self) -> Result<OwnedFd> {
+        match fs::mkdirat(self.fd.as_fd(), NOTIFY_FOLDER, 0o755) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => {
+                return Err(errno)
+                    .with_context(|| format!("mkdir {}", self.path.join(NOTIFY_FOLDER).display()));
+            }
+        }
+        let bind = || -> sys::Result<OwnedFd> {
+            match fs::unlinkat(self.fd.as_fd(), NOTIFY_SOCKET, fs::Unlink::File) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+            let fd = socket::datagrams_at(&self.by_descriptor(NOTIFY_SOCKET))?;
+            // For whatever user the process has.
+            fs::chmodat(self.fd.as_fd(), NOTIFY_SOCKET, 0o777)?;
+            Ok(fd)
+        };
+        bind().with_context(|| format!("bind {}", self.path.join(NOTIFY_SOCKET).display()))
+    }
+
+    /// Whether `create` has made the folder of that socket.
+    pub fn takes_notifications(&self) -> bool {
+        fs::statat(self.fd.as_fd(), NOTIFY_FOLDER).is_ok()
     }
 
     /// Connect to an init that waits for `start`; none if none waits.
@@ -403,11 +470,16 @@ impl Dir {
     /// Remove the directory and all in it.
     pub fn remove(self) -> Result<()> {
         let place = || format!("remove {}", self.path.display());
-        for name in [STATE, ".state.json", START_SOCKET] {
-            match fs::unlinkat(self.fd.as_fd(), name, fs::Unlink::File) {
-                Ok(()) | Err(Errno::ENOENT) => {}
-                Err(errno) => return Err(anyhow::Error::new(errno).context(place())),
-            }
+        let remove = |name, kind| match fs::unlinkat(self.fd.as_fd(), name, kind) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(anyhow::Error::new(errno).context(place())),
+        };
+        if self.takes_notifications() {
+            remove(NOTIFY_SOCKET, fs::Unlink::File)?;
+            remove(NOTIFY_FOLDER, fs::Unlink::Dir)?;
+        }
+        for name in [STATE, ".state.json", CONFIG, START_SOCKET] {
+            remove(name, fs::Unlink::File)?;
         }
         std::fs::remove_dir(&self.path).with_context(place)
     }

@@ -5,7 +5,7 @@
 
 use knarr::config;
 use knarr::host::Host;
-use knarr::plan::{self, CgroupDriver, Keyring, Pivot, Request, Start};
+use knarr::plan::{self, CgroupDriver, ExecCgroup, ExecRequest, Keyring, Pivot, Request, Start};
 use std::path::{Path, PathBuf};
 
 fn host() -> Host {
@@ -30,6 +30,7 @@ fn request(start: Start) -> Request {
         preserve_fds: 0,
         listen_env: Vec::new(),
         cgroup_driver: CgroupDriver::Cgroupfs,
+        notify: None,
     }
 }
 
@@ -41,8 +42,36 @@ fn plan_of(text: &str, request: &Request) -> Result<String, String> {
     Ok(warnings.collect::<String>() + &plan.to_string())
 }
 
-fn configs() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans");
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans")
+}
+
+fn exec_request() -> ExecRequest {
+    ExecRequest {
+        id: "web".into(),
+        keyring: Keyring::New,
+        preserve_fds: 0,
+        listen_env: Vec::new(),
+        cgroup: ExecCgroup::Containers,
+    }
+}
+
+/// A case of `exec`: the name of a config of this folder and, if the process is not that of the config, the process.
+fn exec_plan_of(case: &str, request: &ExecRequest) -> Result<String, String> {
+    let case: serde_json::Value = serde_json::from_str(case).unwrap();
+    let config = folder().join(case["config"].as_str().unwrap());
+    let config = config::load(&std::fs::read(config).unwrap(), Path::new("/bundle")).unwrap().config;
+    let (process, warnings) = match case.get("process") {
+        Some(process) => config::load_process(process.to_string().as_bytes(), "process.json")
+            .map_err(|e| format!("{e:#}"))?,
+        None => (config.process.clone().unwrap(), Vec::new()),
+    };
+    let plan = plan::exec(&config, &process, request, &host()).map_err(|e| e.to_string())?;
+    let warnings = warnings.iter().map(|warning| format!("warning: {warning}\n"));
+    Ok(warnings.collect::<String>() + &plan.to_string())
+}
+
+fn configs(folder: &Path) -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> =
         files.filter(|path| path.extension().is_some_and(|e| e == "json")).collect();
@@ -52,12 +81,20 @@ fn configs() -> Vec<PathBuf> {
 
 #[test]
 fn every_config_compiles_to_its_golden_plan() {
-    let configs = configs();
-    assert!(configs.len() >= 5, "the golden configs are gone");
+    compare_with_golden(&folder(), 5, |text| plan_of(text, &request(Start::OnRequest)));
+}
+
+#[test]
+fn every_exec_compiles_to_its_golden_plan() {
+    compare_with_golden(&folder().join("exec"), 4, |text| exec_plan_of(text, &exec_request()));
+}
+
+fn compare_with_golden(folder: &Path, at_least: usize, plan_of: impl Fn(&str) -> Result<String, String>) {
+    let configs = configs(folder);
+    assert!(configs.len() >= at_least, "the golden configs are gone");
     for path in configs {
         let text = std::fs::read_to_string(&path).unwrap();
-        let plan = plan_of(&text, &request(Start::OnRequest))
-            .unwrap_or_else(|err| panic!("{}: {err}", path.display()));
+        let plan = plan_of(&text).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
         let golden = path.with_extension("plan");
         if std::env::var_os("UPDATE_PLANS").is_some() {
             std::fs::write(&golden, &plan).unwrap();
@@ -86,7 +123,48 @@ fn requests_change_the_plan() {
     assert!(plan(|r| r.pivot = Pivot::Move).contains("move root over / and chroot"));
     assert!(!plan(|r| r.keyring = Keyring::Callers).contains("session keyring"));
     assert!(plan(|r| r.preserve_fds = 2).starts_with("container web, descriptors 0 to 4\n"));
+    let notified = plan(|r| r.notify = Some("/run/knarr/web/notify".into()));
+    for part in
+        ["take notifications", "of mount /run/knarr/web/notify", "mount /run/notify ", "with 3 variables"]
+    {
+        assert!(notified.contains(part), "{part}: {notified}");
+    }
     assert!(
         plan(|r| r.cgroup_driver = CgroupDriver::Systemd).contains("cgroup /system.slice/knarr-web.scope")
     );
+}
+
+#[test]
+fn requests_change_the_plan_of_exec() {
+    let plan = |change: fn(&mut ExecRequest)| {
+        let mut request = exec_request();
+        change(&mut request);
+        exec_plan_of(r#"{"config": "default.json"}"#, &request).unwrap()
+    };
+    let plain = plan(|_| {});
+    assert!(plain.contains("into the container's cgroup") && plain.contains("session keyring _ses.web"));
+    assert!(!plain.contains("LISTEN_PID"));
+    assert!(!plan(|r| r.keyring = Keyring::Callers).contains("session keyring"));
+    assert!(plan(|r| r.preserve_fds = 2).starts_with("process in container web, descriptors 0 to 4\n"));
+    assert!(plan(|r| r.listen_env = vec!["LISTEN_FDS=1".into()]).contains("and LISTEN_PID"));
+    assert!(plan(|r| r.cgroup = ExecCgroup::Below("a/b".into())).contains("clone3 into cgroup a/b of"));
+}
+
+#[test]
+fn a_process_that_comes_alone_is_checked_as_that_of_a_config() {
+    let check = |process: &str| match config::load_process(process.as_bytes(), "process.json") {
+        Ok((process, warnings)) => format!("{:?} {warnings:?}", process.args),
+        Err(err) => format!("{err:#}"),
+    };
+    assert_eq!(check(r#"{"args": ["a"], "cwd": "/"}"#), r#"["a"] ["process.user: missing, taken as 0:0"]"#);
+    assert_eq!(
+        check(r#"{"args": [], "cwd": "/", "user": {"uid": 0, "gid": 0}}"#),
+        "process.args: empty; it must name a program"
+    );
+    assert!(check(r#"{"args": ["a"], "cwd": "x"}"#).contains("process.cwd: \"x\" is not an absolute path"));
+    assert_eq!(
+        check("{\"user\": {\"uid\": 0, \"gid\": 0},\n\"args\": 7}"),
+        "process.args: invalid type: integer `7`, expected a sequence (process.json line 2 column 9)"
+    );
+    assert!(check("{").contains("process: EOF while parsing an object (process.json line 1 column 1)"));
 }

@@ -22,6 +22,7 @@ fn plan(change: impl FnOnce(&mut Value)) -> Result<String, String> {
         keyring: Keyring::New,
         preserve_fds: 0,
         listen_env: Vec::new(),
+        notify: None,
         cgroup_driver: CgroupDriver::Systemd,
     };
     let host = Host {

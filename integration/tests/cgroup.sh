@@ -182,3 +182,18 @@ test_devices_are_denied_by_default() {
     'tmpfs("/tmp"; []) | caps(["CAP_MKNOD", "CAP_DAC_OVERRIDE"])'
   assert_eq "$OUT" ok
 }
+
+test_all_controllers_of_the_tree_are_enabled() {
+  requires uml 'a tree with controllers'
+  bundle c1 'args(["sleep", "1000"]) | del(.linux.resources)'
+  run_ok run --detach --bundle "$B" c1
+  local controller
+  for controller in cpu io memory pids; do [[ " $(<"$C/cgroup.controllers") " == *" $controller "* ]] || fail "no $controller"; done
+}
+
+test_a_container_hands_controllers_on() {
+  requires uml 'a tree with controllers'
+  in_container 'cd /sys/fs/cgroup && mkdir sub && echo 1 >sub/cgroup.procs && echo "+pids +memory" >cgroup.subtree_control && cat sub/cgroup.controllers' \
+    '(.mounts[] | select(.destination == "/sys/fs/cgroup") | .options) -= ["ro"]'
+  assert_eq "$OUT" 'memory pids'
+}

@@ -1,4 +1,4 @@
-# Faults: every system call of `create` and `run` fails once, and parent and init are killed at each message. Nothing stays.
+# Faults: every system call of `create`, `run` and `exec` fails once, and parent and init are killed at each message. Nothing stays.
 # The faults are strace's (tampering, strace(1)): the program under test is the one that is shipped.
 # shellcheck shell=bash
 CASE_LIMIT=240
@@ -40,6 +40,9 @@ calls_of() {
   traced "$@"
   [ "$RC" = 0 ] || fail "the run without faults: status $RC: $(<"$T/err")"
   untrace "without faults"
+  count_calls
+}
+count_calls() {
   CALLS=$(awk '{sub(/\(.*/, "", $2); if ($2 ~ /^[a-z0-9_]+$/) n[$1" "$2]++}
     END {for (k in n) {split(k, p, " "); if (n[k] > m[p[2]]) m[p[2]] = n[k]} for (c in m) print c, m[c]}' "$T/trace" | sort)
 }
@@ -125,4 +128,62 @@ test_a_killed_create_makes_way_for_the_next() {
   wait "$TRACER" || :
   run_ok create --bundle "$B" c1
   assert_status c1 created
+}
+
+# alone WHAT: in the container's cgroup there is its init only, and that is not ended.
+only_init() { [ "$(<"$C/cgroup.procs")" = "$PID" ]; }
+alone() {
+  eventually only_init
+  # Only the last thing, the wait for its end, fails after the process has run.
+  [ ! -e "$T/pid" ] || [ "$RC" != 255 ] || [[ $1 == waitid* ]] || fail "$1: left a pid file"
+}
+
+test_each_failing_call_of_exec_leaves_nothing() {
+  differs runc,crun "many calls, many threads"
+  requires native
+  local name count n failures=0 unnamed=0
+  bundle c1 'args(["sleep", "1000"]) | .process.rlimits = []'
+  run_ok run --detach --bundle "$B" c1
+  pid_of c1
+  INJECT=()
+  traced exec --pid-file "$T/pid" c1 true
+  wait "$TRACER" || :
+  assert_eq "$RC" 0
+  count_calls
+  while read -r name count; do
+    [[ $HARMLESS == *" $name "* ]] && continue
+    for ((n = 1; n <= count; n++)); do
+      INJECT=(-e "inject=$name:error=EIO:when=$n")
+      rm -f "$T/pid"
+      traced exec --pid-file "$T/pid" c1 true
+      wait "$TRACER" || :
+      if [ "$RC" != 0 ]; then
+        failures=$((failures + 1))
+        [ "$(wc -l <"$T/err")" -le 1 ] || [ "$name" = rt_sigaction ] || fail "$name #$n: more than one line:"$'\n'"$(<"$T/err")"
+        [ "$name" = rt_sigaction ] || grep -qE '^knarr: .+: .+' "$T/err" || fail "$name #$n: nothing is named, status $RC: $(<"$T/err")"
+        grep -qF '(EIO)' "$T/err" || unnamed=$((unnamed + 1))
+      fi
+      alone "$name #$n"
+    done
+  done <<<"$CALLS"
+  [ "$unnamed" -lt 20 ] || fail "$unnamed of $failures errors do not say EIO"
+  [ "$failures" -gt 40 ] || fail "only $failures faults had an effect"
+  assert_status c1 running
+}
+
+test_exec_killed_at_each_message() {
+  differs runc,crun "other messages"
+  requires native
+  local call n
+  bundle c1 'args(["sleep", "1000"])'
+  run_ok run --detach --bundle "$B" c1
+  pid_of c1
+  for call in clone3 setns sendmsg recvmsg waitid; do
+    for n in 1 2 3; do
+      INJECT=(-e "inject=$call:signal=KILL:when=$n")
+      traced exec c1 true
+      wait "$TRACER" || :
+      alone "SIGKILL at $call #$n"
+    done
+  done
 }

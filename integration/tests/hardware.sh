@@ -89,6 +89,7 @@ test_weight_under_bfq() {
 test_huge_pages_beyond_the_limit_are_refused() {
   [ "$(awk '/^HugePages_Free/ {print $2}' /proc/meminfo)" -ge 3 ] || skip "needs three free huge pages"
   [[ " $(<"$V2/cgroup.controllers") " == *" hugetlb "* ]] || skip "needs the hugetlb controller"
+  [ "$(</proc/sys/vm/nr_hugepages)" -ge 3 ] || skip "needs three huge pages"
   differs crun "leaves rsvd.max alone"
   bundle c1 '.linux.resources.hugepageLimits = [{pageSize: "2MB", limit: 4194304}] |
     mount({destination: "/huge", type: "hugetlbfs", source: "none", options: ["pagesize=2M"]}) |

@@ -443,3 +443,46 @@ test_original_groups_are_kept_or_others_given() {
   bundle c1 '.annotations["run.oci.keep_original_groups"] = "1" | .process.user.additionalGids = [5]'
   run_fails 1 'process.user.additionalGids: given with' run --bundle "$B" c1
 }
+
+test_no_mapping_of_the_runtime_leads_to_the_hosts_file() {
+  differs runc,crun "their init is another program"
+  bundle c1 'args(["sleep", "100"])'
+  run_ok create --bundle "$B" c1
+  pid_of c1
+  local own file files=("/proc/$PID/map_files"/*) before
+  own=$(stat -Lc '%d:%i' "$RUNTIME")
+  before=$(sha256sum <"$RUNTIME")
+  [ ${#files[@]} -ge 2 ] || fail "no mappings are seen"
+  assert_no_match "$(<"/proc/$PID/maps")" "$RUNTIME"
+  for file in "${files[@]}" "/proc/$PID/exe"; do
+    { : >>"$file"; } 2>/dev/null && fail "$file can be written"
+  done
+  [ "$(stat -Lc '%d:%i' "/proc/$PID/exe")" != "$own" ] || fail "/proc/PID/exe is the host's file"
+  assert_eq "$(sha256sum <"$RUNTIME")" "$before"
+}
+
+# ---- the working directory is entered with root's rights first, then with the user's ----
+test_cwd_that_only_root_may_enter() {
+  bundle c1 'rw | .process.user = {uid: 1000, gid: 1000} | caps([]) | .process.cwd = "/private" | sh("pwd")'
+  rm -rf "$B/rootfs"
+  cp -a "$WORK/rootfs" "$B/rootfs"
+  mkdir -m 700 "$B/rootfs/private"
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" /private
+}
+# ---- --debug ----
+test_debug_goes_to_standard_error() {
+  bundle c1 'args(["true"])'
+  FLAGS=(--debug)
+  rt run --bundle "$B" c1
+  assert_eq "$RC" 0
+  assert_match "$ERR" 'level=debug'
+}
+test_debug_goes_to_the_log() {
+  bundle c1 'args(["true"])'
+  FLAGS=(--debug --log "$T/log" --log-format json)
+  rt run --bundle "$B" c1
+  assert_eq "$RC" 0
+  assert_eq "$ERR" ''
+  assert_jq "$(head -n 1 "$T/log")" '.level == "debug"'
+}

@@ -108,6 +108,108 @@ test_the_callers_terminal_is_restored() {
   assert_eq "$(<"$T/after")" "$(<"$T/before")"
 }
 
+# ---- the relay ----
+
+# Whoever is asked for the settings of a terminal that knarr has given back: before and after.
+# around COMMAND: on a terminal, COMMAND for sh, where run is `"$0" "$@"`; the settings before and after in $T/before and $T/after
+around() {
+  "$TTY" sh -c "stty -a >'$T/before'; $1; stty -a >'$T/after'" "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 >"$T/tty" 2>&1
+  [[ "$(<"$T/before")" == *'-icanon'* ]] && fail "it was raw before"
+  assert_eq "$(<"$T/after")" "$(<"$T/before")"
+}
+
+test_a_megabyte_typed_comes_back() {
+  differs runc,crun "may get stuck"
+  bundle c1 "$with_terminal | sh(\"busybox stty raw -echo; echo ready; busybox head -c 1048576\")"
+  OUT=$("$STAGE/helpers/paste" 1048576 "$RUNTIME" --root "$ROOT" run --bundle "$B" c1)
+  assert_eq "$OUT" '1048576 same'
+}
+
+test_input_that_nobody_reads_does_not_stop_the_output() {
+  differs runc,crun "may get stuck"
+  bundle c1 "$with_terminal | sh(\"busybox stty raw -echo; echo ready; sleep 1; i=0; while [ \$i -lt 100 ]; do echo line \$i; i=\$((i+1)); done\")"
+  OUT=$("$STAGE/helpers/paste" 300000 "$RUNTIME" --root "$ROOT" run --bundle "$B" c1)
+  assert_match "$OUT" '^[0-9]+ different$'
+  assert_no_match "$OUT" '^0 '
+}
+
+test_the_terminal_is_restored_after_an_error() {
+  bundle c1 "$with_terminal | args([\"/nope\"])"
+  around '"$0" "$@"'
+  assert_match "$(<"$T/tty")" 'no such file'
+}
+
+test_the_terminal_is_restored_after_a_signal() {
+  local signal
+  for signal in TERM HUP INT QUIT; do
+    rm -rf "$T/c1"
+    bundle c1 "$with_terminal | sh(\"trap 'exit 3' $signal; echo ready; while :; do sleep 0.05; done\")"
+    around '"$0" "$@" & p=$!; fg=1; i=0; until grep -q ready '"$T/tty"' 2>/dev/null; do sleep 0.05; done; kill -'$signal' $p; wait $p' &
+    wait $! || fail "$signal: $(<"$T/tty")"
+  done
+}
+
+test_run_that_is_stopped_goes_on_in_raw_mode() {
+  differs crun "1.8 leaves the terminal as the shell has it"
+  differs runc "leaves the terminal as the shell has it"
+  bundle c1 "$with_terminal | sh(\"echo ready; sleep 100\")"
+  "$TTY" sh -c 'echo $$ >'"$T/pid"'; tty >'"$T/name"'; exec "$0" "$@"' "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 >"$T/tty" 2>&1 &
+  eventually is_line_in ready "$T/tty"
+  local terminal pid
+  terminal=$(<"$T/name") pid=$(<"$T/pid")
+  is_raw() { [[ "$(stty -a <"$terminal")" == *'-icanon'* ]]; }
+  eventually is_raw
+  kill -STOP "$pid"
+  eventually grep -q '^State:.*stopped' "/proc/$pid/status"
+  stty sane <"$terminal" # as a shell does
+  ! is_raw || fail "it is still raw"
+  kill -CONT "$pid"
+  eventually is_raw
+  run_ok kill c1 KILL
+  wait %1 || :
+}
+
+test_a_reader_that_does_not_read_keeps_no_signal_back() {
+  differs runc,crun "wait for the reader"
+  bundle c1 "$with_terminal | sh(\"trap 'exit 3' TERM; busybox yes & wait\")"
+  mkfifo "$T/out"
+  "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 >"$T/out" </dev/null &
+  local rc=0
+  exec 8<"$T/out"
+  IFS= read -r _ <&8 # and no more
+  eventually has_status c1 running
+  for _ in {1..20}; do nap; done # until the pipe is full
+  kill -TERM %1
+  eventually has_status c1 stopped
+  kill -TERM %1 # what it wrote is still to be read, but a signal ends that too
+  wait %1 || rc=$?
+  assert_eq "$rc" 3
+  exec 8<&-
+}
+
+test_a_reader_that_is_gone_does_not_end_the_container() {
+  differs runc,crun "need a terminal of the caller's"
+  bundle c1 "$with_terminal | sh(\"i=0; while [ \$i -lt 2000 ]; do echo line \$i; i=\$((i+1)); done; exit 4\")"
+  { "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 </dev/null || echo $? >"$T/rc"; } | head -n 1 >/dev/null
+  assert_eq "$(<"$T/rc")" 4
+}
+
+test_the_end_of_input_ends_a_line_that_has_begun() {
+  differs runc,crun "say end once"
+  bundle c1 "$with_terminal | sh(\"busybox stty -echo; echo ready; busybox cat; echo end\")"
+  { eventually [ -e "$T/go" ]; printf 'no line break'; } | "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 >"$T/tty" &
+  eventually is_line_in ready "$T/tty"
+  touch "$T/go"
+  wait %1
+  assert_match "$(<"$T/tty")" 'no line break.?end'
+}
+
+test_all_that_was_written_before_the_end_arrives() {
+  bundle c1 "$with_terminal | sh(\"busybox seq 1 5000\")"
+  on_terminal
+  assert_eq "$OUT" "$(seq 1 5000)"
+}
+
 # ---- console socket ----
 
 test_console_socket_gets_one_message_with_one_terminal() {

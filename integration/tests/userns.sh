@@ -341,6 +341,54 @@ test_offsets_that_the_kernel_refuses() {
   refused 'linux.timeOffsets: .*\(E' '.linux.namespaces += [{type: "time"}] | .linux.timeOffsets = {monotonic: {secs: -1000000000000}}'
 }
 
+# ---- exec ----
+with_user_container() { # FILTER: a running container c1 in a user namespace
+  own_rootfs c1
+  bundle c1 "userns | args([\"sleep\", \"1000\"]) | ${1:-.}"
+  run_ok run --detach --bundle "$B" c1
+}
+test_exec() {
+  with_user_container
+  pid_of c1
+  run_ok exec c1 sh -c 'id -u; id -G; tr -s " " </proc/self/uid_map; readlink /proc/self/ns/user; hostname'
+  assert_match "$OUT" $'^0\n0\n 0 100000 65536\n'
+  assert_line "$OUT" "$(readlink "/proc/$PID/ns/user")"
+}
+test_exec_as_a_user_with_groups() {
+  with_user_container
+  run_ok exec --user 1000:1001 --additional-gids 7 c1 sh -c 'id -u; id -G'
+  assert_eq "$OUT" $'1000\n1001 7'
+}
+test_exec_as_a_user_that_is_not_mapped() {
+  with_user_container
+  run_fails 255 'setres[ug]id|invalid|not mapped' exec --user 70000 c1 true
+}
+test_exec_with_a_terminal() {
+  with_user_container
+  differs crun 'there is no terminal'
+  local out
+  out=$(timeout 20 "$STAGE/helpers/tty" "$RUNTIME" --root "$ROOT" exec -t c1 sh -c tty </dev/null) || fail "$out"
+  assert_match "$out" '/dev/pts/0'
+}
+test_exec_on_processors() {
+  differs runc,crun 'too old'
+  requires native 'two processors'
+  with_user_container
+  echo '{"user": {"uid": 0, "gid": 0}, "cwd": "/", "args": ["grep", "Cpus_allowed_list", "/proc/self/status"],
+    "execCPUAffinity": {"initial": "0", "final": "1"}}' >"$T/process.json"
+  run_ok exec --process "$T/process.json" c1
+  assert_match "$OUT" '[^0-9]1$'
+}
+test_exec_with_a_policy_that_takes_rights() {
+  differs runc,crun 'too old'
+  requires native 'real-time scheduling in a cgroup'
+  with_user_container
+  echo '{"user": {"uid": 0, "gid": 0}, "cwd": "/", "args": ["sh", "-c", "cut -d\" \" -f40,41 /proc/self/stat"],
+    "scheduler": {"policy": "SCHED_FIFO", "priority": 4}}' >"$T/process.json"
+  run_ok exec --process "$T/process.json" c1
+  assert_eq "$OUT" '4 1'
+}
+
 # ---- the cgroup of a user namespace ----
 writable_cgroup='(.mounts[] | select(.destination == "/sys/fs/cgroup") | .options) -= ["ro"]'
 

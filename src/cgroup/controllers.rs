@@ -34,6 +34,31 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Enable in this cgroup, which is `path` below `root`, whatever else the tree has: statistics come from controllers, and a
+    /// container that manages cgroups itself hands them on. Nothing depends on it, so what is refused is left.
+    pub fn enable_rest(&self, root: &Path, path: &str) {
+        let Ok(fd) = fs::open(root, fs::O_RDONLY | fs::O_DIRECTORY, 0) else { return };
+        let mut above = Cgroup { fd, path: root.into() };
+        let controllers = |cgroup: &Cgroup, file| cgroup.read(file).unwrap_or_default();
+        let (offered, here) =
+            (controllers(&above, "cgroup.controllers"), controllers(self, "cgroup.controllers"));
+        let is_in = |list: &str, name: &str| list.split_ascii_whitespace().any(|listed| listed == name);
+        let missing: Vec<&str> =
+            offered.split_ascii_whitespace().filter(|name| !is_in(&here, name)).collect();
+        if missing.is_empty() {
+            return;
+        }
+        for name in path.split('/') {
+            let enabled = controllers(&above, "cgroup.subtree_control");
+            let missing: Vec<&str> = missing.iter().copied().filter(|name| !is_in(&enabled, name)).collect();
+            if above.hand_down(&missing).is_err() {
+                missing.iter().for_each(|name| drop(above.hand_down(&[name])));
+            }
+            let Ok(fd) = open_below(above.as_fd(), name, fs::O_RDONLY | fs::O_DIRECTORY) else { return };
+            above = Cgroup { fd, path: above.path.join(name) };
+        }
+    }
+
     /// A file that lists controllers; nothing is read if none are wanted.
     fn list(&self, file: &str, wanted: &[&str]) -> Result<String, Refused> {
         let Some(first) = wanted.first() else { return Ok(String::new()) };

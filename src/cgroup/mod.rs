@@ -130,6 +130,14 @@ impl Cgroup {
         }
     }
 
+    /// Open the cgroup `path` below this one, which has no `..` in it.
+    pub fn below(&self, path: &str) -> Result<Cgroup> {
+        let flags = fs::O_RDONLY | fs::O_DIRECTORY;
+        let fd =
+            open_below(self.fd.as_fd(), path, flags).map_err(|errno| self.refused("open", path, errno))?;
+        Ok(Cgroup { fd, path: self.path.join(path) })
+    }
+
     /// Its descriptor, for clone3(2).
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

@@ -5,6 +5,7 @@ use crate::config::{self, Config, Invalid};
 use crate::host::{self, Asked, Host, OwnCgroup};
 use crate::plan::{self, CgroupDriver, Keyring, Pivot, Plan, Request, Start};
 use crate::run::create::{Made, Order, create};
+use crate::run::notify::host_socket;
 use crate::sys::{cred, fs, process, socket};
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::SockType;
@@ -27,6 +28,9 @@ pub struct Args {
     /// File to write the pid of the container's process to
     #[arg(long, value_name = "FILE")]
     pub pid_file: Option<PathBuf>,
+    /// Unix socket that receives a pidfd of the container's process
+    #[arg(long, value_name = "SOCKET")]
+    pub pidfd_socket: Option<PathBuf>,
     /// Enter the root filesystem by MS_MOVE and chroot(2) instead of pivot_root(2), for one on a ramfs
     #[arg(long)]
     pub no_pivot: bool,
@@ -60,6 +64,7 @@ pub(super) enum Console {
 /// A bundle, compiled.
 pub(super) struct Compiled {
     pub(super) bundle: PathBuf,
+    pub(super) text: Vec<u8>,
     pub(super) config: Config,
     pub(super) host: Host,
     pub(super) plan: Plan,
@@ -83,15 +88,21 @@ pub(super) fn compile(args: &Args, global: &Global, start: Start, fds: Fds) -> R
         id: args.id.clone(),
         start,
         pivot: if args.no_pivot { Pivot::Move } else { Pivot::Root },
-        keyring: if args.no_new_keyring { Keyring::Callers } else { Keyring::New },
+        keyring: keyring(args),
         preserve_fds: fds.count,
         listen_env: fds.env,
         cgroup_driver: global.cgroup_driver(),
+        notify: host_socket().map(|_| global.store().notify_folder(&args.id)),
     };
     let mut plan = plan::create(&loaded.config, &request, &host)?;
+    global.log().debug(&plan);
     let mut warnings = loaded.warnings;
     warnings.append(&mut plan.warnings);
-    Ok(Compiled { bundle, config: loaded.config, host, plan, warnings })
+    Ok(Compiled { bundle, text, config: loaded.config, host, plan, warnings })
+}
+
+fn keyring(args: &Args) -> Keyring {
+    if args.no_new_keyring { Keyring::Callers } else { Keyring::New }
 }
 
 fn read_config(bundle: &Path) -> Result<Vec<u8>> {
@@ -106,8 +117,8 @@ const FD_LIMIT: u32 = 1 << 20;
 /// The descriptors that the caller passes on, and the variables that announce them (sd_listen_fds(3)).
 #[derive(Debug, Default)]
 pub(super) struct Fds {
-    count: u32,
-    env: Vec<String>,
+    pub(super) count: u32,
+    pub(super) env: Vec<String>,
 }
 
 impl Fds {
@@ -115,7 +126,9 @@ impl Fds {
     /// anything, so that no descriptor of its own is ever passed on.
     pub(super) fn take(preserve: u32) -> Result<Fds> {
         let variable = |name| std::env::var(name).ok();
-        let listen = variable("LISTEN_FDS").and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
+        // For whom they are is said too; another process's are none of ours.
+        let ours = variable("LISTEN_PID").is_some_and(|pid| pid == std::process::id().to_string());
+        let listen = variable("LISTEN_FDS").filter(|_| ours).and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
         let count = listen.saturating_add(preserve);
         if count > FD_LIMIT {
             bail!("--preserve-fds: {count} is more than {FD_LIMIT} descriptors");
@@ -132,7 +145,6 @@ impl Fds {
         let mut env = Vec::new();
         if listen > 0 {
             env.push(format!("LISTEN_FDS={listen}"));
-            env.push("LISTEN_PID=1".into());
             env.extend(variable("LISTEN_FDNAMES").map(|names| format!("LISTEN_FDNAMES={names}")));
         }
         Ok(Fds { count, env })
@@ -165,10 +177,13 @@ pub(super) fn make(
         config: &compiled.config,
         plan: &compiled.plan,
         host: &compiled.host,
+        text: &compiled.text,
         bundle: &compiled.bundle,
         store: &global.store(),
+        keyring: keyring(args),
         pid_file: args.pid_file.clone(),
-        console: args.console_socket.as_deref().map(connect).transpose()?,
+        pidfd_socket: args.pidfd_socket.as_deref().map(|path| connect("--pidfd-socket", path)).transpose()?,
+        console: args.console_socket.as_deref().map(|path| connect("--console-socket", path)).transpose()?,
     };
     let made = create(&order)?;
     let log = global.log();
@@ -176,7 +191,7 @@ pub(super) fn make(
     Ok(made)
 }
 
-fn check_console(terminal: bool, console: Console) -> Result<()> {
+pub(super) fn check_console(terminal: bool, console: Console) -> Result<()> {
     match (terminal, console) {
         (true, Console::None) => {
             bail!("process.terminal: a detached container with a terminal needs --console-socket")
@@ -188,6 +203,6 @@ fn check_console(terminal: bool, console: Console) -> Result<()> {
     }
 }
 
-fn connect(path: &Path) -> Result<OwnedFd> {
-    socket::connect_to(path, SockType::Stream).with_context(|| format!("--console-socket {}", path.display()))
+pub(super) fn connect(flag: &str, path: &Path) -> Result<OwnedFd> {
+    socket::connect_to(path, SockType::Stream).with_context(|| format!("{flag} {}", path.display()))
 }

@@ -35,7 +35,7 @@ fn linux() -> Value {
     json!({
         "namespaces": Namespace::ALL.map(Namespace::name),
         "capabilities": known_capabilities(),
-        "cgroup": { "v1": false, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
+        "cgroup": { "v1": false, "v2": true, "systemd": true, "systemdUser": true, "rdma": true },
         "seccomp": seccomp(),
         "apparmor": enabled,
         "selinux": enabled,

@@ -25,6 +25,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
         id: args.id.clone(),
         bundle: args.bundle.clone(),
         console_socket: None,
+        pidfd_socket: None,
         pid_file: None,
         no_pivot: false,
         no_new_keyring: false,

@@ -5,8 +5,10 @@ use crate::cli::Global;
 use crate::plan::Start;
 use crate::run::create::Made;
 use crate::run::foreground::{Signals, attend};
+use crate::run::notify::Notify;
 use crate::run::{delete, start};
 use anyhow::{Context, Result};
+use std::os::fd::AsFd;
 
 #[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
@@ -36,9 +38,10 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
     let fds = Fds::take(args.create.preserve_fds)?;
     let signals = if args.detach { None } else { Some(Signals::take()?) };
     let console = if args.detach { Console::None } else { Console::Foreground };
-    let Made { container, pidfd, channel, terminal } =
+    let Made { container, pidfd, channel, terminal, notify } =
         make(&args.create, global, Start::AtOnce, console, fds)?;
     let id = container.state.about.id.clone();
+    let notify = notify.and_then(Notify::new);
     let container = match start::finish(container, &channel) {
         Ok(container) => container,
         Err(cause) => {
@@ -51,9 +54,13 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
             return Err(cause);
         }
     };
-    let Some(signals) = signals else { return Ok(0) };
+    let pid = container.state.pid;
     let unlocked = container.unlock();
-    let exit = attend(&pidfd, &signals, terminal)?;
+    let Some(signals) = signals else {
+        notify.map_or(Ok(()), |notify| notify.until_ready(pid, pidfd.as_fd()))?;
+        return Ok(0);
+    };
+    let exit = attend(&pidfd, &signals, terminal, notify.as_ref())?;
     if !args.keep {
         // Somebody else may have deleted it meanwhile.
         if let Some(container) = unlocked.lock_again()? {

@@ -1,9 +1,10 @@
 //! Reading config.json: size and depth limits, errors with line, column and field, and the values that the
 //! specification tells a runtime to tolerate.
 
-use super::{Config, Invalid, locate, resolve, rules};
+use super::{Config, Invalid, Process, locate, resolve, rules};
 use anyhow::{Context, Result};
 use oci_spec::runtime::Spec;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::Path;
 
@@ -21,48 +22,83 @@ pub struct Loaded {
 
 /// The configuration in `text`, the config.json of the bundle at the absolute path `bundle`.
 pub fn load(text: &[u8], bundle: &Path) -> Result<Loaded> {
-    let (spec, mut warnings) = parse(text)?;
-    for rule in rules::RULES {
-        (rule.check)(&spec)?;
-    }
+    let (spec, mut warnings) = parse(text, &CONFIG)?;
+    check(&spec)?;
     let config = resolve::config(&spec, bundle, &mut warnings)?;
     Ok(Loaded { config, warnings })
 }
 
+/// A config that asks for nothing: what a process that comes alone is checked in.
+const NOTHING_BUT: &str =
+    r#"{"ociVersion": "1.3.0", "root": {"path": "/"}, "linux": {"namespaces": [{"type": "mount"}]}}"#;
+
+/// A process in JSON, like `process` of a config.json, and what was tolerated. `file` is its name in errors.
+pub fn load_process(text: &[u8], file: &str) -> Result<(Process, Vec<String>)> {
+    let document = Document { file, field: "process", tolerate: tolerate_in_process };
+    let (process, mut warnings) = parse::<oci_spec::runtime::Process>(text, &document)?;
+    let mut spec: Spec = serde_json::from_str(NOTHING_BUT)?;
+    spec.set_process(Some(process.clone()));
+    check(&spec)?;
+    let process = resolve::process(&process, &mut warnings)?;
+    Ok((process, warnings))
+}
+
+fn check(spec: &Spec) -> Result<(), Invalid> {
+    rules::RULES.iter().try_for_each(|rule| (rule.check)(spec))
+}
+
+/// What is parsed, for errors and for a second try.
+struct Document<'a> {
+    /// The name of the file.
+    file: &'a str,
+    /// The field of config.json that it stands for; empty for the whole.
+    field: &'a str,
+    /// Changes values that the specification tells a runtime to accept, with a warning for each.
+    tolerate: fn(&mut Value) -> Vec<String>,
+}
+
+const CONFIG: Document<'static> = Document { file: "config.json", field: "", tolerate };
+
 /// Parse, and only if that fails parse again more tolerantly.
-fn parse(text: &[u8]) -> Result<(Spec, Vec<String>)> {
-    let strict = match serde_json::from_slice::<Spec>(text) {
-        Ok(spec) => return Ok((spec, Vec::new())),
+fn parse<T: DeserializeOwned>(text: &[u8], document: &Document<'_>) -> Result<(T, Vec<String>)> {
+    let strict = match serde_json::from_slice::<T>(text) {
+        Ok(parsed) => return Ok((parsed, Vec::new())),
         Err(err) => err,
     };
     let mut value: Value = match serde_json::from_slice(text) {
         Ok(value) => value,
-        Err(err) => return Err(located(text, &err, "config.json")),
+        Err(err) => return Err(located(text, &err, document.file, document.field)),
     };
-    let warnings = tolerate(&mut value);
+    let warnings = (document.tolerate)(&mut value);
     match serde_json::from_value(value) {
-        Ok(spec) => Ok((spec, warnings)),
-        Err(_) if warnings.is_empty() => Err(located(text, &strict, "config.json")),
-        Err(err) => Err(err).context("config.json"),
+        Ok(parsed) => Ok((parsed, warnings)),
+        Err(_) if warnings.is_empty() => Err(located(text, &strict, document.file, document.field)),
+        Err(err) => Err(err).context(document.file.to_string()),
     }
 }
 
-/// A parse error with its line, its column and the field it lies in.
-pub(super) fn located(text: &[u8], err: &serde_json::Error, file: &str) -> anyhow::Error {
+/// A parse error with its line, its column and the field it lies in; `within` is the field that the file stands for.
+pub(super) fn located(text: &[u8], err: &serde_json::Error, file: &str, within: &str) -> anyhow::Error {
     let before: usize =
         text.split_inclusive(|b| *b == b'\n').take(err.line().saturating_sub(1)).map(<[u8]>::len).sum();
     let field = locate::path_at(text, (before + err.column()).saturating_sub(1));
     let message = err.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
-    let place = format!("{message} ({file} line {} column {})", err.line(), err.column());
+    let place = format!("{message} ({} line {} column {})", file, err.line(), err.column());
+    let names = [within, &field].into_iter().filter(|name| !name.is_empty());
+    let field = names.collect::<Vec<_>>().join(".");
     let field = if field.is_empty() { file.to_string() } else { field };
     Invalid::new(field, place).into()
 }
 
 /// Change `config` so that values which the specification tells a runtime to accept do not stop the parser.
 fn tolerate(config: &mut Value) -> Vec<String> {
+    config.get_mut("process").map(tolerate_in_process).unwrap_or_default()
+}
+
+fn tolerate_in_process(process: &mut Value) -> Vec<String> {
     let mut warnings = Vec::new();
-    let Some(process) = config.get_mut("process").and_then(Value::as_object_mut) else { return warnings };
+    let Some(process) = process.as_object_mut() else { return warnings };
     if !process.contains_key("user") {
         process.insert("user".into(), serde_json::json!({"uid": 0, "gid": 0}));
         warnings.push("process.user: missing, taken as 0:0".into());

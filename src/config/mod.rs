@@ -18,8 +18,9 @@ pub mod spec;
 pub mod update;
 
 pub use ids::{IdMaps, IdRange};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_process};
 pub use rdt::Rdt;
+pub use resolve::last_wins;
 pub use scheduling::{ExecAffinity, MemoryPolicy, NumberSet, Scheduler};
 
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ use std::path::PathBuf;
 
 /// Annotations that change what is done.
 pub mod annotation {
+    /// Before the name of a property of the container's scope, where systemd makes it.
+    pub const SYSTEMD_PROPERTY: &str = "org.systemd.property.";
     /// `1`: the process keeps the caller's supplementary groups.
     pub const KEEP_ORIGINAL_GROUPS: &str = "run.oci.keep_original_groups";
     /// What `linux.mountLabel` is to a new mount: `context` (the default), `fscontext`, `defcontext` or `rootcontext`.

@@ -191,7 +191,7 @@ fn clamp(length: u64) -> u16 {
 }
 
 /// `env` with only the last entry of each name, in place of its first.
-fn last_wins(env: &[String]) -> Vec<String> {
+pub fn last_wins(env: &[String]) -> Vec<String> {
     let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_string();
     let mut seen = std::collections::HashMap::new();
     let mut kept: Vec<String> = Vec::with_capacity(env.len());

@@ -25,7 +25,7 @@ pub struct Asked {
 pub fn parse(text: &[u8], name: &str) -> Result<Value> {
     match serde_json::from_slice::<LinuxResources>(text) {
         Ok(_) => Ok(serde_json::from_slice(text)?),
-        Err(err) => Err(located(text, &err, name)),
+        Err(err) => Err(located(text, &err, name, "")),
     }
 }
 

@@ -14,8 +14,9 @@ mod terminal;
 
 use crate::channel::{Fault, FromInit, InitEnd};
 use crate::config::Namespace;
-use crate::plan::{Plan, Step};
-use crate::sys::{self, Errno, process as proc};
+use crate::plan::{Planned, Step};
+use crate::sys::process::{self as proc, Cloned};
+use crate::sys::{self, Errno, cred};
 use copy_up::CopyUp;
 use hook::About;
 use std::ffi::CString;
@@ -24,10 +25,14 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 /// What init inherits from its parent beside the plan.
 #[derive(Debug)]
 pub struct Inherited<'a> {
-    /// The plan.
-    pub plan: &'a Plan,
+    /// The steps to take.
+    pub steps: &'a [Planned<Step>],
+    /// The number of the first descriptor that the process does not keep.
+    pub keep_fds: i32,
     /// What hooks are told about the container.
     pub about: &'a About,
+    /// The init of a container that is there, to enter its namespaces.
+    pub init: Option<OwnedFd>,
     /// The namespaces to join.
     pub namespaces: Vec<(Namespace, OwnedFd)>,
     /// The copies of host mounts, by number.
@@ -45,9 +50,9 @@ impl Inherited<'_> {
         let mut keep: Vec<i32> = vec![self.channel.as_fd().as_raw_fd()];
         keep.extend(self.namespaces.iter().map(|(_, fd)| fd.as_raw_fd()));
         keep.extend(self.trees.iter().flatten().map(AsRawFd::as_raw_fd));
-        keep.extend(self.listener.iter().map(AsRawFd::as_raw_fd));
+        keep.extend(self.listener.iter().chain(&self.init).map(AsRawFd::as_raw_fd));
         keep.sort_unstable();
-        let mut next = self.plan.keep_fds;
+        let mut next = self.keep_fds;
         for fd in keep {
             proc::close_between(next, fd)?;
             next = fd + 1;
@@ -101,6 +106,8 @@ struct Init<'a> {
     inherited: Inherited<'a>,
     /// The root filesystem, once it is attached.
     root: Option<OwnedFd>,
+    /// Whether the working directory is the process's.
+    in_cwd: bool,
     /// The program, once it is found.
     program: String,
     /// Its arguments, once they are prepared.
@@ -111,12 +118,19 @@ struct Init<'a> {
 
 /// Take all steps. Does not return: the last step is execve(2), and a failure ends the process.
 pub fn run(inherited: Inherited<'_>) -> ! {
-    let plan = inherited.plan;
+    let steps = inherited.steps;
     if inherited.close_others().is_err() {
         proc::exit_now(1);
     }
-    let mut init = Init { inherited, root: None, program: String::new(), args: Vec::new(), env: Vec::new() };
-    for (number, planned) in plan.init.iter().enumerate() {
+    let mut init = Init {
+        inherited,
+        root: None,
+        in_cwd: false,
+        program: String::new(),
+        args: Vec::new(),
+        env: Vec::new(),
+    };
+    for (number, planned) in steps.iter().enumerate() {
         if let Err(refusal) = init.take(&planned.step) {
             let Refusal { call, errno, text } = refusal;
             let fault = Fault { step: number, field: planned.field.clone(), call, errno, text };
@@ -143,6 +157,8 @@ impl Init<'_> {
             Step::Join(kind) => self.join(*kind),
             Step::Time(offsets) => namespaces::time(offsets),
             Step::NamespaceRoot { groups } => namespaces::become_root(*groups),
+            Step::Enter(kinds) => self.enter(kinds),
+            Step::Fork => self.fork(),
             Step::Session => nix::unistd::setsid().map(drop).call(|| "setsid".into()),
             Step::Keyring(name) => process::keyring(name),
             Step::Loopback => process::loopback(),
@@ -169,7 +185,7 @@ impl Init<'_> {
             Step::MoveRoot => self.move_root(),
             Step::Chroot => self.chroot(),
             Step::RootPropagation(reach, kind) => self.root_propagation(*reach, *kind),
-            Step::Terminal { size, uid } => self.terminal(*size, *uid),
+            Step::Terminal { size, uid, console } => self.terminal(*size, *uid, *console),
             Step::ReadonlyPaths(paths) => self.readonly_paths(paths),
             Step::MaskPaths { paths, null } => self.mask_paths(paths, *null),
             _ => self.take_process_step(step),
@@ -182,6 +198,27 @@ impl Init<'_> {
         let Some(at) = at else { return Err(Refusal::message("the namespace was not opened")) };
         let (_, fd) = namespaces.swap_remove(at);
         proc::setns(fd.as_fd(), kind.clone_flag()).call(|| "setns".into())
+    }
+
+    /// Enter all at once: a user namespace comes first and gives the rights for the others. Root and working directory are
+    /// then those of the mount namespace.
+    fn enter(&mut self, kinds: &[Namespace]) -> Outcome {
+        let Some(init) = self.inherited.init.take() else {
+            return Err(Refusal::message("there is no init to follow"));
+        };
+        let flags = kinds.iter().fold(0, |flags, kind| flags | kind.clone_flag());
+        proc::setns(init.as_fd(), flags).call(|| "setns".into())
+    }
+
+    /// Only a child is born in a pid namespace that was entered. It takes this process's place under the parent and says so
+    /// itself: whichever of the two is killed meanwhile, the parent hears a birth or a closed channel.
+    fn fork(&self) -> Outcome {
+        if let Cloned::Parent { .. } = proc::clone3_sibling(0).call(|| "clone3".into())? {
+            proc::exit_now(0);
+        }
+        // Until the parent has made it known it does not outlive it.
+        cred::set_parent_death_signal(libc::SIGKILL).call(|| "prctl".into())?;
+        self.inherited.channel.tell(&FromInit::Born(nix::unistd::getpid().as_raw())).call(|| "sendmsg".into())
     }
 
     fn tree(&mut self, slot: usize) -> Outcome<OwnedFd> {

@@ -5,7 +5,7 @@ use super::{Call, Init, Outcome, Refusal, hook, labels};
 use crate::channel::{FromInit, InitEnd};
 use crate::config::{Hook, Scheduler};
 use crate::plan::seccomp::Filter;
-use crate::plan::{Lookup, Step};
+use crate::plan::{Computed, Lookup, Step};
 use crate::sys::schedule::SchedAttr;
 use crate::sys::{Errno, bpf, cred, fs, process as proc, schedule, socket};
 use std::ffi::CString;
@@ -71,16 +71,25 @@ impl Init<'_> {
             Step::Capabilities { effective, permitted, inheritable, ambient } => {
                 capabilities(*effective, *permitted, *inheritable, *ambient)
             }
+            Step::EarlyCwd(path) => {
+                self.in_cwd = match working_directory(path) {
+                    Err(refusal) if refusal.errno == Errno::EACCES as i32 => false,
+                    entered => entered.map(|()| true)?,
+                };
+                Ok(())
+            }
+            Step::Cwd(_) if self.in_cwd => Ok(()),
             Step::Cwd(path) => working_directory(path),
             Step::Find { program, path } => {
                 self.program = find(program, path)?;
                 Ok(())
             }
             Step::Ready => self.ready(),
+            Step::AwaitRecord => self.await_record(),
             Step::AwaitStart => self.await_start(),
             Step::NoProcess => Err(Refusal::message("missing; there is nothing to start")),
             Step::StartHooks(hooks) => self.start_hooks(hooks),
-            Step::Prepare { args, env, home_of } => self.prepare(args, env, *home_of),
+            Step::Prepare { args, env, computed } => self.prepare(args, env, computed),
             Step::Seccomp(filter) => self.seccomp(filter),
             Step::Exec => self.exec(),
             _ => Err(Refusal::message("the plan holds a step that init cannot take")),
@@ -106,6 +115,13 @@ impl Init<'_> {
         let channel = &self.inherited.channel;
         channel.tell(&FromInit::Ready).call(|| "sendmsg".into())?;
         channel.await_done().call(|| "recvmsg".into())
+    }
+
+    /// The parent answers what it was told when the process was born, most often long before this. From here on the process may
+    /// outlive the command.
+    fn await_record(&self) -> Outcome {
+        cred::set_parent_death_signal(0).call(|| "prctl".into())?;
+        self.inherited.channel.await_done().call(|| "recvmsg".into())
     }
 
     /// Wait for a connection that asks for the start, and answer over it from then on. Others, like `knarr state`, only
@@ -143,17 +159,18 @@ impl Init<'_> {
         Ok(())
     }
 
-    fn prepare(&mut self, args: &[String], env: &[String], home_of: Option<u32>) -> Outcome {
+    fn prepare(&mut self, args: &[String], env: &[String], computed: &[Computed]) -> Outcome {
         let mut env: Vec<String> = env.to_vec();
-        if let Some(uid) = home_of {
-            env.push(format!("HOME={}", home(uid)));
-        }
+        env.extend(computed.iter().map(|variable| match variable {
+            Computed::Home(uid) => format!("HOME={}", home(*uid)),
+            Computed::ListenPid => format!("LISTEN_PID={}", nix::unistd::getpid()),
+        }));
         let strings = |list: &[String]| -> Outcome<Vec<CString>> {
             let list = list.iter().map(|s| CString::new(s.as_str()));
             list.collect::<Result<_, _>>().map_err(|_| Refusal::kernel("execve", Errno::EINVAL))
         };
         (self.args, self.env) = (strings(args)?, strings(&env)?);
-        self.close_all_but(self.inherited.plan.keep_fds)?;
+        self.close_all_but(self.inherited.keep_fds)?;
         proc::reset_signals().call(|| "sigprocmask".into())
     }
 

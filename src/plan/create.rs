@@ -2,15 +2,17 @@
 
 use super::mounts::{self, Rootfs};
 use super::{
-    Home, HostStep, Keyring, Launch, NetDevice, Options, Pivot, Plan, Planned, Request, Settle, Start, Step,
-    cgroup, devices, process, resources, systemd,
+    Console, Home, HostStep, Keyring, Launch, NetDevice, Options, Pivot, Plan, Planned, Request, Settle,
+    Start, Step, cgroup, devices, planned, process, resources, systemd,
 };
 use crate::config::rules::sysctl_namespace;
-use crate::config::{Config, IdMaps, Invalid, Namespace, Place};
+use crate::config::{Config, IdMaps, Invalid, Mount, Namespace, Place};
 use crate::host::Host;
+use std::borrow::Cow;
 
 /// Decide all that is done to make the container.
 pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, Invalid> {
+    let config = &*with_notify(config, request);
     let cgroup = cgroup::home(config, request, host)?;
     let mut warnings = Vec::new();
     let mut parent = match &cgroup {
@@ -20,6 +22,9 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
             Vec::new()
         }
     };
+    if request.notify.is_some() {
+        parent.push(planned("", HostStep::NotifySocket));
+    }
     for kind in Namespace::ALL {
         if let Place::Joined { path, index } = config.namespaces.of(kind) {
             let field = format!("linux.namespaces[{index}] {}", kind.name());
@@ -54,7 +59,7 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
         init.append(&mut hooks(config));
         init.push(planned("", Step::Chroot));
     }
-    init.append(&mut process::steps(config, request, host)?);
+    init.append(&mut become_process(config, request, host)?);
     if request.start == Start::OnRequest {
         parent.push(planned("", HostStep::StartSocket));
     }
@@ -91,6 +96,30 @@ fn limits(config: &Config, home: &Home, id: &str) -> Result<Vec<Planned<HostStep
     Ok(steps)
 }
 
+/// With the folder of the notification socket among the mounts, and its place in the container among the variables. A container
+/// without mounts of its own is ready when it has started: nobody could ask it.
+fn with_notify<'a>(config: &'a Config, request: &Request) -> Cow<'a, Config> {
+    let (Some(folder), Place::New) = (&request.notify, config.namespaces.of(Namespace::Mount)) else {
+        return Cow::Borrowed(config);
+    };
+    let mut config = config.clone();
+    config.mounts.push(Mount {
+        destination: NOTIFY_FOLDER.into(),
+        fstype: String::new(),
+        source: folder.to_string_lossy().into_owned(),
+        options: ["bind", "ro", "nosuid", "nodev", "noexec"].map(String::from).to_vec(),
+        id_maps: IdMaps::default(),
+    });
+    if let Some(process) = &mut config.process {
+        process.env.retain(|entry| !entry.starts_with("NOTIFY_SOCKET="));
+        process.env.push(format!("NOTIFY_SOCKET={NOTIFY_FOLDER}/notify.sock"));
+    }
+    Cow::Owned(config)
+}
+
+/// Where the folder of the notification socket is in the container, as runc has it.
+const NOTIFY_FOLDER: &str = "/run/notify";
+
 /// config-linux.md: Cgroup ownership. A container that sees its cgroup as the root of a namespace of its own, and can write
 /// there, gets it; what root of the host owns is the host root's anyway.
 fn delegation(config: &Config) -> Result<Option<Planned<HostStep>>, Invalid> {
@@ -121,10 +150,6 @@ fn without_cgroup(config: &Config) -> Result<Option<String>, Invalid> {
     let rules = !config.device_rules.is_empty();
     Ok(rules
         .then(|| "linux.resources.devices: ignored, there is no cgroup (--cgroup-manager disabled)".into()))
-}
-
-fn planned<T>(field: impl Into<String>, step: T) -> Planned<T> {
-    Planned { step, field: field.into() }
 }
 
 /// The field that writes to a namespace of this kind, if there is one.
@@ -248,6 +273,24 @@ fn namespace_owner(config: &Config, request: &Request) -> Vec<Planned<Step>> {
     steps
 }
 
+/// From a container with its mounts in place to execve(2), waiting for the record and for `start` on the way.
+fn become_process(config: &Config, request: &Request, host: &Host) -> Result<Vec<Planned<Step>>, Invalid> {
+    let Some(process) = &config.process else {
+        let missing = planned("process", Step::NoProcess);
+        return Ok(vec![planned("", Step::Ready), planned("", Step::AwaitStart), missing]);
+    };
+    let mut gate = vec![planned("", Step::Ready)];
+    if request.start == Start::OnRequest {
+        gate.push(planned("", Step::AwaitStart));
+    }
+    if !config.hooks.start_container.is_empty() {
+        gate.push(planned("hooks.startContainer", Step::StartHooks(config.hooks.start_container.clone())));
+    }
+    let mut steps = vec![planned("process.cwd", Step::MakeCwd(process.cwd.clone()))];
+    steps.append(&mut process::steps(config, process, gate, &request.listen_env, host)?);
+    Ok(steps)
+}
+
 fn hooks(config: &Config) -> Vec<Planned<Step>> {
     let mut steps = Vec::new();
     if !config.hooks.prestart.is_empty() || !config.hooks.create_runtime.is_empty() {
@@ -261,6 +304,7 @@ fn hooks(config: &Config) -> Vec<Planned<Step>> {
 
 fn terminal(config: &Config) -> Option<Planned<Step>> {
     let process = config.process.as_ref().filter(|p| p.terminal)?;
-    let step = Step::Terminal { size: process.console_size, uid: process.user.uid };
+    let (size, uid) = (process.console_size, process.user.uid);
+    let step = Step::Terminal { size, uid, console: Console::Bound };
     Some(planned("process.terminal", step))
 }

@@ -1,8 +1,8 @@
 //! The text of a plan: what `knarr plan` prints and what golden tests compare.
 
 use super::{
-    Filesystem, Groups, HostStep, IdSource, Launch, Lookup, Plan, Planned, Settle, Source, Step, Symlink,
-    Tree,
+    Computed, Console, Exec, ExecCgroup, Filesystem, Groups, HostStep, IdSource, Launch, Lookup, Plan,
+    Planned, Settle, Source, Step, Symlink, Tree,
 };
 use crate::config::{Namespace, Scheduler, capability};
 use crate::sys::mount::{Change, Reach, attr};
@@ -21,6 +21,29 @@ impl Display for Plan {
         writeln!(f, "init, in the container's namespaces:")?;
         list(f, &self.init, 1)
     }
+}
+
+impl Display for Exec {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "process in container {}, descriptors 0 to {}", self.id, self.keep_fds - 1)?;
+        if let Some(cpus) = &self.initial_cpus {
+            writeln!(f, "parent:\n  processors {}    # process.execCPUAffinity.initial", cpus.list)?;
+        }
+        match &self.cgroup {
+            ExecCgroup::Containers => {
+                writeln!(f, "launch:\n  clone3 into the container's cgroup, or init's")?;
+            }
+            ExecCgroup::Below(path) => {
+                writeln!(f, "launch:\n  clone3 into cgroup {path} of the container's")?;
+            }
+        }
+        writeln!(f, "child:")?;
+        list(f, &self.steps, 1)
+    }
+}
+
+fn names(kinds: &[Namespace]) -> String {
+    kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" ")
 }
 
 fn list<T: Display>(f: &mut Formatter<'_>, steps: &[Planned<T>], first: usize) -> fmt::Result {
@@ -92,6 +115,7 @@ impl Display for HostStep {
                 write!(f, "resctrl group {group} with {:?}", [&rdt.compared[..], &rdt.written].concat())?;
                 if rdt.monitoring { write!(f, ", monitored") } else { Ok(()) }
             }
+            HostStep::NotifySocket => write!(f, "take notifications"),
             HostStep::StartSocket => write!(f, "listen for start"),
         }
     }
@@ -233,28 +257,6 @@ fn mount_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
 impl Display for Step {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Step::AwaitParent => write!(f, "wait for the parent"),
-            Step::NamespaceRoot { groups: Groups::Configured } => {
-                write!(f, "become root of the user namespace")
-            }
-            Step::NamespaceRoot { groups: Groups::Callers } => {
-                write!(f, "become root of the user namespace with the caller's groups")
-            }
-            Step::Time(offsets) => {
-                let offsets: Vec<String> = offsets
-                    .iter()
-                    .map(|o| format!("{} {}.{:09}", o.clock, o.seconds, o.nanoseconds))
-                    .collect();
-                write!(f, "time namespace with offsets {}", offsets.join(", "))
-            }
-            Step::Join(kind) => write!(f, "join {} namespace", kind.name()),
-            Step::Session => write!(f, "new session"),
-            Step::Keyring(name) => write!(f, "session keyring {name}"),
-            Step::Loopback => write!(f, "loopback up"),
-            Step::Hostname(name) => write!(f, "hostname {name}"),
-            Step::Domainname(name) => write!(f, "domainname {name}"),
-            Step::Sysctl { path, value } => write!(f, "/proc/sys/{path} = {value}"),
-            Step::OomScoreAdj(score) => write!(f, "oom_score_adj {score}"),
             Step::Slave => write!(f, "all mounts slaves of the host's"),
             Step::Root { slot, path } => write!(f, "root copy #{slot} on {}", path.display()),
             Step::RootDirectory(path) => write!(f, "root {}", path.display()),
@@ -283,10 +285,44 @@ impl Display for Step {
                 let r = if *reach == Reach::Tree { "r" } else { "" };
                 write!(f, "root {r}{}", propagation_name(*kind))
             }
-            Step::Terminal { size: (0, 0), uid } => write!(f, "terminal for {uid}"),
-            Step::Terminal { size: (rows, columns), uid } => write!(f, "terminal {rows}x{columns} for {uid}"),
+            Step::Terminal { size, uid, console } => {
+                write!(f, "terminal ")?;
+                if let (rows @ 1.., columns) | (rows, columns @ 1..) = size {
+                    write!(f, "{rows}x{columns} ")?;
+                }
+                let on = if *console == Console::Bound { "" } else { ", not on /dev/console" };
+                write!(f, "for {uid}{on}")
+            }
             _ => process_text(f, self),
         }
+    }
+}
+
+fn identity_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
+    match step {
+        Step::AwaitParent => write!(f, "wait for the parent"),
+        Step::NamespaceRoot { groups: Groups::Configured } => {
+            write!(f, "become root of the user namespace")
+        }
+        Step::NamespaceRoot { groups: Groups::Callers } => {
+            write!(f, "become root of the user namespace with the caller's groups")
+        }
+        Step::Time(offsets) => {
+            let offsets: Vec<String> =
+                offsets.iter().map(|o| format!("{} {}.{:09}", o.clock, o.seconds, o.nanoseconds)).collect();
+            write!(f, "time namespace with offsets {}", offsets.join(", "))
+        }
+        Step::Join(kind) => write!(f, "join {} namespace", kind.name()),
+        Step::Enter(kinds) => write!(f, "enter {} of init", names(kinds)),
+        Step::Fork => write!(f, "fork and tell the parent"),
+        Step::Session => write!(f, "new session"),
+        Step::Keyring(name) => write!(f, "session keyring {name}"),
+        Step::Loopback => write!(f, "loopback up"),
+        Step::Hostname(name) => write!(f, "hostname {name}"),
+        Step::Domainname(name) => write!(f, "domainname {name}"),
+        Step::Sysctl { path, value } => write!(f, "/proc/sys/{path} = {value}"),
+        Step::OomScoreAdj(score) => write!(f, "oom_score_adj {score}"),
+        _ => Ok(()),
     }
 }
 
@@ -321,21 +357,26 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
                 sets.iter().map(|(name, set)| format!("{name} {}", capability::describe(**set))).collect();
             write!(f, "capabilities {}", sets.join("; "))
         }
-        Step::Cwd(path) => write!(f, "working directory {path}"),
+        Step::EarlyCwd(path) => write!(f, "working directory {path}"),
+        Step::Cwd(path) => write!(f, "working directory {path} at the latest"),
         Step::Find { program, .. } => write!(f, "find {program}"),
         Step::Ready => write!(f, "tell the parent: ready"),
+        Step::AwaitRecord => write!(f, "await record"),
         Step::AwaitStart => write!(f, "await start"),
         Step::NoProcess => write!(f, "no process: start is an error"),
         Step::StartHooks(hooks) => write!(f, "{} startContainer hooks", hooks.len()),
-        Step::Prepare { args, env, home_of } => {
-            let home = if home_of.is_some() { " and HOME" } else { "" };
-            write!(f, "prepare {args:?} with {} variables{home}", env.len())
+        Step::Prepare { args, env, computed } => {
+            write!(f, "prepare {args:?} with {} variables", env.len())?;
+            computed.iter().try_for_each(|variable| match variable {
+                Computed::Home(_) => write!(f, " and HOME"),
+                Computed::ListenPid => write!(f, " and LISTEN_PID"),
+            })
         }
         Step::Seccomp(filter) => {
             write!(f, "seccomp filter of {} instructions, flags {}", filter.insns.len(), filter.flags)
         }
         Step::Exec => write!(f, "execve"),
-        _ => Ok(()),
+        _ => identity_text(f, step),
     }
 }
 

@@ -8,6 +8,7 @@ mod cgroup;
 mod create;
 pub mod devices;
 mod display;
+mod exec;
 pub mod gvariant;
 mod mounts;
 mod options;
@@ -18,6 +19,7 @@ pub mod systemd;
 pub mod update;
 
 pub use create::create;
+pub use exec::{Exec, ExecCgroup, ExecRequest, exec};
 pub use options::{NAMES as MOUNT_OPTIONS, Options, Symlink};
 
 use crate::config::{Device, Hook, IdMaps, MemoryPolicy, Namespace, NumberSet, Rdt, Scheduler, TimeOffset};
@@ -41,6 +43,8 @@ pub struct Request {
     pub listen_env: Vec<String>,
     /// Who makes its cgroup.
     pub cgroup_driver: CgroupDriver,
+    /// The folder on the host whose socket takes the container's notifications (sd_notify(3)), where somebody waits for them.
+    pub notify: Option<PathBuf>,
 }
 
 /// When the container's process starts.
@@ -88,6 +92,10 @@ pub struct Planned<T> {
     pub step: T,
     /// The field.
     pub field: String,
+}
+
+fn planned<T>(field: impl Into<String>, step: T) -> Planned<T> {
+    Planned { step, field: field.into() }
 }
 
 /// Where the container's processes are counted and limited.
@@ -176,6 +184,8 @@ pub enum HostStep {
     ResctrlGroup(Rdt),
     /// Bind the socket that `knarr start` connects to.
     StartSocket,
+    /// Bind the socket that takes the container's notifications.
+    NotifySocket,
 }
 
 /// A detached copy of a host mount.
@@ -294,6 +304,24 @@ pub struct Filesystem {
     pub mode_from_target: bool,
 }
 
+/// What a terminal is to the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Console {
+    /// The container's: it is bound on /dev/console.
+    Bound,
+    /// That of one process among others.
+    None,
+}
+
+/// A variable of the environment whose value is known only in the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Computed {
+    /// HOME: the home of this user id in the container's /etc/passwd.
+    Home(u32),
+    /// LISTEN_PID: the process's own pid, as sd_listen_fds(3) compares it.
+    ListenPid,
+}
+
 /// What init does, in the container's namespaces. The order of the variants is about the order in a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -308,6 +336,10 @@ pub enum Step {
         /// Whether the caller's supplementary groups are kept.
         groups: Groups,
     },
+    /// setns(2) into these namespaces of the container's init, all in one call.
+    Enter(Vec<Namespace>),
+    /// Go on as a child, which is born in the pid namespace that was entered, and tell the parent who that is.
+    Fork,
     /// setsid(2), so that no signal or terminal of the caller's reaches the container.
     Session,
     /// A new session keyring of this name.
@@ -383,12 +415,14 @@ pub enum Step {
     Chroot,
     /// Set the propagation type of the new root.
     RootPropagation(Reach, u64),
-    /// Open a terminal of the container's devpts, bind it on /dev/console and hand its other end to the parent.
+    /// Open a terminal of the container's devpts and hand its other end to the parent.
     Terminal {
         /// Lines and characters; zero leaves them alone.
         size: (u16, u16),
         /// Owner of the terminal.
         uid: u32,
+        /// What it is to the container.
+        console: Console,
     },
     /// Make paths read-only that exist.
     ReadonlyPaths(Vec<String>),
@@ -457,7 +491,9 @@ pub enum Step {
         /// Kept over execve without file capabilities.
         ambient: u64,
     },
-    /// chdir(2), and check that it is inside the root.
+    /// chdir(2), and check that it is inside the root; with rights that the process's user may not have, so a refusal is none yet.
+    EarlyCwd(String),
+    /// The same as the process's user, unless it has been done.
     Cwd(String),
     /// Look the program up, in the PATH of the environment where its name has no slash.
     Find {
@@ -468,6 +504,8 @@ pub enum Step {
     },
     /// Tell the parent that the container is ready, and wait until it has recorded it.
     Ready,
+    /// Wait until the parent has made the pid known.
+    AwaitRecord,
     /// Wait for `knarr start`.
     AwaitStart,
     /// The process is missing in config.json: `start` is an error.
@@ -480,8 +518,8 @@ pub enum Step {
         args: Vec<String>,
         /// Environment.
         env: Vec<String>,
-        /// Whether HOME is to be added from the container's /etc/passwd, and for whom.
-        home_of: Option<u32>,
+        /// Variables whose values only the child knows.
+        computed: Vec<Computed>,
     },
     /// seccomp(2); from here on the filter decides which calls are made.
     Seccomp(seccomp::Filter),

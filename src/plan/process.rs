@@ -1,22 +1,23 @@
 //! The process: from a container with its mounts in place to execve(2).
 
-use super::{Groups, Planned, Request, Start, Step, seccomp};
+use super::{Computed, Groups, Planned, Step, seccomp};
 use crate::config::{Capabilities, Config, Invalid, Namespace, Process, annotation};
 use crate::host::Host;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// All steps that make init the process of config.json.
-pub(super) fn steps(config: &Config, request: &Request, host: &Host) -> Result<Vec<Planned<Step>>, Invalid> {
+/// All steps that make a child that is in the container the process `process`: that of config.json, or one of `exec`. Between
+/// the last one that the host's rights are needed for and the preparation of execve(2) come those of `gate`, in which it waits
+/// for the parent. `listen` are variables that announce descriptors to it.
+pub(super) fn steps(
+    config: &Config,
+    process: &Process,
+    gate: Vec<Planned<Step>>,
+    listen: &[String],
+    host: &Host,
+) -> Result<Vec<Planned<Step>>, Invalid> {
     let mut steps = Vec::new();
     let mut step = |field: &str, step| steps.push(Planned { step, field: field.into() });
-    let Some(process) = &config.process else {
-        step("", Step::Ready);
-        step("", Step::AwaitStart);
-        step("process", Step::NoProcess);
-        return Ok(steps);
-    };
-    step("process.cwd", Step::MakeCwd(process.cwd.clone()));
     for (i, limit) in process.rlimits.iter().enumerate() {
         let (name, resource) = (limit.name.clone(), limit.resource);
         let limit = Step::Rlimit { name, resource, soft: limit.soft, hard: limit.hard };
@@ -25,6 +26,7 @@ pub(super) fn steps(config: &Config, request: &Request, host: &Host) -> Result<V
     for (field, schedule) in schedule(config, process) {
         step(field, schedule);
     }
+    step("process.cwd", Step::EarlyCwd(process.cwd.clone()));
     step("process.user.umask", Step::Umask(process.user.umask));
     if process.no_new_privileges {
         step("process.noNewPrivileges", Step::NoNewPrivileges);
@@ -48,17 +50,12 @@ pub(super) fn steps(config: &Config, request: &Request, host: &Host) -> Result<V
     step("process.capabilities", capabilities(&sets, for_filter));
     step("process.cwd", Step::Cwd(process.cwd.clone()));
     step("process.args[0]", Step::Find { program: process.args[0].clone(), path: search_path(process) });
-    for label in security_labels(process, host)? {
-        step(label.0, label.1);
+    for (field, label) in security_labels(process, host)? {
+        step(field, label);
     }
-    step("", Step::Ready);
-    if request.start == Start::OnRequest {
-        step("", Step::AwaitStart);
-    }
-    if !config.hooks.start_container.is_empty() {
-        step("hooks.startContainer", Step::StartHooks(config.hooks.start_container.clone()));
-    }
-    step("process.args", prepare(process, request));
+    steps.extend(gate);
+    let mut step = |field: &str, step| steps.push(Planned { step, field: field.into() });
+    step("process.args", prepare(process, listen));
     if let Some(filter) = filter {
         step("linux.seccomp", Step::Seccomp(filter));
     }
@@ -136,13 +133,21 @@ fn capabilities(sets: &Capabilities, beside: u64) -> Step {
     }
 }
 
-fn prepare(process: &Process, request: &Request) -> Step {
+fn prepare(process: &Process, listen: &[String]) -> Step {
     let home = process.env.iter().find_map(|entry| entry.strip_prefix("HOME="));
     let mut env = process.env.clone();
     env.retain(|entry| entry != "HOME=");
-    env.extend(request.listen_env.iter().cloned());
-    let home_of = home.is_none_or(str::is_empty).then_some(process.user.uid);
-    Step::Prepare { args: process.args.clone(), env, home_of }
+    let mut computed = Vec::new();
+    if home.is_none_or(str::is_empty) {
+        computed.push(Computed::Home(process.user.uid));
+    }
+    if !listen.is_empty() {
+        // What the image or the caller says of other descriptors, or of another process, is not so here.
+        env.retain(|entry| !entry.starts_with("LISTEN_"));
+        env.extend(listen.iter().cloned());
+        computed.push(Computed::ListenPid);
+    }
+    Step::Prepare { args: process.args.clone(), env, computed }
 }
 
 /// The sets, without what this kernel does not know. A capability outside the permitted set cannot be in force, and one

@@ -4,7 +4,7 @@ use super::gvariant::{Value, parse};
 use super::resources::{cpu_weight, io_weight};
 use super::{Planned, Unit};
 use crate::config::resources::{Limit, Resources};
-use crate::config::{Config, Invalid};
+use crate::config::{Config, Invalid, annotation};
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
@@ -79,7 +79,7 @@ pub(super) fn scope(config: &Config, unit: &Unit, resources: &Resources, id: &st
         properties.push(limit);
     }
     for (key, text) in &config.annotations {
-        if let Some(name) = key.strip_prefix("org.systemd.property.") {
+        if let Some(name) = key.strip_prefix(annotation::SYSTEMD_PROPERTY) {
             properties.push(annotated(key, name, text)?);
         }
     }

@@ -11,7 +11,7 @@ use crate::channel::{FromInit, ParentEnd};
 use crate::config::{Config, Hook, Namespace, Place};
 use crate::host::Host;
 use crate::init::hook::{self, About};
-use crate::plan::{HostStep, IdSource, Plan, Planned, Symlink, Tree};
+use crate::plan::{HostStep, IdSource, Keyring, Plan, Planned, Symlink, Tree};
 use crate::state::{Agent, Container, Dir, State, Store, process_stat};
 use crate::sys::mount::{self, Follow};
 use crate::sys::{Errno, fs, process, tty};
@@ -28,12 +28,18 @@ pub struct Order<'a> {
     pub plan: &'a Plan,
     /// This machine.
     pub host: &'a Host,
+    /// config.json as it was read, to be kept for `exec`.
+    pub text: &'a [u8],
     /// The bundle, absolute.
     pub bundle: &'a Path,
     /// Where containers are recorded.
     pub store: &'a Store,
+    /// Whether the container's processes get a session keyring of their own.
+    pub keyring: Keyring,
     /// `--pid-file`.
     pub pid_file: Option<PathBuf>,
+    /// A connection to `--pidfd-socket`.
+    pub pidfd_socket: Option<OwnedFd>,
     /// A connection to `--console-socket`.
     pub console: Option<OwnedFd>,
 }
@@ -49,6 +55,8 @@ pub struct Made {
     pub channel: ParentEnd,
     /// The other end of its terminal, unless a console socket took it.
     pub terminal: Option<OwnedFd>,
+    /// The socket that takes its notifications, where somebody waits for them.
+    pub notify: Option<OwnedFd>,
 }
 
 /// Make the container, or leave nothing behind.
@@ -82,11 +90,13 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     let listener = order.config.seccomp.as_ref().and_then(|s| s.listener.clone());
     state.listener = listener.map(|l| Agent { path: l.path, metadata: l.metadata });
     state.private_pids = *order.config.namespaces.of(Namespace::Pid) == Place::New;
+    state.private_keyring = order.keyring == Keyring::New;
     undo.dir = Some(order.store.make(&order.plan.id)?);
-    let (opened, scope) = host_steps(order, &mut state, undo)?;
+    let (mut opened, scope) = host_steps(order, &mut state, undo)?;
     let Some(dir) = &undo.dir else { return Err(anyhow!("the container has no directory")) };
     let network = opened.namespace(Namespace::Network).map(|fd| fd.try_clone_to_owned()).transpose();
     let network = network.context("dup")?;
+    let notify = opened.notify.take();
     let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup.as_fd());
     let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup)?;
     let pidfd = undo.init.insert(pidfd);
@@ -110,6 +120,11 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     if let Some(path) = &order.pid_file {
         write_pid_file(path, pid)?;
     }
+    if let Some(socket) = &order.pidfd_socket {
+        // What runc says for a container's init; a process of `exec` is `setns`.
+        crate::sys::socket::send(socket.as_fd(), b"standard", Some(pidfd.as_fd()))
+            .context("--pidfd-socket: sendmsg")?;
+    }
     if let Err(errno) = channel.done() {
         if let Some(path) = &order.pid_file {
             let _ = std::fs::remove_file(path);
@@ -119,7 +134,7 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     let (Some(dir), Some(pidfd)) = (undo.dir.take(), undo.init.take()) else {
         return Err(anyhow!("the container was not made"));
     };
-    Ok(Made { container: Container { dir, state }, pidfd, channel, terminal })
+    Ok(Made { container: Container { dir, state }, pidfd, channel, terminal, notify })
 }
 
 /// All steps of the parent before init exists.
@@ -131,6 +146,7 @@ fn host_steps<'a>(
     let Some(dir) = &undo.dir else { return Err(anyhow!("the container has no directory")) };
     // Recorded before anything else is made, so that `delete` can clean up after a killed `create`.
     dir.save(state)?;
+    dir.save_config(order.text)?;
     let (mut opened, mut scope) = (Opened::default(), None);
     for planned in &order.plan.host {
         if let HostStep::Scope { scope: asked, path, controllers } = &planned.step {
@@ -180,6 +196,7 @@ fn host_step(
             let made = cgroup::make(&host.cgroup_root, path).with_context(|| planned.field.clone())?;
             let (cgroup, _) = cgroup.insert((made.cgroup, made.depth));
             enable(cgroup, &host.cgroup_root, path, controllers)?;
+            cgroup.enable_rest(&host.cgroup_root, path);
         }
         HostStep::Scope { .. } | HostStep::ResctrlGroup(_) => {}
         HostStep::Limit(write) => {
@@ -218,6 +235,7 @@ fn host_step(
             let copy = clone_tree(tree, opened).map_err(|(call, e)| fault(call)(e))?;
             opened.trees.push(Some(copy));
         }
+        HostStep::NotifySocket => opened.notify = Some(dir.bind_notify()?),
         HostStep::StartSocket => opened.listener = Some(dir.listen()?),
     }
     Ok(())
@@ -301,7 +319,9 @@ impl Parent<'_> {
                     self.host_hooks()?;
                     channel.done().context("sendmsg to init")?;
                 }
-                Some(FromInit::Terminal(master)) => self.take_terminal(master)?,
+                Some(FromInit::Terminal(master)) => {
+                    self.terminal = hand_terminal(master, self.order.console.as_ref())?;
+                }
                 Some(FromInit::Listener(_) | FromInit::Born(_)) => {
                     return Err(anyhow!("init speaks out of turn"));
                 }
@@ -318,17 +338,18 @@ impl Parent<'_> {
         }
         Ok(())
     }
+}
 
-    fn take_terminal(&mut self, master: OwnedFd) -> Result<()> {
-        let Some(console) = &self.order.console else {
-            super::foreground::copy_size(&master);
-            self.terminal = Some(master);
-            return Ok(());
-        };
-        tty::clear_onlcr(&master).context("tcsetattr of the terminal")?;
-        let sent = crate::sys::socket::send(console.as_fd(), b"/dev/ptmx", Some(master.as_fd()));
-        sent.context("--console-socket: sendmsg")
-    }
+/// Send the other end of a terminal to the console socket; without one it is this process's, to relay.
+pub(super) fn hand_terminal(master: OwnedFd, console: Option<&OwnedFd>) -> Result<Option<OwnedFd>> {
+    tty::clear_onlcr(&master).context("tcsetattr of the terminal")?;
+    let Some(console) = console else {
+        super::foreground::copy_size(&master);
+        return Ok(Some(master));
+    };
+    let sent = crate::sys::socket::send(console.as_fd(), b"/dev/ptmx", Some(master.as_fd()));
+    sent.context("--console-socket: sendmsg")?;
+    Ok(None)
 }
 
 /// Run one hook of the runtime's namespaces; its failure names it.
@@ -345,7 +366,7 @@ fn died(pidfd: &OwnedFd) -> anyhow::Error {
 }
 
 /// Write a pid file: digits only, complete from the moment it is there.
-fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+pub(super) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> crate::sys::Result<()> {

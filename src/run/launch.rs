@@ -20,6 +20,8 @@ pub(super) struct Opened {
     pub(super) trees: Vec<Option<OwnedFd>>,
     /// The start socket.
     pub(super) listener: Option<OwnedFd>,
+    /// The notification socket, which is not init's.
+    pub(super) notify: Option<OwnedFd>,
 }
 
 impl Opened {
@@ -72,19 +74,20 @@ pub(super) fn launch(
 fn become_init(plan: &Plan, about: &About, opened: Opened, channel: InitEnd) -> ! {
     // Until the container is recorded it does not outlive this command.
     let _ = cred::set_parent_death_signal(libc::SIGKILL);
-    let Opened { namespaces, trees, listener } = opened;
-    init::run(Inherited { plan, about, namespaces, trees, listener, channel })
+    let Opened { namespaces, trees, listener, .. } = opened;
+    let (steps, keep_fds) = (&plan.init, plan.keep_fds);
+    init::run(Inherited { steps, keep_fds, about, init: None, namespaces, trees, listener, channel })
 }
 
 /// Make init through a process that joins namespaces first. Init is the parent's child all the same (`CLONE_PARENT`), born
-/// in the cgroup; the process between ends as soon as it has told.
+/// in the cgroup, and says itself that it is there; the process between ends at once.
 fn launch_through(
     plan: &Plan,
     about: &About,
     opened: Opened,
     cgroup: Option<BorrowedFd<'_>>,
 ) -> Result<Launched> {
-    let (parent, child) = channel::pair().context("socketpair")?;
+    let (parent, child) = channel::pair_with_senders().context("socketpair")?;
     match process::clone3(0, cgroup).context("clone3")? {
         Cloned::Child => {
             drop(parent);
@@ -92,12 +95,16 @@ fn launch_through(
             let born = join(&plan.launch, &opened).and_then(|()| {
                 process::clone3_sibling(plan.launch.new).map_err(|errno| clone_fault(plan, errno))
             });
-            let message = match born {
-                Ok(Cloned::Child) => become_init(plan, about, opened, child),
-                Ok(Cloned::Parent { pidfd, .. }) => FromInit::Born(pidfd),
-                Err(fault) => FromInit::Failed(told(fault)),
-            };
-            let _ = child.tell(&message);
+            match born {
+                Ok(Cloned::Child) => {
+                    let _ = child.tell(&FromInit::Born(0));
+                    become_init(plan, about, opened, child)
+                }
+                Ok(Cloned::Parent { .. }) => {}
+                Err(fault) => {
+                    let _ = child.tell(&FromInit::Failed(told(fault)));
+                }
+            }
             process::exit_now(0)
         }
         Cloned::Parent { pidfd: between, .. } => {
@@ -105,8 +112,9 @@ fn launch_through(
             let heard = parent.hear();
             process::wait(between.as_fd()).context("waitid")?;
             match heard.context("recvmsg")? {
-                Some(FromInit::Born(pidfd)) => {
-                    let pid = process::pid_of(pidfd.as_fd()).context("fdinfo of the pidfd of init")?;
+                Some(FromInit::Born(pid)) => {
+                    // It cannot be another process's: init is not reaped yet.
+                    let pidfd = process::pidfd_open(pid).context("pidfd_open")?;
                     Ok(Launched { pid, pidfd, channel: parent })
                 }
                 Some(FromInit::Failed(fault)) => Err(StepFault::from(fault).into()),

@@ -2,10 +2,13 @@
 
 pub mod create;
 pub mod delete;
+pub mod exec;
 pub mod foreground;
 mod launch;
 mod net_devices;
+pub mod notify;
 mod rdt;
+mod relay;
 mod scope;
 pub mod seal;
 mod settle;

@@ -1,12 +1,13 @@
 //! A sealed copy of this program: what enters a container must never lead back to the host's file.
 //!
 //! A process in a container can reach the executable of another through /proc/PID/exe, and could overwrite the runtime on
-//! the host (CVE-2019-5736). So the commands that enter one first execute themselves again from a place that no write can
-//! reach: a detached overlay without an upper layer, or, where mounting is not allowed, a sealed memfd.
+//! the host (CVE-2019-5736). So the commands that enter one first go on from a place that no write can reach: a detached
+//! overlay without an upper layer, or, where mounting is not allowed, a sealed memfd. They map themselves from there
+//! (`sys/image.rs`) or, where the kernel does not allow that, execute themselves again.
 
 use crate::sys::mount::{self, attr};
-use crate::sys::{Errno, fs, process};
-use anyhow::{Context, Result};
+use crate::sys::{Errno, fs, image, process};
+use anyhow::{Context, Result, bail};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,7 +22,13 @@ pub fn enter() -> Result<()> {
     if is_sealed(&exe).context("inspect /proc/self/exe")? {
         return Ok(());
     }
-    let copy = overlay(&exe).or_else(|_| memfd()).context("seal the executable")?;
+    let overlaid = overlay(&exe);
+    if let Ok(copy) = &overlaid
+        && move_to(copy, &exe).is_ok()
+    {
+        return Ok(());
+    }
+    let copy = overlaid.or_else(|_| memfd()).context("seal the executable")?;
     let args: Vec<CString> =
         std::env::args_os().filter_map(|arg| CString::new(arg.into_vec()).ok()).collect();
     let env = std::env::vars_os().filter_map(|(name, value)| {
@@ -32,6 +39,21 @@ pub fn enter() -> Result<()> {
     });
     let errno = process::exec_fd(copy.as_fd(), &args, &env.collect::<Vec<_>>());
     Err(errno).context("execveat of the sealed executable")
+}
+
+/// Go on with the copy in place of the file that this process was executed from. Where the kernel does not allow it (it takes
+/// CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE, and CONFIG_CHECKPOINT_RESTORE) the copy is executed.
+fn move_to(copy: &OwnedFd, exe: &Path) -> Result<()> {
+    // A file that has taken the place of this program's meanwhile is another program.
+    let own = fs::open("/proc/self/exe", fs::O_PATH, 0).and_then(|own| fs::stat_fd(own.as_fd()))?;
+    let its = fs::stat_fd(copy.as_fd())?;
+    let version = |stat: &libc::stat| (stat.st_ino, stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
+    if version(&own) != version(&its) {
+        bail!("the executable was replaced");
+    }
+    let exe = exe.to_str().context("the executable has no name in UTF-8")?;
+    let (maps, stat) = (crate::host::read("/proc/self/maps")?, crate::host::read("/proc/self/stat")?);
+    image::move_to(copy.as_fd(), exe, &maps, &stat).context("PR_SET_MM_MAP")
 }
 
 /// Whether this process runs from a sealed copy. The answer depends on nothing that a caller could set.
@@ -64,7 +86,7 @@ fn overlay(exe: &Path) -> std::result::Result<OwnedFd, Errno> {
     mount::fsconfig_string(overlay, "lowerdir", &format!("{escaped}:/sys"))?;
     mount::fsconfig_create(overlay)?;
     let mount = mount::fsmount(overlay, attr::RDONLY | attr::NOSUID | attr::NODEV)?;
-    fs::openat(mount.as_fd(), name.to_str().ok_or(Errno::EINVAL)?, fs::O_PATH | fs::O_NOFOLLOW, 0)
+    fs::openat(mount.as_fd(), name.to_str().ok_or(Errno::EINVAL)?, fs::O_RDONLY | fs::O_NOFOLLOW, 0)
 }
 
 /// This program in a memfd that can neither be written nor resized nor unsealed.

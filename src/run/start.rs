@@ -3,12 +3,13 @@
 use super::StepFault;
 use super::create::run_hook;
 use super::delete;
+use super::notify::{Notify, host_socket};
 use crate::channel::{FromInit, ParentEnd};
-use crate::state::{Command, Container};
+use crate::state::{Command, Container, State};
 use crate::sys::{process, socket};
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::SockType;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Let a created container's process run. A failing startContainer hook or execve(2) is this command's error.
 pub fn start(container: Container) -> Result<()> {
@@ -16,23 +17,34 @@ pub fn start(container: Container) -> Result<()> {
     let Some(connection) = container.dir.connect()? else {
         bail!("cannot start an already running container")
     };
+    let notify = match host_socket() {
+        Some(_) if container.dir.takes_notifications() => Notify::new(container.dir.bind_notify()?),
+        _ => None,
+    };
     let channel = ParentEnd::new(connection);
     channel.done().context("the container's init is gone")?;
-    finish(container, &channel).map(drop)
+    let container = finish(container, &channel)?;
+    match (notify, container.pidfd()) {
+        (Some(notify), Some(pidfd)) => {
+            let pid = container.state.pid;
+            // Others may do with the container what they like while it gets ready.
+            let _container = container.unlock();
+            notify.until_ready(pid, pidfd.as_fd())
+        }
+        _ => Ok(()),
+    }
 }
 
-/// Give the agent a copy of init's notification descriptor `number`, with the container process state (config-linux.md:
-/// The Container Process State).
-fn hand_over(container: &Container, number: i32) -> Result<()> {
-    let state = &container.state;
+/// Give the agent a copy of the notification descriptor `number` of process `pid`, with the container process state
+/// (config-linux.md: The Container Process State).
+pub(super) fn hand_over(state: &State, status: &str, pid: i32, pidfd: &OwnedFd, number: i32) -> Result<()> {
     let Some(agent) = &state.listener else { bail!("no agent is recorded") };
-    let pidfd = container.pidfd().context("the container's init is gone")?;
     let fd = process::pidfd_getfd(pidfd.as_fd(), number).context("pidfd_getfd")?;
-    let about: serde_json::Value = serde_json::from_str(&state.about.json("creating", Some(state.pid)))?;
+    let about: serde_json::Value = serde_json::from_str(&state.about.json(status, Some(state.pid)))?;
     let message = serde_json::json!({
         "ociVersion": state.about.oci_version,
         "fds": ["seccompFd"],
-        "pid": state.pid,
+        "pid": pid,
         "metadata": agent.metadata,
         "state": about,
     });
@@ -49,7 +61,9 @@ pub fn finish(container: Container, channel: &ParentEnd) -> Result<Container> {
             None => break,
             Some(FromInit::Failed(fault)) => return Err(StepFault::from(fault).into()),
             Some(FromInit::Listener(number)) => {
-                hand_over(&container, number).context("linux.seccomp.listenerPath")?;
+                let pidfd = container.pidfd().context("the container's init is gone")?;
+                hand_over(&container.state, "creating", container.state.pid, &pidfd, number)
+                    .context("linux.seccomp.listenerPath")?;
                 channel.done().context("sendmsg to init")?;
             }
             Some(_) => bail!("init speaks out of turn"),

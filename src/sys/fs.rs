@@ -208,6 +208,18 @@ pub fn try_lock_exclusive(fd: BorrowedFd<'_>) -> bool {
     unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
 }
 
+/// fchmodat(2), for directories that no container can write.
+pub fn chmodat(dir: BorrowedFd<'_>, name: &str, mode: u32) -> Result<()> {
+    let name = c(name)?;
+    // SAFETY: `name` is NUL-terminated and outlives the call.
+    Errno::result(unsafe { libc::fchmodat(dir.as_raw_fd(), name.as_ptr(), mode, 0) }).map(drop)
+}
+
+/// fcntl(2): reads and writes that would wait are EAGAIN.
+pub fn set_nonblocking(fd: BorrowedFd<'_>) -> Result<()> {
+    nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).map(drop)
+}
+
 /// flock(2): give a lock back.
 pub fn unlock(fd: BorrowedFd<'_>) {
     // SAFETY: no pointers are passed. Unlocking what is open does not fail.

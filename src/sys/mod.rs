@@ -8,6 +8,7 @@
 pub mod bpf;
 pub mod cred;
 pub mod fs;
+pub mod image;
 pub mod mount;
 pub mod net;
 pub mod netlink;

@@ -32,7 +32,8 @@ pub fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
     fork(flags, cgroup, libc::SIGCHLD as u64)
 }
 
-/// As [`clone3`], but the child's parent is this process's own (`CLONE_PARENT`).
+/// As [`clone3`], but the child is one of this process's own parent, which it signals as this process would
+/// (`CLONE_PARENT`).
 pub fn clone3_sibling(flags: u64) -> Result<Cloned> {
     fork(flags | libc::CLONE_PARENT as u64, 0, 0)
 }
@@ -53,16 +54,6 @@ fn fork(flags: u64, cgroup: u64, exit_signal: u64) -> Result<Cloned> {
         // SAFETY: the kernel has just put this descriptor there for us alone.
         pid => Ok(Cloned::Parent { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }),
     }
-}
-
-/// The pid of the process that a pidfd refers to, in this process's pid namespace (/proc/self/fdinfo, Linux 5.4).
-pub fn pid_of(pidfd: BorrowedFd<'_>) -> Result<i32> {
-    let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
-    let info = super::fs::open(&path, super::fs::O_RDONLY, 0)?;
-    let text = super::fs::read_all(std::os::fd::AsFd::as_fd(&info), 4096)?;
-    let text = String::from_utf8_lossy(&text);
-    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
-    pid.filter(|pid| *pid > 0).ok_or(Errno::ESRCH)
 }
 
 /// pidfd_open(2).
@@ -175,6 +166,12 @@ pub fn stdin() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(0) }
 }
 
+/// Standard output, which this program never closes.
+pub fn stdout() -> BorrowedFd<'static> {
+    // SAFETY: no code of this program closes descriptor 1.
+    unsafe { BorrowedFd::borrow_raw(1) }
+}
+
 /// The kind of a namespace by the file that names it, a `CLONE_NEW…` flag (ioctl_ns(2)).
 pub fn namespace_kind(fd: BorrowedFd<'_>) -> Result<i32> {
     // SAFETY: NS_GET_NSTYPE takes no argument.
@@ -224,6 +221,12 @@ pub fn reset_signals() -> Result<()> {
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
     nix::sys::signal::SigSet::empty().thread_set_mask()
+}
+
+/// Have children that end wait to be reaped, also where the caller of this program ignores SIGCHLD.
+pub fn keep_zombies() {
+    // SAFETY: SIG_DFL installs no code.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
 /// setns(2).

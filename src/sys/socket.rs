@@ -3,7 +3,7 @@
 use super::{Errno, Result};
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
-    accept4, bind, connect, listen, recvmsg, sendmsg, socket, socketpair,
+    accept4, bind, connect, listen, recvmsg, sendmsg, setsockopt, socket, socketpair, sockopt,
 };
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -33,6 +33,26 @@ pub fn connect_to(path: &Path, kind: SockType) -> Result<OwnedFd> {
 
 fn set_blocking(fd: &OwnedFd) -> Result<()> {
     nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).map(drop)
+}
+
+/// A datagram socket bound to `path`, as short as for [`listen_at`]; reads that would wait are EAGAIN.
+pub fn datagrams_at(path: &Path) -> Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+    bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(fd)
+}
+
+/// A datagram socket that sends to the one bound to `path`.
+pub fn datagram_to(path: &Path) -> Result<OwnedFd> {
+    let fd = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    connect(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(fd)
+}
+
+/// recv(2) of one datagram; descriptors that come along are closed.
+pub fn take_datagram(fd: BorrowedFd<'_>, data: &mut [u8]) -> Result<usize> {
+    nix::sys::socket::recv(fd.as_raw_fd(), data, MsgFlags::empty())
 }
 
 /// accept4(2), close-on-exec.
@@ -70,9 +90,25 @@ pub fn send_some(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize> {
     nix::sys::socket::send(fd.as_raw_fd(), data, MsgFlags::MSG_NOSIGNAL)
 }
 
-/// recvmsg(2) of one message into `data`: its length (0 when the peer has closed) and the descriptor that came along.
-pub fn receive(fd: BorrowedFd<'_>, data: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
-    let mut control = nix::cmsg_space!([libc::c_int; 1]);
+/// Have the kernel add to every message who sent it, translated to this process's namespaces (`SO_PASSCRED`).
+pub fn pass_credentials(fd: BorrowedFd<'_>) -> Result<()> {
+    setsockopt(&fd, sockopt::PassCred, &true)
+}
+
+/// What came with a message.
+#[derive(Debug)]
+pub struct Received {
+    /// The length of its data; 0 when the peer has closed.
+    pub length: usize,
+    /// The descriptor that came along.
+    pub fd: Option<OwnedFd>,
+    /// The sender's pid, where [`pass_credentials`] asks for it.
+    pub sender: Option<i32>,
+}
+
+/// recvmsg(2) of one message into `data`.
+pub fn receive(fd: BorrowedFd<'_>, data: &mut [u8]) -> Result<Received> {
+    let mut control = nix::cmsg_space!([libc::c_int; 1], nix::sys::socket::UnixCredentials);
     let mut slices = [IoSliceMut::new(data)];
     let message = loop {
         match recvmsg::<()>(fd.as_raw_fd(), &mut slices, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC) {
@@ -80,14 +116,18 @@ pub fn receive(fd: BorrowedFd<'_>, data: &mut [u8]) -> Result<(usize, Option<Own
             result => break result?,
         }
     };
-    let mut passed = None;
+    let mut received = Received { length: message.bytes, fd: None, sender: None };
     for control in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(fds) = control {
-            for fd in fds {
-                // SAFETY: the kernel has just installed this descriptor for us alone; all but the last are closed.
-                passed = Some(unsafe { OwnedFd::from_raw_fd(fd) });
+        match control {
+            ControlMessageOwned::ScmRights(fds) => {
+                for fd in fds {
+                    // SAFETY: the kernel has just installed this descriptor for us alone; all but the last are closed.
+                    received.fd = Some(unsafe { OwnedFd::from_raw_fd(fd) });
+                }
             }
+            ControlMessageOwned::ScmCredentials(who) => received.sender = Some(who.pid()),
+            _ => {}
         }
     }
-    Ok((message.bytes, passed))
+    Ok(received)
 }

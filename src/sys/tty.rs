@@ -48,18 +48,25 @@ pub fn set_controlling(tty: BorrowedFd<'_>) -> Result<()> {
     Errno::result(unsafe { libc::ioctl(tty.as_raw_fd(), libc::TIOCSCTTY, 0) }).map(drop)
 }
 
-/// Put `tty` in raw mode; returns the settings to restore.
+/// Put `tty` in raw mode, but for its output: it goes on putting a carriage return before each line feed, which the relayed
+/// terminal does not. Returns the settings to restore.
 pub fn make_raw(tty: impl AsFd) -> Result<Termios> {
     let saved = nix::sys::termios::tcgetattr(tty.as_fd())?;
     let mut raw = saved.clone();
     nix::sys::termios::cfmakeraw(&mut raw);
+    raw.output_flags.insert(nix::sys::termios::OutputFlags::OPOST);
     nix::sys::termios::tcsetattr(tty, nix::sys::termios::SetArg::TCSANOW, &raw)?;
     Ok(saved)
 }
 
-/// Set `tty`'s settings.
+/// Set `tty`'s settings, also from the background: with SIGTTOU blocked that does not stop this process.
 pub fn restore(tty: impl AsFd, settings: &Termios) -> Result<()> {
-    nix::sys::termios::tcsetattr(tty, nix::sys::termios::SetArg::TCSANOW, settings)
+    let mut stop = nix::sys::signal::SigSet::empty();
+    stop.add(nix::sys::signal::Signal::SIGTTOU);
+    let mask = stop.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)?;
+    let set = nix::sys::termios::tcsetattr(tty, nix::sys::termios::SetArg::TCSANOW, settings);
+    mask.thread_set_mask()?;
+    set
 }
 
 /// Clear ONLCR, so that what the container prints reaches a relay or an engine byte for byte.

@@ -1,0 +1,257 @@
+//! `exec`: a process for a container that is there.
+
+use super::StepFault;
+use super::create::{hand_terminal, write_pid_file};
+use super::foreground::Signals;
+use super::start::hand_over;
+use crate::cgroup::{self, Cgroup};
+use crate::channel::{self, FromInit, ParentEnd};
+use crate::host::{self, Host};
+use crate::init::{self, Inherited};
+use crate::plan::{Exec, ExecCgroup};
+use crate::state::{Command, Container, Status, refuse};
+use crate::sys::process::{self, Cloned};
+use crate::sys::{Errno, cred, schedule, socket};
+use anyhow::{Context, Result, anyhow, bail};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+/// A container that takes processes.
+#[derive(Debug)]
+pub struct Target {
+    container: Container,
+    init: OwnedFd,
+    /// None where init has moved elsewhere and the kernel has removed what it left.
+    cgroup: Option<Cgroup>,
+}
+
+/// Whether a paused container takes a process, which then waits until it is resumed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenPaused {
+    /// It does not.
+    Refuse,
+    /// It does (`--ignore-paused`).
+    Wait,
+}
+
+impl Target {
+    /// `container`, if its status allows `exec`.
+    pub fn new(container: Container, paused: WhenPaused) -> Result<Target> {
+        let refused = |status| refuse(status, Command::Exec, &container.state.about.id);
+        let Some(init) = container.pidfd() else {
+            // What has no init is creating or stopped.
+            bail!(refused(container.status()).unwrap_or_default())
+        };
+        let record = container.state.cgroup.as_ref();
+        let cgroup = record.map(cgroup::Record::open).transpose()?.flatten();
+        let frozen = cgroup.as_ref().is_some_and(Cgroup::is_frozen);
+        if frozen && paused == WhenPaused::Refuse {
+            bail!(refused(Status::Paused).unwrap_or_default());
+        }
+        Ok(Target { container, init, cgroup })
+    }
+
+    /// The container.
+    pub fn container(&self) -> &Container {
+        &self.container
+    }
+}
+
+/// What goes into running the process.
+#[derive(Debug)]
+pub struct Order<'a> {
+    /// The container.
+    pub target: Target,
+    /// What is done.
+    pub plan: &'a Exec,
+    /// This machine.
+    pub host: &'a Host,
+    /// `--pid-file`.
+    pub pid_file: Option<PathBuf>,
+    /// A connection to `--console-socket`.
+    pub console: Option<OwnedFd>,
+    /// A connection to `--pidfd-socket`.
+    pub pidfd_socket: Option<OwnedFd>,
+    /// Whether the command waits for the process.
+    pub wait: Wait,
+}
+
+/// Whether the command waits for the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// It does, and forwards signals.
+    Foreground,
+    /// It does not.
+    Detached,
+}
+
+/// A process that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// It.
+    pub pidfd: OwnedFd,
+    /// Signals for it, in the foreground.
+    pub signals: Option<Signals>,
+    /// The other end of its terminal, unless a console socket took it.
+    pub terminal: Option<OwnedFd>,
+}
+
+/// Run the process, or leave nothing behind.
+pub fn exec(order: &Order<'_>) -> Result<Running> {
+    if let Some(cpus) = &order.plan.initial_cpus {
+        let call = || format!("process.execCPUAffinity.initial: sched_setaffinity \"{}\"", cpus.list);
+        schedule::set_affinity(&cpus.words).with_context(call)?;
+    }
+    let (channel, theirs) = channel::pair_with_senders().context("socketpair")?;
+    let enterer = launch(order, theirs)?;
+    let mut parent = Parent { order, channel, process: None, signals: None, terminal: None };
+    let reap = |child: &OwnedFd| process::wait(child.as_fd()).context("waitid");
+    let running = parent.until_running().and_then(|()| reap(&enterer));
+    let Parent { process, signals, terminal, .. } = parent;
+    match (running, process) {
+        (Ok(_), Some((_, pidfd))) => Ok(Running { pidfd, signals, terminal }),
+        (Ok(_), None) => Err(order.explain(anyhow!("the process was killed before it ran"))),
+        (Err(cause), process) => {
+            let process = process.map(|(_, pidfd)| pidfd);
+            for child in process.iter().chain([&enterer]) {
+                // What has ended by itself is only to be reaped, and one of them may be.
+                let _ = process::pidfd_send_signal(child.as_fd(), libc::SIGKILL);
+                let _ = process::wait(child.as_fd());
+            }
+            if let (Some(path), Some(_)) = (&order.pid_file, process) {
+                // Its pid is nobody's now.
+                let _ = std::fs::remove_file(path);
+            }
+            Err(order.explain(cause))
+        }
+    }
+}
+
+impl Order<'_> {
+    /// What fails in a container that ends meanwhile fails for that reason.
+    fn explain(&self, cause: anyhow::Error) -> anyhow::Error {
+        match process::pidfd_send_signal(self.target.init.as_fd(), 0) {
+            Err(Errno::ESRCH) => cause.context("the container has stopped meanwhile"),
+            _ => cause,
+        }
+    }
+
+    /// The cgroup that init is in, wherever it has moved.
+    fn inits_cgroup(&self) -> Result<Cgroup> {
+        let pid = self.target.container.state.pid;
+        let text = host::read(format!("/proc/{pid}/cgroup"))?;
+        // Asked after the file was read: it was not another process's.
+        process::pidfd_send_signal(self.target.init.as_fd(), 0).context("init")?;
+        let path = text.lines().find_map(|line| line.strip_prefix("0::/")).context("init has no cgroup")?;
+        let path = self.host.cgroup_root.join(path);
+        Cgroup::open(&path)?.with_context(|| format!("cgroup {} of init is gone", path.display()))
+    }
+}
+
+/// Make the child that enters the container, in a cgroup of the container's. That a process without CLONE_INTO_CGROUP would be in
+/// the caller's, limited by nothing and not killed with the container, is never an option.
+fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
+    let target = &order.target;
+    let born = match (&order.plan.cgroup, &target.cgroup) {
+        (ExecCgroup::Below(path), Some(cgroup)) => {
+            let below = cgroup.below(path).context("--cgroup")?;
+            process::clone3(0, Some(below.as_fd()))
+                .with_context(|| format!("--cgroup: clone3 into {}", below.path().display()))?
+        }
+        (ExecCgroup::Below(path), None) => bail!("--cgroup {path}: the container's cgroup is gone"),
+        // The container has none (`--cgroup-manager disabled`).
+        (ExecCgroup::Containers, None) if target.container.state.cgroup.is_none() => {
+            process::clone3(0, None).context("clone3")?
+        }
+        (ExecCgroup::Containers, cgroup) => {
+            let born = cgroup.as_ref().map(|cgroup| process::clone3(0, Some(cgroup.as_fd())));
+            match born {
+                // Init has made it a cgroup of cgroups, which holds no processes of its own, or it is being removed.
+                None | Some(Err(Errno::EBUSY | Errno::EOPNOTSUPP | Errno::ENODEV | Errno::ENOENT)) => {
+                    let cgroup = order.inits_cgroup()?;
+                    process::clone3(0, Some(cgroup.as_fd()))
+                        .with_context(|| format!("clone3 into {}", cgroup.path().display()))?
+                }
+                Some(born) => born.context("clone3 into the container's cgroup")?,
+            }
+        }
+    };
+    match born {
+        Cloned::Parent { pidfd, .. } => Ok(pidfd),
+        Cloned::Child => {
+            let _ = cred::set_parent_death_signal(libc::SIGKILL);
+            let Ok(init) = target.init.try_clone() else { process::exit_now(1) };
+            init::run(Inherited {
+                steps: &order.plan.steps,
+                keep_fds: order.plan.keep_fds,
+                about: &target.container.state.about,
+                init: Some(init),
+                namespaces: Vec::new(),
+                trees: Vec::new(),
+                listener: None,
+                channel,
+            })
+        }
+    }
+}
+
+/// The parent's side of the conversation with the child.
+struct Parent<'a> {
+    order: &'a Order<'a>,
+    channel: ParentEnd,
+    /// Its pid, and it.
+    process: Option<(i32, OwnedFd)>,
+    signals: Option<Signals>,
+    terminal: Option<OwnedFd>,
+}
+
+impl Parent<'_> {
+    fn until_running(&mut self) -> Result<()> {
+        loop {
+            if let (Some(signals), Some((_, pidfd))) = (&self.signals, &self.process) {
+                signals.forward_until(self.channel.as_fd(), pidfd, None)?;
+            }
+            match self.channel.hear().context("recvmsg from the child")? {
+                // execve(2) has closed the child's end.
+                None => return Ok(()),
+                Some(FromInit::Failed(fault)) => return Err(StepFault::from(fault).into()),
+                Some(FromInit::Born(pid)) => self.make_known(pid)?,
+                Some(FromInit::Terminal(master)) => {
+                    self.terminal = hand_terminal(master, self.order.console.as_ref())?;
+                }
+                Some(FromInit::Listener(number)) => {
+                    self.hand_over(number).context("linux.seccomp.listenerPath")?;
+                    self.channel.done().context("sendmsg to the child")?;
+                }
+                Some(FromInit::HostHooks | FromInit::Ready) => bail!("the child speaks out of turn"),
+            }
+        }
+    }
+
+    fn make_known(&mut self, pid: i32) -> Result<()> {
+        // It cannot be another process's: the child is not reaped yet.
+        let pidfd = process::pidfd_open(pid).context("pidfd_open")?;
+        let (_, pidfd) = self.process.insert((pid, pidfd));
+        if self.order.wait == Wait::Foreground {
+            // Until now a signal has ended this command, and with it the child.
+            self.signals = Some(Signals::take()?);
+        }
+        if let Some(path) = &self.order.pid_file {
+            write_pid_file(path, pid)?;
+        }
+        if let Some(socket) = &self.order.pidfd_socket {
+            socket::send(socket.as_fd(), b"setns", Some(pidfd.as_fd())).context("--pidfd-socket: sendmsg")?;
+        }
+        match self.channel.done() {
+            // A child that has failed meanwhile has said why.
+            Ok(()) | Err(Errno::EPIPE) => Ok(()),
+            Err(errno) => Err(errno).context("sendmsg to the child"),
+        }
+    }
+
+    fn hand_over(&self, number: i32) -> Result<()> {
+        let Some((pid, pidfd)) = &self.process else { bail!("the child speaks out of turn") };
+        let container = &self.order.target.container;
+        hand_over(&container.state, &container.status().to_string(), *pid, pidfd, number)
+    }
+}
