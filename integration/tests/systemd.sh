@@ -182,6 +182,16 @@ test_update_tells_systemd() {
   assert_property CPUQuotaPerSecUSec=680ms CPUQuotaPeriodUSec=50ms
 }
 
+test_exec_is_in_the_scope() {
+  scope c1 .
+  run_ok run --detach --bundle "$B" c1
+  run_ok exec c1 grep ^0:: /proc/self/cgroup
+  assert_match "$OUT" '^0::/'
+  rt exec --detach --pid-file "$T/pid" c1 sleep 1000
+  assert_eq "$RC" 0
+  assert_match "$(<"/proc/$(<"$T/pid")/cgroup")" "0::/system.slice/$UNIT(/container)?$"
+}
+
 test_pause_ps_and_events() {
   differs crun "no events"
   scope c1 .

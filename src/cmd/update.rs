@@ -116,7 +116,7 @@ fn asked(args: &Args) -> Result<Value> {
         [("--l3-cache-schema", &args.l3_cache_schema), ("--mem-bw-schema", &args.mem_bw_schema)]
     {
         if schema.is_some() {
-            bail!("{option}: resource director technology is not supported by this version");
+            bail!("{option}: changing the schemata of a container is not supported by this version");
         }
     }
     let mut resources = match &args.resources {
