@@ -154,7 +154,7 @@ test_run_that_is_stopped_goes_on_in_raw_mode() {
   differs runc "leaves the terminal as the shell has it"
   bundle c1 "$with_terminal | sh(\"echo ready; sleep 100\")"
   "$TTY" sh -c 'echo $$ >'"$T/pid"'; tty >'"$T/name"'; exec "$0" "$@"' "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 >"$T/tty" 2>&1 &
-  eventually is_line_in ready "$T/tty"
+  eventually is_line_in $'ready\r' "$T/tty"
   local terminal pid
   terminal=$(<"$T/name") pid=$(<"$T/pid")
   is_raw() { [[ "$(stty -a <"$terminal")" == *'-icanon'* ]]; }
