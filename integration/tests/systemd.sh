@@ -249,3 +249,35 @@ test_without_systemd_the_error_says_so() {
   run_fails 1 'linux.cgroupsPath: systemd: start it-c1.scope: connect /run/dbus/system_bus_socket: ' create --bundle "$B" c1
   umount /run/dbus/system_bus_socket 2>/dev/null || :
 }
+
+# user ARG...: a command, called by user 1000 from within that user's systemd, whose sockets are on a mount that this file does not see.
+user() {
+  nsenter --mount=/proc/1/ns/mnt setpriv --reuid 1000 --regid 1000 --clear-groups env XDG_RUNTIME_DIR=/run/user/1000 HOME=/home/user \
+    systemd-run --user --pipe --wait --quiet --working-directory="$T" "$@" </dev/null
+}
+
+test_an_ordinary_users_scope_is_made_by_that_users_systemd() {
+  requires vm "systemd as PID 1"
+  differs runc,crun "a bundle of another form"
+  systemctl start user@1000
+  chmod 755 "$WORK" "$T"
+  mkdir "$T/b"
+  cp -a "$WORK/rootfs" "$T/b/rootfs"
+  "$RUNTIME" spec --rootless --bundle "$T/b"
+  jq '(.linux.uidMappings, .linux.gidMappings) |= map(.hostID = 1000) | .process.terminal = false | .process.args = ["sleep", "1000"] | .linux.cgroupsPath = ":it:c1" |
+      .linux.resources = {memory: {limit: 67108864}, pids: {limit: 50}}' "$T/b/config.json" >"$T/config.json"
+  mv "$T/config.json" "$T/b/config.json"
+  chown -R user:user "$T/b"
+  user "$RUNTIME" --systemd-cgroup create --bundle b --pid-file b/pid c1
+  local cgroup
+  cgroup=$(sed -n 's/^0:://p' "/proc/$(<"$T/b/pid")/cgroup")
+  assert_eq "$cgroup" /user.slice/user-1000.slice/user@1000.service/user.slice/it-c1.scope
+  assert_eq "$(cat /sys/fs/cgroup"$cgroup"/{memory.max,pids.max})" $'67108864\n50'
+  assert_eq "$(user systemctl --user show --value --property MemoryMax it-c1.scope)" 67108864
+  user "$RUNTIME" start c1
+  user "$RUNTIME" update --pids-limit 60 c1
+  assert_eq "$(user systemctl --user show --value --property TasksMax it-c1.scope)" 60
+  user "$RUNTIME" delete --force c1
+  assert_absent "/sys/fs/cgroup$cgroup"
+  systemctl stop user@1000
+}
