@@ -282,6 +282,7 @@ test_a_config_that_changed_after_create_changes_nothing() {
 
 test_apparmor_flag() {
   requires file /sys/kernel/security/apparmor
+  requires file /sbin/apparmor_parser
   printf 'profile knarr-it {\nfile,\ndeny /etc/passwd r,\n}\n' | apparmor_parser -K -r
   running
   run_ok exec --apparmor knarr-it c1 sh -c 'cat /proc/self/attr/current; cat /etc/passwd 2>&1 || :'
