@@ -30,7 +30,7 @@ pub struct Cli {
 /// Options before the command.
 #[derive(Debug, clap::Args)]
 pub struct Global {
-    /// Directory in which containers are recorded [default: /run/knarr]
+    /// Directory in which containers are recorded [default: /run/knarr, of an ordinary user $XDG_RUNTIME_DIR/knarr]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// File to append a record to when a command fails
@@ -56,10 +56,16 @@ pub struct Global {
     pub version: bool,
 }
 
+/// An ordinary user records containers where their session has its files.
+fn default_root() -> PathBuf {
+    let session = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| !nix::unistd::geteuid().is_root());
+    session.map_or_else(|| DEFAULT_ROOT.into(), |folder| PathBuf::from(folder).join("knarr"))
+}
+
 impl Global {
     /// The store that `--root` names.
     pub fn store(&self) -> Store {
-        Store::new(self.root.clone().unwrap_or_else(|| DEFAULT_ROOT.into()))
+        Store::new(self.root.clone().unwrap_or_else(default_root))
     }
 
     /// The log that `--log` and `--log-format` name.

@@ -11,6 +11,18 @@ test_a_fork_too_many_fails() {
   [ -z "$(<"$LOG")" ] || fail "it forked: $(<"$LOG")"
 }
 
+test_a_limit_of_zero_leaves_the_first_process() {
+  requires controller pids
+  differs runc,crun "no limit in 1.1 and 1.8"
+  bundle c1 '.linux.resources.pids = {limit: 0} | sh("sleep 100 & echo forked; wait")'
+  run_ok create --bundle "$B" c1
+  assert_limits pids.max=1
+  local log=$LOG
+  run_ok start c1
+  eventually has_status c1 stopped
+  assert_no_match "$(<"$log")" forked
+}
+
 test_no_limit_of_processes() {
   requires controller pids
   bundle c1 '.linux.resources.pids = {limit: -1} | args(["sleep", "100"])'

@@ -178,3 +178,95 @@ test_sealed_executable() {
   assert_no_match "$(<"$T/err")" 'Text file busy' "a file that is only busy can be written later"
   assert_eq "$(sha256sum <"$RUNTIME")" "$before"
 }
+
+# ---- no way around: other entries into the kernel ----
+by_int80() { # WIDTH ARCHITECTURES-JSON: a program of that width makes a folder by an i386 call that is refused with ENOSPC
+  requires native 'a kernel that takes calls of i386'
+  bundle c1
+  rm -rf "$B/rootfs"
+  cp -a "$WORK/rootfs" "$B/rootfs"
+  "$STAGE/helpers/int80" "$1" "$B/rootfs/bin/int80"
+  bundle c1 --argjson a "$2" "args([\"/bin/int80\"]) | rw | $(profile SCMP_ACT_ALLOW "$(rule '["mkdir", "mkdirat"]' SCMP_ACT_ERRNO 'errnoRet: 28')") |
+    if \$a then .linux.seccomp.architectures = \$a else del(.linux.seccomp) end"
+  rt run --bundle "$B" c1
+}
+test_i386_program_is_filtered() { by_int80 32 '["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]'; assert_eq "$RC" 28; assert_absent "$B/rootfs/tmp/x"; }
+test_i386_entry_of_a_64_bit_program_is_filtered() { by_int80 64 '["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]'; assert_eq "$RC" 28; }
+test_i386_entry_that_the_profile_does_not_list_kills() { by_int80 64 '["SCMP_ARCH_X86_64"]'; assert_eq "$RC" 159; assert_absent "$B/rootfs/tmp/x"; }
+test_i386_program_that_the_profile_does_not_list_is_killed() { by_int80 32 '["SCMP_ARCH_X86_64"]'; assert_eq "$RC" 159; }
+test_i386_without_a_filter() { by_int80 64 null; assert_eq "$RC" 0; assert_exists "$B/rootfs/tmp/x"; }
+
+by_perl() { # SCRIPT PROFILE: a program of the Debian root filesystem, with threads and calls by number
+  requires debian
+  bundle c1 --arg r "$DEBIAN" --arg s "$1" ".root.path = \$r | args([\"perl\", \"-Mthreads\", \"-e\", \$s]) | $2"
+  rt run --bundle "$B" c1
+}
+test_x32_numbers_are_filtered() { # 39 is getpid
+  by_perl 'my $r = syscall(39 | 0x40000000); print $r == -1 ? "errno " . ($! + 0) : "pid $r"' \
+    "$(profile SCMP_ACT_ALLOW "$(rule '["getpid"]' SCMP_ACT_ERRNO 'errnoRet: 28')")"
+  assert_match "$OUT" '^errno (28|38)$'
+}
+test_x32_numbers_that_the_profile_does_not_list_kill() {
+  differs runc,crun 'old versions let them pass to the kernel'
+  by_perl 'my $r = syscall(39 | 0x40000000); print $r == -1 ? "errno " . ($! + 0) : "pid $r"' \
+    "$(profile SCMP_ACT_ALLOW "$(rule '["getpid"]' SCMP_ACT_ERRNO 'errnoRet: 28')") | .linux.seccomp.architectures = [\"SCMP_ARCH_X86_64\"]"
+  [ "$RC" = 159 ] || assert_match "$OUT" '^errno (28|38)$'
+}
+test_the_upper_half_of_an_argument_counts() { # lseek(2) is 8; its second argument has 64 bits
+  by_perl 'for my $n (5, 5 + 2**32) { my $r = syscall(8, -1, $n, 0); print $! + 0, " " }' \
+    "$(profile SCMP_ACT_ALLOW "$(rule '["lseek"]' SCMP_ACT_ERRNO 'errnoRet: 28, args: [{index: 1, value: 5, op: "SCMP_CMP_EQ"}]')")"
+  assert_eq "$OUT" '28 9 '
+}
+
+# ---- what is killed ----
+thread='my $t = threads->create(sub { syscall(24); print "not killed\n" }); sleep 1; $| = 1; print "main goes on\n"; exit 3' # 24: sched_yield
+test_kill_thread_kills_the_thread_alone() {
+  by_perl "$thread" "$(profile SCMP_ACT_ALLOW "$(rule '["sched_yield"]' SCMP_ACT_KILL_THREAD)")"
+  assert_match "$OUT" 'main goes on'
+  assert_no_match "$OUT" 'not killed'
+}
+test_kill_is_kill_thread() {
+  by_perl "$thread" "$(profile SCMP_ACT_ALLOW "$(rule '["sched_yield"]' SCMP_ACT_KILL)")"
+  assert_match "$OUT" 'main goes on'
+}
+test_kill_process_kills_all_threads() {
+  by_perl "$thread" "$(profile SCMP_ACT_ALLOW "$(rule '["sched_yield"]' SCMP_ACT_KILL_PROCESS)")"
+  assert_eq "$OUT" ''
+  assert_eq "$RC" 159
+}
+test_trap_can_be_caught() {
+  by_perl '$SIG{SYS} = sub { print "caught\n" }; syscall(24); print "goes on\n"' "$(profile SCMP_ACT_ALLOW "$(rule '["sched_yield"]' SCMP_ACT_TRAP)")"
+  assert_eq "$OUT" $'caught\ngoes on'
+}
+
+# ---- flags ----
+flags_in_force() { # FLAG-JSON PATTERN [MORE-JQ]: what seccomp(2) is called with
+  requires native strace
+  requires file /usr/bin/strace
+  differs runc '1.1.5 knows no flags'
+  bundle c1 "args([\"true\"]) | $(profile SCMP_ACT_ALLOW "$(rule '["mkdir"]' SCMP_ACT_ERRNO)") | .linux.seccomp.flags = $1 | ${3:-.}"
+  strace -f -o "$T/trace" -e trace=seccomp "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 >"$T/out" 2>&1 || fail "$(<"$T/out")"
+  assert_match "$(<"$T/trace")" "$2"
+}
+test_flag_log() { flags_in_force '["SECCOMP_FILTER_FLAG_LOG"]' 'SECCOMP_FILTER_FLAG_LOG, '; }
+test_flag_spec_allow() { flags_in_force '["SECCOMP_FILTER_FLAG_SPEC_ALLOW"]' 'SECCOMP_FILTER_FLAG_SPEC_ALLOW, '; }
+test_flag_tsync_is_for_threads() {
+  differs runc 'it asks for it'
+  flags_in_force '["SECCOMP_FILTER_FLAG_TSYNC"]' 'SECCOMP_SET_MODE_FILTER, (0|SECCOMP_FILTER_FLAG_TSYNC), '
+}
+test_flags_together() { flags_in_force '["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"]' 'SECCOMP_FILTER_FLAG_LOG\|SECCOMP_FILTER_FLAG_SPEC_ALLOW, '; }
+test_flag_wait_killable_recv_is_for_a_listener() {
+  differs crun 'too old'
+  "$STAGE/helpers/seccomp-agent" "$T/agent.sock" "$T/state.json" &
+  eventually [ -S "$T/agent.sock" ]
+  flags_in_force '["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]' 'SECCOMP_FILTER_FLAG_NEW_LISTENER\|(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV|0x20), ' \
+    ".linux.seccomp.syscalls += [{names: [\"mkdir\", \"mkdirat\"], action: \"SCMP_ACT_NOTIFY\"}] | .linux.seccomp.listenerPath = \"$T/agent.sock\" | sh(\"mkdir /tmp/x; :\") | del(.linux.seccomp.syscalls[0])"
+  wait
+}
+test_flag_log_reaches_the_log_of_the_kernel() {
+  requires uml 'the log of the kernel'
+  bundle c1 "args([\"mkdir\", \"/tmp/x\"]) | $(profile SCMP_ACT_ALLOW "$(rule '["mkdir", "mkdirat"]' SCMP_ACT_ERRNO)") | .linux.seccomp.flags = [\"SECCOMP_FILTER_FLAG_LOG\"]"
+  rt run --bundle "$B" c1
+  [ "$RC" != 0 ] || fail 'the call passed'
+  dmesg | grep -q 'type=1326.*exe="/bin/busybox"' || fail "$(dmesg | tail -5)"
+}

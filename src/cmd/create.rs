@@ -159,8 +159,11 @@ pub(super) fn make(
     foreground: Console,
     fds: Fds,
 ) -> Result<Made> {
-    // Until execve(2) no other process may look into this one or into init.
-    cred::set_dumpable(false).context("prctl")?;
+    // Until execve(2) no other process may look into this one or into init. The files through which an ordinary user maps ids
+    // are root's while that holds, so for them init closes itself as soon as it is root of its namespace.
+    if nix::unistd::geteuid().is_root() {
+        cred::set_dumpable(false).context("prctl")?;
+    }
     let console = if args.console_socket.is_some() { Console::Socket } else { foreground };
     let compiled = compile(args, global, start, fds)?;
     let terminal = compiled.config.process.as_ref().is_some_and(|p| p.terminal);

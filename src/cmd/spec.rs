@@ -1,6 +1,6 @@
 //! `knarr spec`.
 
-use crate::config::spec::DEFAULT;
+use crate::config::spec::{DEFAULT, rootless};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,6 +12,9 @@ pub struct Args {
     /// Directory to write config.json to
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub bundle: PathBuf,
+    /// For an ordinary user: in a user namespace in which the caller is root
+    #[arg(long)]
+    pub rootless: bool,
 }
 
 /// Write config.json unless there is one.
@@ -24,6 +27,8 @@ pub fn run(args: &Args) -> Result<u8> {
         }
         file => file.with_context(|| format!("spec: {}", path.display()))?,
     };
-    file.write_all(DEFAULT.as_bytes()).with_context(|| format!("spec: {}", path.display()))?;
+    let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    let text = if args.rootless { rootless(uid, gid)? } else { DEFAULT.into() };
+    file.write_all(text.as_bytes()).with_context(|| format!("spec: {}", path.display()))?;
     Ok(0)
 }

@@ -101,7 +101,6 @@ fn tolerate_in_process(process: &mut Value) -> Vec<String> {
     let Some(process) = process.as_object_mut() else { return warnings };
     if !process.contains_key("user") {
         process.insert("user".into(), serde_json::json!({"uid": 0, "gid": 0}));
-        warnings.push("process.user: missing, taken as 0:0".into());
     }
     let flags = process.get_mut("scheduler").and_then(|s| s.get_mut("flags")).and_then(Value::as_array_mut);
     for flag in flags.into_iter().flatten() {

@@ -1,4 +1,36 @@
 //! The config.json that `knarr spec` writes.
 
+use anyhow::Result;
+use serde_json::{Value, json};
+
 /// A config.json that runs `sh` on a terminal in new namespaces, as engines and people expect from `runc spec`.
 pub const DEFAULT: &str = include_str!("spec.json");
+
+/// The same for an ordinary user: root inside is that user, the network is the host's, and nothing is limited.
+pub fn rootless(uid: u32, gid: u32) -> Result<String> {
+    let mut spec: Value = serde_json::from_str(DEFAULT)?;
+    let linux = &mut spec["linux"];
+    let of_type = |value: &Value, name: &str| value["type"] == name;
+    if let Some(namespaces) = linux["namespaces"].as_array_mut() {
+        namespaces.retain(|namespace| !of_type(namespace, "network"));
+        namespaces.push(json!({ "type": "user" }));
+    }
+    linux["uidMappings"] = json!([{ "containerID": 0, "hostID": uid, "size": 1 }]);
+    linux["gidMappings"] = json!([{ "containerID": 0, "hostID": gid, "size": 1 }]);
+    if let Some(linux) = linux.as_object_mut() {
+        linux.remove("resources");
+    }
+    for mount in spec["mounts"].as_array_mut().into_iter().flatten() {
+        if of_type(mount, "sysfs") {
+            let options = ["rbind", "nosuid", "noexec", "nodev", "ro"];
+            *mount = json!({ "destination": "/sys", "type": "none", "source": "/sys", "options": options });
+        } else if let Some(options) = mount["options"].as_array_mut() {
+            // Only one group is mapped.
+            options.retain(|option| option != "gid=5");
+        }
+    }
+    if let Some(mounts) = spec["mounts"].as_array_mut() {
+        mounts.retain(|mount| !of_type(mount, "cgroup"));
+    }
+    Ok(format!("{spec:#}\n"))
+}

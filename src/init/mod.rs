@@ -5,7 +5,7 @@
 mod copy_up;
 pub mod hook;
 mod labels;
-mod mounts;
+pub(crate) mod mounts;
 pub mod namespaces;
 mod paths;
 pub(crate) mod process;
@@ -14,7 +14,7 @@ mod terminal;
 
 use crate::channel::{Fault, FromInit, InitEnd};
 use crate::config::Namespace;
-use crate::plan::{Planned, Step};
+use crate::plan::{Planned, Step, Tree};
 use crate::sys::process::{self as proc, Cloned};
 use crate::sys::{self, Errno, cred};
 use copy_up::CopyUp;
@@ -169,6 +169,7 @@ impl Init<'_> {
                 process::write_host_file("/proc/self/oom_score_adj", &score.to_string())
             }
             Step::Slave => root::slave(),
+            Step::CloneTree(tree) => self.clone_tree(tree),
             Step::Root { slot, path } => self.attach_root(*slot, path),
             Step::RootDirectory(path) => self.enter_directory(path),
             Step::Mount { target, lookup, source, propagation, copy_up } => {
@@ -224,6 +225,15 @@ impl Init<'_> {
     fn tree(&mut self, slot: usize) -> Outcome<OwnedFd> {
         let tree = self.inherited.trees.get_mut(slot).and_then(Option::take);
         tree.ok_or_else(|| Refusal::message(format!("copy #{slot} was not made")))
+    }
+
+    fn clone_tree(&mut self, tree: &Tree) -> Outcome {
+        if tree.id_map.is_some() {
+            return Err(Refusal::message("only root can map the ids of a mount"));
+        }
+        let copy = mounts::clone_tree(tree).map_err(|(call, errno)| Refusal::kernel(call, errno))?;
+        self.inherited.trees.push(Some(copy));
+        Ok(())
     }
 
     fn ask_for_hooks(&self) -> Outcome {

@@ -5,8 +5,8 @@ use super::paths::{self, Make};
 use super::{Call, Init, Outcome, Refusal};
 use crate::config::Device;
 use crate::config::rules::may_cover_in_proc;
-use crate::plan::{Filesystem, Lookup, Source};
-use crate::sys::mount::{self, Change, Reach, attr};
+use crate::plan::{Filesystem, Lookup, Source, Symlink, Tree};
+use crate::sys::mount::{self, Change, Follow, Reach, attr};
 use crate::sys::{self, Errno, fs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -65,7 +65,15 @@ impl Init<'_> {
     }
 
     fn target(&self, path: &str, make: Make, lookup: Lookup) -> Outcome<OwnedFd> {
-        paths::open_or_make(self.root()?, path, make, lookup).call(|| format!("open target {path}"))
+        match paths::open_or_make(self.root()?, path, make, lookup) {
+            Err(Errno::ELOOP) if lookup == Lookup::NoSymlinks => {
+                let text = format!(
+                    "{path} must be mounted on ordinary directory, and a part of its path is a symlink"
+                );
+                Err(Refusal::message(text))
+            }
+            target => target.call(|| format!("open target {path}")),
+        }
     }
 
     pub(super) fn attributes(&self, target: &str, reach: Reach, change: Change) -> Outcome {
@@ -152,6 +160,29 @@ impl Init<'_> {
         }
         fs::symlinkat("pts/ptmx", dir.as_fd(), &name).call(|| "symlink /dev/ptmx".into())
     }
+}
+
+/// A detached copy of a host mount, changed before anybody can see it, but for the mapping of ids. A symlink that is to be
+/// copied comes as it is.
+pub(crate) fn clone_tree(tree: &Tree) -> Result<OwnedFd, (String, Errno)> {
+    let source = tree.source.display();
+    let follow = if tree.symlink == Symlink::Followed { Follow::Last } else { Follow::ToLast };
+    let copy = mount::clone_tree(&tree.source, tree.reach, follow)
+        .map_err(|errno| (format!("open_tree {source}"), errno))?;
+    if tree.symlink == Symlink::Copied && fs::is_symlink(copy.as_fd()) {
+        return Ok(copy);
+    }
+    if let Some((kind, major, minor)) = tree.device {
+        let stat = fs::stat_fd(copy.as_fd()).map_err(|errno| (format!("fstat {source}"), errno))?;
+        if stat.st_mode & libc::S_IFMT != kind || stat.st_rdev != fs::makedev(major, minor) {
+            return Err((format!("the host's {source} is not the device {major}:{minor}"), Errno::ENODEV));
+        }
+    }
+    for (reach, change) in &tree.changes {
+        mount::mount_setattr(copy.as_fd(), *reach, *change)
+            .map_err(|errno| (format!("mount_setattr {source}"), errno))?;
+    }
+    Ok(copy)
 }
 
 /// A mount that is put on several places: the first time it is attached itself, after that copies of it are, since

@@ -29,6 +29,7 @@ pub(super) fn become_root(groups: Groups) -> Outcome {
     }
     cred::set_gid(0).call(|| "setresgid 0".into())?;
     cred::set_uid(0).call(|| "setresuid 0".into())?;
+    cred::set_dumpable(false).call(|| "prctl".into())?;
     // A change of ids clears it.
     cred::set_parent_death_signal(libc::SIGKILL).call(|| "prctl".into())
 }

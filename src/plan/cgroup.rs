@@ -1,7 +1,7 @@
 //! Where the container's cgroup lies.
 
 use super::systemd::Manager;
-use super::{CgroupDriver, Home, Request, Unit};
+use super::{CgroupDriver, Home, Request, Unit, resources};
 use crate::config::{Config, Invalid};
 use crate::host::Host;
 use std::path::Path;
@@ -19,6 +19,12 @@ pub(super) fn home(config: &Config, request: &Request, host: &Host) -> Result<Op
         (Some(path), CgroupDriver::Cgroupfs) if path.starts_with('/') => path.clone(),
         // The runtime's own cgroup holds processes, so by the rule of no internal processes (cgroups(7)) a sibling of it.
         (Some(path), CgroupDriver::Cgroupfs) => format!("{}/{path}", parent(&host.own_cgroup)),
+        // An ordinary user has none to give, unless one is asked for.
+        (None, CgroupDriver::Cgroupfs)
+            if host.uid != 0 && resources::writes(&config.resources).is_empty() =>
+        {
+            return Ok(None);
+        }
         (None, CgroupDriver::Cgroupfs) => format!("{}/{}", parent(&host.own_cgroup), request.id),
     };
     let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty() && *name != ".").collect();

@@ -16,9 +16,9 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
     let cgroup = cgroup::home(config, request, host)?;
     let mut warnings = Vec::new();
     let mut parent = match &cgroup {
-        Some(home) => limits(config, home, &request.id)?,
+        Some(home) => limits(config, home, request, host)?,
         None => {
-            warnings.extend(without_cgroup(config)?);
+            warnings.extend(without_cgroup(config, host)?);
             Vec::new()
         }
     };
@@ -42,8 +42,9 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
     if *config.namespaces.of(Namespace::Mount) == Place::New {
         let mut rootfs = Rootfs::plan(config, host, own)?;
         let mut finish = rootfs.finish();
-        parent.append(&mut rootfs.trees);
-        init.append(&mut rootfs.steps);
+        let (mut trees, mut steps) = rootfs.into_steps(host);
+        parent.append(&mut trees);
+        init.append(&mut steps);
         init.append(&mut hooks(config));
         init.push(planned("", if request.pivot == Pivot::Root { Step::Pivot } else { Step::MoveRoot }));
         init.extend(terminal(config));
@@ -72,7 +73,12 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
 }
 
 /// The container's cgroup and what limits it.
-fn limits(config: &Config, home: &Home, id: &str) -> Result<Vec<Planned<HostStep>>, Invalid> {
+fn limits(
+    config: &Config,
+    home: &Home,
+    request: &Request,
+    host: &Host,
+) -> Result<Vec<Planned<HostStep>>, Invalid> {
     let path = home.path.clone();
     let rounded = home.unit.as_ref().map(|_| systemd::rounded(&config.resources));
     let resources = rounded.as_ref().unwrap_or(&config.resources);
@@ -81,7 +87,7 @@ fn limits(config: &Config, home: &Home, id: &str) -> Result<Vec<Planned<HostStep
     let cgroup = match &home.unit {
         None => HostStep::Cgroup { path, controllers },
         Some(unit) => {
-            let scope = systemd::scope(config, unit, resources, id)?;
+            let scope = systemd::scope(config, unit, resources, &request.id)?;
             if !scope.later.is_empty() {
                 limits.retain(|write| write.file != "pids.max");
             }
@@ -91,7 +97,10 @@ fn limits(config: &Config, home: &Home, id: &str) -> Result<Vec<Planned<HostStep
     let mut steps = vec![planned("linux.cgroupsPath", cgroup)];
     steps.extend(limits.into_iter().map(|write| planned(write.field.clone(), HostStep::Limit(write))));
     let filter = devices::compile(&config.device_rules)?.unwrap_or_default();
-    steps.push(planned("linux.resources.devices", HostStep::DeviceFilter(filter)));
+    // An ordinary user cannot load one, and can make no device either.
+    if host.uid == 0 {
+        steps.push(planned("linux.resources.devices", HostStep::DeviceFilter(filter)));
+    }
     steps.extend(delegation(config)?);
     Ok(steps)
 }
@@ -140,14 +149,14 @@ fn delegation(config: &Config) -> Result<Option<Planned<HostStep>>, Invalid> {
 
 /// Without a cgroup a limit is an error. Every engine's config.json has rules for devices, and who asks for no cgroup cannot
 /// have them: a warning.
-fn without_cgroup(config: &Config) -> Result<Option<String>, Invalid> {
+fn without_cgroup(config: &Config, host: &Host) -> Result<Option<String>, Invalid> {
     if let Some(write) = resources::writes(&config.resources).first() {
         return Err(Invalid::new(
             &write.field,
             "needs a cgroup, and there is none (--cgroup-manager disabled)",
         ));
     }
-    let rules = !config.device_rules.is_empty();
+    let rules = !config.device_rules.is_empty() && host.uid == 0;
     Ok(rules
         .then(|| "linux.resources.devices: ignored, there is no cgroup (--cgroup-manager disabled)".into()))
 }

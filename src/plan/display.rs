@@ -257,6 +257,7 @@ fn mount_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
 impl Display for Step {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
+            Step::CloneTree(tree) => write!(f, "{tree}"),
             Step::Slave => write!(f, "all mounts slaves of the host's"),
             Step::Root { slot, path } => write!(f, "root copy #{slot} on {}", path.display()),
             Step::RootDirectory(path) => write!(f, "root {}", path.display()),

@@ -361,6 +361,8 @@ pub enum Step {
     OomScoreAdj(i32),
     /// Make every mount of the new mount namespace a slave: nothing done here reaches the host.
     Slave,
+    /// As [`HostStep::CloneTree`], where the parent has no right to and init, as root of its user namespace, has.
+    CloneTree(Tree),
     /// Attach the copy of the root filesystem at its own host path and go on inside it.
     Root {
         /// The number of the copy.

@@ -13,9 +13,9 @@ pub(super) struct Rootfs<'a> {
     config: &'a Config,
     host: &'a Host,
     /// Copies of host mounts, for the parent.
-    pub(super) trees: Vec<Planned<HostStep>>,
+    trees: Vec<Planned<HostStep>>,
     /// What init does with them.
-    pub(super) steps: Vec<Planned<Step>>,
+    steps: Vec<Planned<Step>>,
     /// Attributes that wait until everything below has been made.
     late: Vec<Planned<Step>>,
 }
@@ -60,6 +60,23 @@ impl<'a> Rootfs<'a> {
             step("linux.maskedPaths", Step::MaskPaths { paths: self.config.masked_paths.clone(), null });
         }
         steps
+    }
+
+    /// What the parent does, and what init does. An ordinary user copies mounts in the new namespace only.
+    pub(super) fn into_steps(mut self, host: &Host) -> (Vec<Planned<HostStep>>, Vec<Planned<Step>>) {
+        if host.uid == 0 {
+            return (self.trees, self.steps);
+        }
+        let (mut parent, mut copies) = (Vec::new(), Vec::new());
+        for Planned { step, field } in self.trees {
+            match step {
+                HostStep::CloneTree(tree) => copies.push(Planned { step: Step::CloneTree(tree), field }),
+                step => parent.push(Planned { step, field }),
+            }
+        }
+        let after = self.steps.iter().position(|planned| planned.step == Step::Slave).map_or(0, |at| at + 1);
+        self.steps.splice(after..after, copies);
+        (parent, self.steps)
     }
 
     fn step(&mut self, field: impl Into<String>, step: Step) {

@@ -10,10 +10,11 @@ use crate::cgroup::{self, Filters};
 use crate::channel::{FromInit, ParentEnd};
 use crate::config::{Config, Hook, Namespace, Place};
 use crate::host::Host;
+use crate::init;
 use crate::init::hook::{self, About};
-use crate::plan::{HostStep, IdSource, Keyring, Plan, Planned, Symlink, Tree};
+use crate::plan::{HostStep, IdSource, Keyring, Plan, Planned, Tree};
 use crate::state::{Agent, Container, Dir, State, Store, process_stat};
-use crate::sys::mount::{self, Follow};
+use crate::sys::mount;
 use crate::sys::{Errno, fs, process, tty};
 use anyhow::{Context, Result, anyhow};
 use std::os::fd::{AsFd, OwnedFd};
@@ -264,36 +265,18 @@ fn open_namespace(
 }
 
 fn clone_tree(tree: &Tree, opened: &Opened) -> std::result::Result<OwnedFd, (String, Errno)> {
-    let source = tree.source.display();
-    let follow = if tree.symlink == Symlink::Followed { Follow::Last } else { Follow::ToLast };
-    let copy = mount::clone_tree(&tree.source, tree.reach, follow)
-        .map_err(|errno| (format!("open_tree {source}"), errno))?;
-    if tree.symlink == Symlink::Copied && fs::is_symlink(copy.as_fd()) {
-        return Ok(copy);
-    }
-    if let Some(device) = tree.device {
-        let stat = fs::stat_fd(copy.as_fd()).map_err(|errno| (format!("fstat {source}"), errno))?;
-        let (kind, major, minor) = device;
-        if stat.st_mode & libc::S_IFMT != kind || stat.st_rdev != fs::makedev(major, minor) {
-            return Err((format!("the host's {source} is not the device {major}:{minor}"), Errno::ENODEV));
-        }
-    }
-    for (reach, change) in &tree.changes {
-        mount::mount_setattr(copy.as_fd(), *reach, *change)
-            .map_err(|errno| (format!("mount_setattr {source}"), errno))?;
-    }
-    if let Some((reach, ids)) = &tree.id_map {
-        let map = |namespace| {
-            mount::map_ids(copy.as_fd(), *reach, namespace)
-                .map_err(|errno| (format!("mount_setattr {source} idmap"), errno))
-        };
-        match ids {
-            IdSource::Maps(maps) => map(user_namespace(maps)?.as_fd())?,
-            IdSource::Joined => match opened.namespace(Namespace::User) {
-                Some(namespace) => map(namespace)?,
-                None => return Err(("the user namespace was not opened".into(), Errno::EBADF)),
-            },
-        }
+    let copy = init::mounts::clone_tree(tree)?;
+    let Some((reach, ids)) = &tree.id_map else { return Ok(copy) };
+    let map = |namespace| {
+        let call = || format!("mount_setattr {} idmap", tree.source.display());
+        mount::map_ids(copy.as_fd(), *reach, namespace).map_err(|errno| (call(), errno))
+    };
+    match ids {
+        IdSource::Maps(maps) => map(user_namespace(maps)?.as_fd())?,
+        IdSource::Joined => match opened.namespace(Namespace::User) {
+            Some(namespace) => map(namespace)?,
+            None => return Err(("the user namespace was not opened".into(), Errno::EBADF)),
+        },
     }
     Ok(copy)
 }

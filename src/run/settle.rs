@@ -4,7 +4,7 @@ use super::StepFault;
 use super::net_devices::Moved;
 use super::rdt;
 use crate::channel;
-use crate::config::{IdMaps, ids};
+use crate::config::{IdMaps, IdRange, ids};
 use crate::init::process::set_scheduler;
 use crate::plan::{Planned, Settle};
 use crate::sys::process::{self, Cloned};
@@ -74,8 +74,38 @@ fn write(pid: i32, name: &str, value: &str) -> Attempt {
 }
 
 fn map_ids(maps: &IdMaps, pid: i32) -> Attempt {
+    let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    let own = |ranges: &[IdRange], id| matches!(ranges, [IdRange { host, size: 1, .. }] if *host == id);
+    if uid != 0 && !(own(&maps.uids, uid) && own(&maps.gids, gid)) {
+        map_with("newuidmap", &maps.uids, pid)?;
+        return map_with("newgidmap", &maps.gids, pid);
+    }
+    if uid != 0 {
+        // Who maps their own group alone may not drop groups that keep them from something (user_namespaces(7)).
+        write(pid, "setgroups", "deny")?;
+    }
     write(pid, "uid_map", &ids::map_file(&maps.uids))?;
     write(pid, "gid_map", &ids::map_file(&maps.gids))
+}
+
+/// Map the ids that /etc/subuid and /etc/subgid give to an ordinary user, which takes a program with rights of its own.
+#[allow(clippy::disallowed_methods, reason = "no hook: a short-lived helper that is waited for at once")]
+fn map_with(program: &str, ranges: &[IdRange], pid: i32) -> Attempt {
+    let mut command = std::process::Command::new(program);
+    command.arg(pid.to_string()).stdin(std::process::Stdio::null());
+    for range in ranges {
+        command.args([range.container, range.host, range.size].map(|number| number.to_string()));
+    }
+    let io = |err: std::io::Error| {
+        let errno = Errno::from_raw(err.raw_os_error().unwrap_or(libc::EIO));
+        (format!("{program}, which maps the ids of an ordinary user (package uidmap)"), errno)
+    };
+    let output = command.output().map_err(io)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
+    Err((format!("{program}: {said}"), Errno::EPERM))
 }
 
 /// A user namespace with these mappings and nobody in it, for id-mapped mounts.

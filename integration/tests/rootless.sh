@@ -1,0 +1,170 @@
+# Containers of an ordinary user, without any right of root's.
+# shellcheck shell=bash
+
+# as_user: from here on the runtime is called by user 1000, and $ROOT is theirs.
+as_user() {
+  local real=$RUNTIME
+  cp "$real" "$T/.runtime"
+  RUNTIME=$T/as-user
+  mkdir -p "$T/run"
+  echo 1000:100000:65536 >"$T/subids"
+  cat >"$RUNTIME" <<SH
+#!/bin/sh
+# newuidmap(1) reads these, and nobody else sees them.
+exec unshare --mount sh -c 'mount --bind $T/subids /etc/subuid && mount --bind $T/subids /etc/subgid &&
+  XDG_RUNTIME_DIR=$T/run exec setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps=-all -- $T/.runtime "\$@"' sh "\$@"
+SH
+  chmod 755 "$RUNTIME" "$T/.runtime"
+  chmod 755 "$WORK" "$T"
+  mkdir -p "$ROOT"
+  chown 1000:1000 "$T" "$T/run" "$ROOT"
+}
+
+# own_bundle ID [JQ-OPTION...] [FILTER]: as `bundle`, of what `spec --rootless` writes.
+own_bundle() {
+  local id=$1 filter=.
+  shift
+  if [ $# -gt 0 ]; then filter=${*: -1}; set -- "${@:1:$#-1}"; fi
+  B=$T/$id
+  if [ ! -d "$B" ]; then
+    mkdir "$B"
+    cp -a "$WORK/rootfs" "$B/rootfs"
+    chown -R 1000:1000 "$B"
+    run_ok spec --rootless --bundle "$B"
+    mv "$B/config.json" "$B/spec.json"
+  fi
+  jq "$@" "$JQ_WORDS .process.terminal = false | $filter" "$B/spec.json" >"$B/config.json"
+}
+
+in_own_container() { # SCRIPT [JQ-OPTION...] [FILTER]
+  local script=$1
+  shift
+  local filter=.
+  if [ $# -gt 0 ]; then filter=${*: -1}; set -- "${@:1:$#-1}"; fi
+  own_bundle c1 "$@" --arg script "$script" "sh(\$script) | $filter"
+  run_ok run --bundle "$B" c1
+}
+
+test_root_inside_is_the_user() {
+  as_user
+  in_own_container 'id -u; id -g; tr -s " " </proc/self/uid_map; tr -s " " </proc/self/gid_map; cat /proc/self/setgroups; touch /tmp/x && stat -c %u /tmp/x' 'rw'
+  assert_eq "$OUT" $'0\n0\n 0 1000 1\n 0 1000 1\ndeny\n0'
+  assert_eq "$(stat -c %u "$B/rootfs/tmp/x")" 1000
+}
+
+test_mounts_devices_and_masks() {
+  as_user
+  in_own_container 'for d in /proc /dev /dev/pts /dev/shm /sys; do grep -q " $d " /proc/self/mounts || echo "no $d"; done
+    for d in null zero full random urandom tty; do test -c /dev/$d || echo "no $d"; done; echo x >/dev/null; cat /proc/keys; touch /x 2>/dev/null || echo read-only'
+  assert_eq "$OUT" read-only
+}
+
+test_its_life() {
+  as_user
+  own_bundle c1 'args(["sleep", "1000"])'
+  run_ok create --bundle "$B" c1
+  assert_status c1 created
+  run_ok start c1
+  assert_status c1 running
+  run_ok exec c1 sh -c 'id -u; hostname'
+  assert_match "$OUT" '^0'
+  run_ok kill c1 KILL
+  eventually has_status c1 stopped
+  run_ok delete c1
+  assert_unknown c1
+}
+
+test_exec_status_and_errors() {
+  as_user
+  own_bundle c1 'args(["sleep", "1000"])'
+  run_ok run --detach --bundle "$B" c1
+  rt exec c1 sh -c 'exit 7'
+  assert_eq "$RC" 7
+  rt exec c1 /nonexistent
+  [ "$RC" != 0 ] || fail 'no error'
+  run_ok delete --force c1
+}
+
+test_delete_force_ends_all_processes() {
+  as_user
+  own_bundle c1 'sh("sleep 1001 & sleep 1002")'
+  run_ok run --detach --bundle "$B" c1
+  run_ok delete --force c1
+  ! pgrep -x -f 'sleep 1001' || fail 'a process is left'
+}
+
+test_the_default_root_is_the_sessions() {
+  as_user
+  own_bundle c1 'args(["sleep", "1000"])'
+  "$RUNTIME" run --detach --bundle "$B" own </dev/null >/dev/null 2>"$T/err" || fail "$(<"$T/err")"
+  assert_match "$("$RUNTIME" list --quiet)" own
+  [ -n "$(find "$T/run" -mindepth 2 -maxdepth 2 -name own)" ] || fail "not below $T/run"
+  "$RUNTIME" delete --force own
+}
+
+test_a_terminal() {
+  as_user
+  own_bundle c1 '.process.terminal = true | sh("tty")'
+  local out
+  out=$(timeout 20 "$STAGE/helpers/tty" "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 </dev/null) || fail "$out"
+  assert_match "$out" '/dev/(pts/0|console)'
+}
+
+test_ids_of_subuid() {
+  differs runc 'it gives no supplementary groups'
+  as_user
+  in_own_container 'id -u; tr -s " " </proc/self/uid_map' '.linux.uidMappings += [{containerID: 1, hostID: 100000, size: 65536}] |
+    .linux.gidMappings += [{containerID: 1, hostID: 100000, size: 65536}] | .process.user = {uid: 5, gid: 6, additionalGids: [7]}'
+  assert_eq "$OUT" $'5\n 0 1000 1\n 1 100000 65536'
+}
+
+test_a_network_of_its_own() {
+  as_user
+  in_own_container 'cat /sys/class/net/lo/flags 2>/dev/null; ip link set lo down' '.linux.namespaces += [{type: "network"}] |
+    .mounts |= map(if .destination == "/sys" then {destination: "/sys", type: "sysfs", source: "sysfs", options: ["ro"]} else . end) | caps(["CAP_NET_ADMIN"])'
+  assert_match "$OUT" '^0x'
+}
+
+test_a_folder_of_the_users() {
+  as_user
+  mkdir "$T/data"
+  echo data >"$T/data/f"
+  chown -R 1000:1000 "$T/data"
+  in_own_container 'cat /data/f; echo new >/data/g; touch /ro/x 2>/dev/null || echo read-only' --arg s "$T/data" \
+    'rw | bind($s; "/data"; []) | bind($s; "/ro"; ["ro"])'
+  assert_eq "$OUT" $'data\nread-only'
+  assert_eq "$(stat -c %u "$T/data/g")" 1000
+}
+
+# ---- what an ordinary user cannot have ----
+refused() { # REGEX FILTER
+  own_bundle c1 "$2"
+  run_fails 1 "$1" run --bundle "$B" c1
+}
+test_ids_that_are_not_given_to_the_user() {
+  as_user
+  refused 'newuidmap|uid_map|permi' '.linux.uidMappings[0].hostID = 0'
+}
+test_no_user_namespace() {
+  as_user
+  refused 'permi|user namespace' 'no_ns("user") | del(.linux.uidMappings, .linux.gidMappings)'
+}
+test_a_limit_without_a_cgroup() {
+  differs runc,crun 'it is left out in silence'
+  as_user
+  refused 'linux.cgroupsPath|pids|permission' '.linux.resources = {pids: {limit: 10}}'
+}
+test_an_id_mapped_mount() {
+  differs runc,crun 'too old'
+  as_user
+  refused 'only root can map the ids' 'bind("/tmp"; "/m"; ["idmap"])'
+}
+test_a_lower_oom_score() {
+  differs runc 'it is left out in silence'
+  as_user
+  refused 'oom_score_adj|oomScoreAdj' '.process.oomScoreAdj = -500'
+}
+test_supplementary_groups() {
+  as_user
+  refused 'additionalGids|setgroups|mapped|gid|group' '.process.user.additionalGids = [0]'
+}
