@@ -153,13 +153,6 @@ test_listener_metadata_without_a_listener() {
   run_fails 1 'linux.seccomp.listenerMetadata: .*without listenerPath' create --bundle "$B" c1
 }
 
-test_flags_are_taken() {
-  differs runc "1.1 knows no flags"
-  in_container 'mkdir /tmp/x 2>&1 || echo refused' \
-    "$(profile SCMP_ACT_ALLOW "$(rule '["mkdir", "mkdirat"]' SCMP_ACT_ERRNO)") | .linux.seccomp.flags = [\"SECCOMP_FILTER_FLAG_LOG\", \"SECCOMP_FILTER_FLAG_SPEC_ALLOW\"] | rw"
-  assert_match "$OUT" refused
-}
-
 test_unknown_flag_is_an_error() {
   differs crun "accepts it"
   bundle c1 "$(profile SCMP_ACT_ALLOW "$(rule '["mkdir"]' SCMP_ACT_ERRNO)") | .linux.seccomp.flags = [\"SECCOMP_FILTER_FLAG_FROB\"]"
