@@ -79,9 +79,20 @@ fn configs(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// Engines that name a slice and a scope in `linux.cgroupsPath` ask for the driver that takes them.
+fn driver_for(text: &str) -> CgroupDriver {
+    let config: serde_json::Value = serde_json::from_str(text).unwrap();
+    let path = config.pointer("/linux/cgroupsPath").and_then(serde_json::Value::as_str);
+    if path.is_some_and(|path| path.contains(':')) { CgroupDriver::Systemd } else { CgroupDriver::Cgroupfs }
+}
+
 #[test]
 fn every_config_compiles_to_its_golden_plan() {
-    compare_with_golden(&folder(), 5, |text| plan_of(text, &request(Start::OnRequest)));
+    compare_with_golden(&folder(), 11, |text| {
+        let mut request = request(Start::OnRequest);
+        request.cgroup_driver = driver_for(text);
+        plan_of(text, &request)
+    });
 }
 
 #[test]

@@ -197,6 +197,10 @@ test_intel_rdt_where_there_is_none() {
   [ ! -e /sys/fs/resctrl/schemata ] || skip 'resctrl is there'
   refused 'resctrl' '.linux.intelRdt = {closID: "x", l3CacheSchema: "L3:0=f"}'
 }
+test_annotation_without_a_key() { differs runc,crun "accept it"; refused 'annotations: a key is empty' '.annotations = {"": "x"}'; }
+test_masked_path_that_is_relative() { differs runc,crun "ignore it"; refused 'linux.maskedPaths\[0\]' '.linux.maskedPaths = ["proc/keys"]'; }
+test_device_path_that_is_relative() { differs runc "takes it from the root"; differs crun "other words"; refused 'linux.devices\[0\].path' '.linux.devices = [{path: "dev/x", type: "c", major: 1, minor: 3}]'; }
+test_mount_without_a_type() { refused 'mounts\[[0-9]+\]|no such device|mount type' '.mounts += [{destination: "/mnt", source: "x"}]'; }
 test_intel_rdt_group_that_is_no_name() {
   differs runc,crun 'it is not looked at'
   refused 'linux.intelRdt.closID: "../x" is not the name' '.linux.intelRdt = {closID: "../x"}'

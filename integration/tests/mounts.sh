@@ -222,6 +222,19 @@ test_overlay() {
 
 # ---- destinations that lead out ----
 
+test_destination_that_is_relative_is_below_the_root() {
+  in_container 'test -d /srv; grep -c " /srv " /proc/self/mountinfo' 'mount({destination: "srv", type: "tmpfs", source: "tmpfs"})'
+  assert_match "$OUT" '1$'
+}
+
+test_no_mounts_at_all() {
+  differs runc "needs /proc"
+  differs crun "wants the list"
+  bundle c1 'sh("echo hello") | del(.mounts, .linux.maskedPaths, .linux.readonlyPaths)'
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" hello
+}
+
 test_destination_symlinks_stay_inside() {
   differs crun "refuses dangling links"
   bundle c1 'rw | sh("cat /proc/self/mountinfo") | tmpfs("/abs"; []) | tmpfs("/up/made"; []) | tmpfs("/opt/../../../../mnt"; [])'
@@ -455,7 +468,7 @@ test_dest_nofollow_of_a_parent_still_follows() {
 }
 
 # ---- overlay as a mount ----
-test_overlay() {
+test_overlay_of_two_layers() {
   mkdir -p "$T"/{lower1,lower2,upper,work}
   echo one >"$T/lower1/f"
   echo two >"$T/lower2/f"

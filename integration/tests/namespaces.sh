@@ -41,6 +41,13 @@ joined() { # FILE TYPE: joined by the path of another container's namespace
     'join_ns($t; $p) | if $t == "uts" then del(.hostname) else . end'
   assert_eq "$OUT" "$theirs"
 }
+test_no_linux_at_all() {
+  differs runc,crun "want the object"
+  bundle c1 'sh("echo hello") | del(.linux, .mounts, .hostname, .root.readonly)'
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" hello
+}
+
 test_joined_ipc() { joined ipc ipc; }
 test_joined_network() { joined net network; }
 test_joined_pid() { joined pid pid; }

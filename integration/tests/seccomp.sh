@@ -147,6 +147,18 @@ test_action_errors() {
   run_fails 1 'linux\.seccomp' create --bundle "$B" c3
 }
 
+test_listener_metadata_without_a_listener() {
+  differs runc,crun "ignore it"
+  bundle c1 "$(profile SCMP_ACT_ALLOW) | .linux.seccomp.listenerMetadata = \"x\""
+  run_fails 1 'linux.seccomp.listenerMetadata: .*without listenerPath' create --bundle "$B" c1
+}
+
+test_unknown_flag_is_an_error() {
+  differs crun "accepts it"
+  bundle c1 "$(profile SCMP_ACT_ALLOW "$(rule '["mkdir"]' SCMP_ACT_ERRNO)") | .linux.seccomp.flags = [\"SECCOMP_FILTER_FLAG_FROB\"]"
+  run_fails 1 'flag' create --bundle "$B" c1
+}
+
 test_sealed_executable() {
   differs runc,crun "old versions leave a file that is only busy"
   bundle c1 'args(["sleep", "100"])'
