@@ -136,6 +136,22 @@ test_a_folder_of_the_users() {
   assert_eq "$(stat -c %u "$T/data/g")" 1000
 }
 
+test_offsets_of_a_time_namespace() {
+  differs runc,crun 'too old'
+  requires file /proc/self/ns/time
+  as_user
+  in_own_container 'cut -d. -f1 /proc/uptime' '.linux.namespaces += [{type: "time"}] | .linux.timeOffsets = {boottime: {secs: 1000000000}}'
+  [ "$OUT" -ge 1000000000 ] || fail "the clock did not jump: $OUT"
+}
+
+test_nobody_may_look_into_a_waiting_init() {
+  as_user
+  own_bundle c1 'args(["sleep", "1000"])'
+  run_ok create --bundle "$B" c1
+  pid_of c1
+  ! setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps=-all -- readlink "/proc/$PID/root" 2>/dev/null || fail 'its root can be followed'
+}
+
 # ---- what an ordinary user cannot have ----
 refused() { # REGEX FILTER
   own_bundle c1 "$2"

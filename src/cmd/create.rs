@@ -160,7 +160,7 @@ pub(super) fn make(
     fds: Fds,
 ) -> Result<Made> {
     // Until execve(2) no other process may look into this one or into init. The files through which an ordinary user maps ids
-    // are root's while that holds, so for them init closes itself as soon as it is root of its namespace.
+    // are root's while that holds, so for them init closes itself as soon as its ids are mapped.
     if nix::unistd::geteuid().is_root() {
         cred::set_dumpable(false).context("prctl")?;
     }

@@ -153,7 +153,11 @@ impl Init<'_> {
 
     fn take(&mut self, step: &Step) -> Outcome {
         match step {
-            Step::AwaitParent => self.inherited.channel.await_done().call(|| "recvmsg".into()),
+            Step::AwaitParent => {
+                self.inherited.channel.await_done().call(|| "recvmsg".into())?;
+                // An ordinary user's parent had to write files of this process that are otherwise root's.
+                cred::set_dumpable(false).call(|| "prctl".into())
+            }
             Step::Join(kind) => self.join(*kind),
             Step::Time(offsets) => namespaces::time(offsets),
             Step::NamespaceRoot { groups } => namespaces::become_root(*groups),

@@ -92,6 +92,10 @@ fn launch_through(
         Cloned::Child => {
             drop(parent);
             let _ = cred::set_parent_death_signal(libc::SIGKILL);
+            if plan.launch.through.contains(&Namespace::User) {
+                // There are no ids to map, so nobody need look into it.
+                let _ = cred::set_dumpable(false);
+            }
             let born = join(&plan.launch, &opened).and_then(|()| {
                 process::clone3_sibling(plan.launch.new).map_err(|errno| clone_fault(plan, errno))
             });
