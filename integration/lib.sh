@@ -130,7 +130,11 @@ cgroups_below() { # FOLDER: CGROUPS = what the case made there, deepest first
     [[ ${all[i]} == "$1/" || ${all[i]} == "$1/runner/" ]] || CGROUPS+=("${all[i]%/}")
   done
 }
-mounts_now() { slurp MOUNTS /proc/self/mountinfo; }
+mounts_now() {
+  slurp MOUNTS /proc/self/mountinfo
+  # logind takes the folder of a session away when it has a moment.
+  [ "$MODE" != vm ] || MOUNTS=$(grep -v ' /run/user/' <<<"$MOUNTS")
+}
 footprint() { # the containers, cgroups and mounts that are there
   state_entries
   cgroups_below "$V2$BASE"

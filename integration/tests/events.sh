@@ -75,10 +75,12 @@ test_events_are_printed_at_the_interval_until_the_container_ends() {
   assert_eq "$(<"$T/events.err")" ''
 }
 
+watches() { readlink "/proc/$1/fd/"* 2>/dev/null | grep -q pidfd; } # PID
 test_events_end_when_the_container_is_deleted() {
   differs runc,crun "no such command, or needs the memory controller"
   running
   watch --interval 1h
+  eventually watches "$EVENTS"
   run_ok delete --force c1
   wait "$EVENTS"
   assert_eq "$(<"$T/events")" ''

@@ -13,6 +13,7 @@ differs_from_ours() { [ "$(readlink "/proc/$1/ns/net")" != "$(readlink /proc/sel
 host() { nsenter --net="/proc/$NET/ns/net" -- "$@"; }
 with_devices() { # a network namespace with a veth pair, whose end `out` has addresses
   differs runc,crun 'too old'
+  requires native 'a kernel that makes network devices'
   NETWORKS=()
   network NET
   host ip link add out type veth peer name stays
