@@ -122,6 +122,11 @@ run_fails() {
   fail "left behind:"$'\n'"$(diff <(echo "$before") <(echo "$FOOTPRINT"))"$'\n'"$(said "$@")"
 }
 
+refused() { # REGEX FILTER: a bundle with FILTER does not run, and the error says REGEX
+  bundle c1 "$2"
+  run_fails 1 "$1" run --bundle "$B" c1
+}
+
 state_entries() { STATES=("$ROOT"/*); }
 cgroups_below() { # FOLDER: CGROUPS = what the case made there, deepest first
   local all=("$1"/**/) i

@@ -1,11 +1,6 @@
 # How the process gets processors, disks and memory, under which execution domain it runs, and its security labels.
 # shellcheck shell=bash
 
-refused() { # REGEX FILTER
-  bundle c1 "$2"
-  run_fails 1 "$1" run --bundle "$B" c1
-}
-
 # ---- scheduler: fields 18 (priority), 19 (nice), 40 (rt_priority), 41 (policy) of /proc/PID/stat ----
 stat_fields='cut -d" " -f19,40,41 /proc/self/stat' # in cut, whose parent is a shell of the same kind
 scheduler() { # FILTER EXPECTED

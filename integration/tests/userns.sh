@@ -264,10 +264,6 @@ test_idmap_of_a_filesystem_that_cannot() {
 }
 
 # ---- refused ----
-refused() { # REGEX FILTER
-  bundle c1 "$2"
-  run_fails 1 "$1" run --bundle "$B" c1
-}
 test_no_mappings() { refused 'mapping' 'userns | del(.linux.uidMappings, .linux.gidMappings)'; }
 test_only_uid_mappings() { refused 'mapping|newgidmap|setgroups|invalid' 'userns | del(.linux.gidMappings)'; }
 test_mappings_without_a_namespace() {
