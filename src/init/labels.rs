@@ -2,12 +2,11 @@
 //!
 //! Asked for by writing to a file of /proc/self/attr. That /proc is the container's, so it must prove to be one.
 
+use super::mounts::PROC_SUPER_MAGIC;
 use super::paths;
 use super::{Call, Outcome, Refusal};
 use crate::sys::{Errno, fs, mount};
 use std::os::fd::{AsFd, OwnedFd};
-
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 pub(super) fn apparmor(profile: &str) -> Outcome {
     let file = match attribute("apparmor/exec") {

@@ -10,7 +10,7 @@ use crate::sys::mount::{self, Change, Follow, Reach, attr};
 use crate::sys::{self, Errno, fs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+pub(super) const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 impl Init<'_> {
     pub(super) fn mount(

@@ -2,15 +2,15 @@
 
 use super::process::write_host_file;
 use super::{Call, Outcome, Refusal};
-use crate::config::{IdMaps, TimeOffset, ids};
+use crate::config::{IdMaps, Namespace, TimeOffset, ids};
 use crate::plan::Groups;
 use crate::sys::{self, Errno, cred, fs, process as proc};
 use std::os::fd::AsFd;
 
 /// A new time namespace, with its clocks set before the first process is in it, and into it.
 pub(super) fn time(offsets: &[TimeOffset]) -> Outcome {
-    const CLONE_NEWTIME: i32 = 0x80;
-    proc::unshare(CLONE_NEWTIME).call(|| "unshare time".into())?;
+    let flag = Namespace::Time.clone_flag();
+    proc::unshare(flag).call(|| "unshare time".into())?;
     let line = |o: &TimeOffset| format!("{} {} {}\n", o.clock, o.seconds, o.nanoseconds);
     let lines: String = offsets.iter().map(line).collect();
     let file = "/proc/self/timens_offsets";
@@ -25,7 +25,7 @@ pub(super) fn time(offsets: &[TimeOffset]) -> Outcome {
     }
     let path = "/proc/self/ns/time_for_children";
     let namespace = fs::open(path, fs::O_RDONLY, 0).call(|| format!("open {path}"))?;
-    proc::setns(namespace.as_fd(), CLONE_NEWTIME).call(|| "setns time".into())
+    proc::setns(namespace.as_fd(), flag).call(|| "setns time".into())
 }
 
 /// Become root of the user namespace. Its maps are in force; who has just entered it still has ids from outside.

@@ -13,7 +13,7 @@ use crate::host::Host;
 use crate::init;
 use crate::init::hook::{self, About};
 use crate::plan::{HostStep, IdSource, Keyring, Plan, Planned, Tree};
-use crate::state::{Agent, Container, Dir, State, Store, process_stat};
+use crate::state::{Agent, Container, State, Store, process_stat};
 use crate::sys::mount;
 use crate::sys::{Errno, fs, process, tty};
 use anyhow::{Context, Result, anyhow};
@@ -93,7 +93,7 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     state.private_pids = *order.config.namespaces.of(Namespace::Pid) == Place::New;
     state.private_keyring = order.keyring == Keyring::New;
     undo.dir = Some(order.store.make(&order.plan.id)?);
-    let (mut opened, scope) = host_steps(order, &mut state, undo)?;
+    let Prepared { mut opened, scope } = host_steps(order, &mut state, undo)?;
     let Some(dir) = &undo.dir else { return Err(anyhow!("the container has no directory")) };
     let network = opened.namespace(Namespace::Network).map(|fd| fd.try_clone_to_owned()).transpose();
     let network = network.context("dup")?;
@@ -138,108 +138,92 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     Ok(Made { container: Container { dir, state }, pidfd, channel, terminal, notify })
 }
 
-/// All steps of the parent before init exists.
-fn host_steps<'a>(
-    order: &Order<'a>,
-    state: &mut State,
-    undo: &mut Undo,
-) -> Result<(Opened, Option<Started<'a>>)> {
+/// What the steps of the parent have come to, before init exists.
+struct Prepared<'a> {
+    opened: Opened,
+    scope: Option<Started<'a>>,
+}
+
+/// Take all steps of the parent that come before init.
+fn host_steps<'a>(order: &Order<'a>, state: &mut State, undo: &mut Undo) -> Result<Prepared<'a>> {
     let Some(dir) = &undo.dir else { return Err(anyhow!("the container has no directory")) };
     // Recorded before anything else is made, so that `delete` can clean up after a killed `create`.
     dir.save(state)?;
     dir.save_config(order.text)?;
-    let (mut opened, mut scope) = (Opened::default(), None);
+    let mut prepared = Prepared { opened: Opened::default(), scope: None };
     for planned in &order.plan.host {
-        if let HostStep::Scope { scope: asked, path, controllers } = &planned.step {
-            let root = &order.host.cgroup_root;
-            let started = scope.insert(Started::start(asked)?);
-            undo.scope = Some(asked.unit.clone());
-            let (cgroup, _) = undo.cgroup.insert((started.cgroup(&root.join(path))?, 0));
-            enable(cgroup, root, path, controllers)?;
-            continue;
-        }
-        if let HostStep::ResctrlGroup(rdt) = &planned.step {
-            let made = undo.resctrl.make(rdt, &order.plan.id);
-            state.resctrl.clone_from(&undo.resctrl.made);
-            dir.save(state)?;
-            made.map_err(|(call, errno)| StepFault {
-                field: planned.field.clone(),
-                call,
-                errno,
-                text: String::new(),
-            })?;
-            continue;
-        }
-        host_step(planned, order.host, dir, &mut opened, &mut undo.cgroup)?;
+        host_step(planned, order, state, undo, &mut prepared)?;
     }
-    if let (Some(record), Some((_, depth))) = (&mut state.cgroup, &undo.cgroup)
+    if let (Some(record), Some((_, depth)), Some(dir)) = (&mut state.cgroup, &undo.cgroup, &undo.dir)
         && record.depth != *depth
     {
         record.depth = *depth;
         dir.save(state)?;
     }
-    Ok((opened, scope))
+    Ok(prepared)
 }
 
-fn host_step(
-    planned: &Planned<HostStep>,
-    host: &Host,
-    dir: &Dir,
-    opened: &mut Opened,
-    cgroup: &mut Option<(cgroup::Cgroup, usize)>,
+fn host_step<'a>(
+    planned: &'a Planned<HostStep>,
+    order: &Order<'a>,
+    state: &mut State,
+    undo: &mut Undo,
+    prepared: &mut Prepared<'a>,
 ) -> Result<()> {
-    let fault = |call: String| {
-        let field = planned.field.clone();
-        move |errno: Errno| StepFault { field, call, errno: Some(errno), text: String::new() }
-    };
+    let fault = |(call, errno): (String, Errno)| StepFault::new(&planned.field, call, errno);
+    let unasked = |(call, errno): (String, Option<Errno>)| StepFault::new(&planned.field, call, errno);
+    let root = &order.host.cgroup_root;
+    let Some(dir) = &undo.dir else { return Err(anyhow!("the container has no directory")) };
+    let opened = &mut prepared.opened;
     match &planned.step {
         HostStep::Cgroup { path, controllers } => {
-            let made = cgroup::make(&host.cgroup_root, path).with_context(|| planned.field.clone())?;
-            let (cgroup, _) = cgroup.insert((made.cgroup, made.depth));
-            enable(cgroup, &host.cgroup_root, path, controllers)?;
-            cgroup.enable_rest(&host.cgroup_root, path);
+            let made = cgroup::make(root, path).with_context(|| planned.field.clone())?;
+            let (cgroup, _) = undo.cgroup.insert((made.cgroup, made.depth));
+            enable(cgroup, root, path, controllers)?;
+            cgroup.enable_rest(root, path);
         }
-        HostStep::Scope { .. } | HostStep::ResctrlGroup(_) => {}
+        HostStep::Scope { scope, path, controllers } => {
+            let started = prepared.scope.insert(Started::start(scope)?);
+            undo.scope = Some(scope.unit.clone());
+            let (cgroup, _) = undo.cgroup.insert((started.cgroup(&root.join(path))?, 0));
+            enable(cgroup, root, path, controllers)?;
+        }
+        HostStep::ResctrlGroup(rdt) => {
+            let made = undo.resctrl.make(rdt, &order.plan.id);
+            state.resctrl.clone_from(&undo.resctrl.made);
+            dir.save(state)?;
+            made.map_err(unasked)?;
+        }
         HostStep::Limit(write) => {
-            let Some((cgroup, _)) = cgroup else {
-                return Err(anyhow!("the plan limits a cgroup before it makes one"));
-            };
+            let cgroup = own_cgroup(&undo.cgroup)?;
             cgroup.limit(write).map_err(|refused| StepFault::refused(&write.field, refused))?;
         }
         HostStep::Delegate { uid, gid } => {
-            let Some((cgroup, _)) = cgroup else {
-                return Err(anyhow!("the plan delegates a cgroup before it makes one"));
-            };
-            cgroup.delegate(*uid, *gid).map_err(|(call, errno)| fault(call)(errno))?;
+            own_cgroup(&undo.cgroup)?.delegate(*uid, *gid).map_err(fault)?;
         }
         HostStep::DeviceFilter(insns) => {
-            let Some((cgroup, depth)) = cgroup else {
-                return Err(anyhow!("the plan filters devices before it makes a cgroup"));
-            };
             // In one that was there already, those that an earlier container left are replaced.
-            let old = if *depth == 0 { Filters::Replaced } else { Filters::None };
-            cgroup.filter_devices(insns, old).map_err(|(call, errno)| fault(call.into())(errno))?;
+            let there = undo.cgroup.as_ref().is_some_and(|(_, depth)| *depth == 0);
+            let old = if there { Filters::Replaced } else { Filters::None };
+            let filtered = own_cgroup(&undo.cgroup)?.filter_devices(insns, old);
+            filtered.map_err(|(call, errno)| fault((call.into(), errno)))?;
         }
         HostStep::OpenNamespace { kind, path, changed_by } => {
-            let namespace = open_namespace(*kind, path, changed_by);
-            opened.namespaces.push((
-                *kind,
-                namespace.map_err(|(call, errno)| StepFault {
-                    field: planned.field.clone(),
-                    call,
-                    errno,
-                    text: String::new(),
-                })?,
-            ));
+            opened.namespaces.push((*kind, open_namespace(*kind, path, changed_by).map_err(unasked)?));
         }
         HostStep::CloneTree(tree) => {
-            let copy = clone_tree(tree, opened).map_err(|(call, e)| fault(call)(e))?;
+            let copy = clone_tree(tree, opened).map_err(fault)?;
             opened.trees.push(Some(copy));
         }
         HostStep::NotifySocket => opened.notify = Some(dir.bind_notify()?),
         HostStep::StartSocket => opened.listener = Some(dir.listen()?),
     }
     Ok(())
+}
+
+/// The container's cgroup. Every plan makes it before it does anything to it.
+fn own_cgroup(made: &Option<(cgroup::Cgroup, usize)>) -> Result<&cgroup::Cgroup> {
+    made.as_ref().map(|(cgroup, _)| cgroup).ok_or_else(|| anyhow!("the plan makes no cgroup"))
 }
 
 fn open_namespace(
@@ -337,9 +321,7 @@ pub(super) fn hand_terminal(master: OwnedFd, console: Option<&OwnedFd>) -> Resul
 
 /// Run one hook of the runtime's namespaces; its failure names it.
 pub(super) fn run_hook(hook: &Hook, state: &str, cwd: &Path) -> Result<()> {
-    hook::run(hook, state, cwd).map_err(|call| {
-        StepFault { field: hook.field.clone(), call, errno: None, text: String::new() }.into()
-    })
+    hook::run(hook, state, cwd).map_err(|call| StepFault::new(&hook.field, call, None).into())
 }
 
 /// Init closed the channel without a word.

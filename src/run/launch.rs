@@ -132,12 +132,8 @@ fn launch_through(
 /// has none over with those that the joined user namespace gives.
 fn join(launch: &Launch, opened: &Opened) -> Result<(), StepFault> {
     let mut refused = Vec::new();
-    let fault = |kind: Namespace, errno| StepFault {
-        field: format!("linux.namespaces {}", kind.name()),
-        call: "setns".into(),
-        errno: Some(errno),
-        text: String::new(),
-    };
+    let fault =
+        |kind: Namespace, errno| StepFault::new(&format!("linux.namespaces {}", kind.name()), "setns", errno);
     let enter = |kind: Namespace| match opened.namespace(kind) {
         Some(fd) => process::setns(fd, kind.clone_flag()),
         None => Err(Errno::EBADF),
@@ -162,12 +158,7 @@ fn join(launch: &Launch, opened: &Opened) -> Result<(), StepFault> {
 /// Engines give the mappings of a user namespace that is joined too. Files were given owners by them, so others would be wrong.
 fn check_maps(launch: &Launch) -> Result<(), StepFault> {
     let maps = &launch.expected_maps;
-    let fault = |call: &str, errno| StepFault {
-        field: "linux.uidMappings".into(),
-        call: call.into(),
-        errno,
-        text: String::new(),
-    };
+    let fault = |call: &str, errno: Option<Errno>| StepFault::new("linux.uidMappings", call, errno);
     match maps.is_empty() || namespaces::has_maps(maps).map_err(|e| fault("read uid_map", Some(e)))? {
         true => Ok(()),
         false => Err(fault("the user namespace that is joined maps other ids", None)),

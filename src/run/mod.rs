@@ -42,6 +42,11 @@ impl From<Fault> for StepFault {
 }
 
 impl StepFault {
+    /// `call`, which `field` asked for, failed; with the kernel's answer, unless it was not the kernel that said no.
+    fn new(field: &str, call: impl Into<String>, errno: impl Into<Option<Errno>>) -> StepFault {
+        StepFault { field: field.into(), call: call.into(), errno: errno.into(), text: String::new() }
+    }
+
     /// A cgroup refused what `field` asks for.
     fn refused(field: &str, refused: Refused) -> StepFault {
         let Refused { call, errno, text, .. } = refused;

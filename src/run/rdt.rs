@@ -1,8 +1,9 @@
 //! Groups of resctrl, for `linux.intelRdt`.
 
 use crate::config::Rdt;
+use crate::host;
 use crate::sys::{Errno, fs, mount};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 const ROOT: &str = "/sys/fs/resctrl";
@@ -15,14 +16,16 @@ type Attempt<T = ()> = std::result::Result<T, (String, Option<Errno>)>;
 pub(super) struct Groups {
     /// To enter.
     enter: Vec<PathBuf>,
-    /// Made here, in order.
+    /// Made here, in order, to go with the container.
     pub(super) made: Vec<PathBuf>,
+    /// Made here under a name that the configuration gives, to outlive the container.
+    named: Option<PathBuf>,
 }
 
 impl Groups {
     /// Take or make the groups and write their schemata.
     pub(super) fn make(&mut self, rdt: &Rdt, id: &str) -> Attempt {
-        let root = open(Path::new(ROOT), fs::O_PATH | fs::O_DIRECTORY);
+        let root = fs::open(ROOT, fs::O_PATH | fs::O_DIRECTORY, 0);
         if root.and_then(mount::fs_magic) != Ok(RDTGROUP_SUPER_MAGIC) {
             let text = "resctrl is not mounted on /sys/fs/resctrl: this machine has no resource director technology, \
                         or it waits for mount -t resctrl resctrl /sys/fs/resctrl";
@@ -40,9 +43,9 @@ impl Groups {
             ));
         } else {
             make_dir(&group)?;
-            // One that the configuration names outlives the container.
-            if rdt.group.is_none() {
-                self.made.push(group.clone());
+            match rdt.group {
+                None => self.made.push(group.clone()),
+                Some(_) => self.named = Some(group.clone()),
             }
             write_lines(&schemata, &rdt.compared)?;
         }
@@ -57,8 +60,15 @@ impl Groups {
         Ok(())
     }
 
+    /// Take everything back that was made, for a container that is not made after all, and tell what could not be.
+    pub(super) fn take_back(&self) -> Vec<String> {
+        let mut failed = remove(&self.made);
+        failed.extend(remove(self.named.as_slice()));
+        failed
+    }
+
     /// Put process `pid` into them.
-    pub(super) fn enter(&self, pid: i32) -> Attempt {
+    pub(super) fn enter(&self, pid: i32) -> std::result::Result<(), (String, Errno)> {
         self.enter.iter().try_for_each(|group| write(&group.join("tasks"), &pid.to_string()))
     }
 }
@@ -74,10 +84,6 @@ pub(super) fn remove(made: &[PathBuf]) -> Vec<String> {
     made.iter().rev().filter_map(failed).collect()
 }
 
-fn open(path: &Path, flags: i32) -> crate::sys::Result<OwnedFd> {
-    fs::open(path, flags, 0)
-}
-
 fn make_dir(path: &Path) -> Attempt {
     let failed =
         |err: std::io::Error| (format!("mkdir {}", path.display()), err.raw_os_error().map(Errno::from_raw));
@@ -85,8 +91,7 @@ fn make_dir(path: &Path) -> Attempt {
 }
 
 fn compare(schemata: &Path, wanted: &[String]) -> Attempt {
-    let text = std::fs::read_to_string(schemata)
-        .map_err(|err| (format!("read {}: {err}", schemata.display()), None))?;
+    let text = host::read(schemata).map_err(|err| (crate::log::message(&err), None))?;
     let has = |line: &String| text.lines().any(|there| there.trim() == line);
     match wanted.iter().find(|line| !has(line)) {
         Some(line) => Err((format!("{} has no line \"{line}\"", schemata.display()), None)),
@@ -95,14 +100,15 @@ fn compare(schemata: &Path, wanted: &[String]) -> Attempt {
 }
 
 fn write_lines(schemata: &Path, lines: &[String]) -> Attempt {
-    lines.iter().try_for_each(|line| write(schemata, &format!("{line}\n")))
+    let write = |line: &String| write(schemata, &format!("{line}\n"));
+    lines.iter().try_for_each(|line| write(line).map_err(|(call, errno)| (call, Some(errno))))
 }
 
-fn write(path: &Path, text: &str) -> Attempt {
-    let written = open(path, fs::O_WRONLY).and_then(|fd| fs::write_once(fd.as_fd(), text.as_bytes()));
+fn write(path: &Path, text: &str) -> std::result::Result<(), (String, Errno)> {
+    let written = fs::open(path, fs::O_WRONLY, 0).and_then(|fd| fs::write_once(fd.as_fd(), text.as_bytes()));
     written.map_err(|errno| {
         // The kernel says more here.
-        let status = std::fs::read_to_string(format!("{ROOT}/info/last_cmd_status")).unwrap_or_default();
-        (format!("write {text:?} to {}: {}", path.display(), status.trim()), Some(errno))
+        let status = host::read(format!("{ROOT}/info/last_cmd_status")).unwrap_or_default();
+        (format!("write {text:?} to {}: {}", path.display(), status.trim()), errno)
     })
 }

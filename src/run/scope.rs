@@ -38,6 +38,6 @@ impl<'a> Started<'a> {
 
 impl From<Denied> for StepFault {
     fn from(denied: Denied) -> StepFault {
-        StepFault { field: denied.field, call: denied.call, errno: None, text: String::new() }
+        StepFault::new(&denied.field, denied.call, None)
     }
 }

@@ -23,9 +23,7 @@ pub(super) fn settle(
     for planned in steps {
         let done = match &planned.step {
             Settle::MapIds(maps) => map_ids(maps, pid),
-            Settle::ResctrlGroup => {
-                resctrl.enter(pid).map_err(|(call, errno)| (call, errno.unwrap_or(Errno::EIO)))
-            }
+            Settle::ResctrlGroup => resctrl.enter(pid),
             Settle::OomScoreAdj(score) => write(pid, "oom_score_adj", &score.to_string()),
             Settle::Scheduler(scheduler) => {
                 set_scheduler(pid, scheduler).map_err(|errno| ("sched_setattr".into(), errno))
@@ -35,12 +33,7 @@ pub(super) fn settle(
             }
             Settle::NetDevice(device) => destination(moved, &mut network, pid).and_then(|to| to.take(device)),
         };
-        done.map_err(|(call, errno)| StepFault {
-            field: planned.field.clone(),
-            call,
-            errno: Some(errno),
-            text: String::new(),
-        })?;
+        done.map_err(|(call, errno)| StepFault::new(&planned.field, call, errno))?;
     }
     Ok(())
 }

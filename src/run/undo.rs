@@ -41,7 +41,7 @@ impl Undo {
                 trouble.push(format!("waiting for init: {}", crate::sys::describe(errno)));
             }
         }
-        trouble.extend(rdt::remove(&self.resctrl.made));
+        trouble.extend(self.resctrl.take_back());
         if let Some((cgroup, depth)) = self.cgroup
             && let Err(err) = cgroup.remove(depth)
         {

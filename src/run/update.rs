@@ -50,12 +50,9 @@ fn change(
         systemd::set(unit, &plan.properties)?;
     }
     let Some(insns) = &plan.filter else { return Ok(()) };
-    cgroup.filter_devices(insns, Filters::Replaced).map_err(|(call, errno)| StepFault {
-        field: "linux.resources.devices".into(),
-        call: call.into(),
-        errno: Some(errno),
-        text: String::new(),
-    })
+    cgroup
+        .filter_devices(insns, Filters::Replaced)
+        .map_err(|(call, errno)| StepFault::new("linux.resources.devices", call, errno))
 }
 
 fn take_back(cgroup: &Cgroup, undo: Vec<(String, String)>, cause: StepFault) -> anyhow::Error {

@@ -37,8 +37,7 @@ struct Area {
 }
 
 /// Go on as the program in `file`, which must have the same content as the file that this program, `exe`, was executed from: its
-/// pages are mapped from there, and /proc/self/exe leads there. `maps` and `stat` are those of /proc/self. What execve(2) would do
-/// takes ten times as long.
+/// pages are mapped from there, and /proc/self/exe leads there. `maps` and `stat` are those of /proc/self.
 ///
 /// An error leaves a program that runs on as it was.
 pub fn move_to(file: BorrowedFd<'_>, exe: &str, maps: &str, stat: &str) -> Result<()> {
