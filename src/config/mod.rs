@@ -35,6 +35,17 @@ pub mod annotation {
     pub const KEEP_ORIGINAL_GROUPS: &str = "run.oci.keep_original_groups";
     /// What `linux.mountLabel` is to a new mount: `context` (the default), `fscontext`, `defcontext` or `rootcontext`.
     pub const MOUNT_CONTEXT_TYPE: &str = "run.oci.mount_context_type";
+    /// What becomes of what a container writes, where its root is made of layers: `ephemeral`.
+    pub const OVERLAY: &str = "org.knarr.overlay";
+    /// The folders of those layers, top first, as overlayfs's `lowerdir` has them.
+    pub const OVERLAY_LOWERDIR: &str = "org.knarr.overlay.lowerdir";
+
+    /// Whether an annotation of this name may tell a runtime what to do, this one or another.
+    pub fn is_instruction(name: &str) -> bool {
+        let runtimes =
+            [SYSTEMD_PROPERTY, "run.oci.", "org.knarr.", "org.criu.", "io.katacontainers.", "module.wasm."];
+        runtimes.iter().any(|prefix| name.starts_with(prefix))
+    }
 }
 
 /// A value in config.json that the runtime specification forbids, or that this runtime cannot honour.

@@ -16,6 +16,8 @@ pub mod process;
 pub mod schedule;
 pub mod socket;
 pub mod tty;
+#[cfg(feature = "image")]
+pub mod xattr;
 
 pub use nix::errno::Errno;
 
