@@ -156,14 +156,13 @@ fn whoever_renames_meanwhile_changes_nothing_outside() {
     let done = std::sync::atomic::AtomicBool::new(false);
     let swapped = std::thread::scope(|scope| {
         let swapper = scope.spawn(|| {
-            let (d, aside) = (at.join("bundle/rootfs/d/e"), at.join("bundle/rootfs/aside"));
+            let (folder, link) = (at.join("bundle/rootfs/d/e"), at.join("bundle/rootfs/link"));
             let mut swapped = 0;
             while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                if fs::rename(&d, &aside).is_ok() {
-                    swapped += u32::from(std::os::unix::fs::symlink(&beyond, &d).is_ok());
-                    let _ = fs::remove_file(&d);
-                    let _ = fs::rename(&aside, &d);
-                }
+                let _ = std::os::unix::fs::symlink(&beyond, &link);
+                let exchange = nix::fcntl::RenameFlags::RENAME_EXCHANGE;
+                let here = nix::fcntl::AT_FDCWD;
+                swapped += u32::from(nix::fcntl::renameat2(here, &folder, here, &link, exchange).is_ok());
             }
             swapped
         });
