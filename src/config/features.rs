@@ -50,6 +50,11 @@ pub fn seccomp_arches() -> Vec<Value> {
     words(&[
         Arch::ScmpArchAarch64,
         Arch::ScmpArchArm,
+        Arch::ScmpArchLoongarch64,
+        Arch::ScmpArchPpc64le,
+        Arch::ScmpArchRiscv64,
+        Arch::ScmpArchS390,
+        Arch::ScmpArchS390x,
         Arch::ScmpArchX32,
         Arch::ScmpArchX86,
         Arch::ScmpArchX86_64,

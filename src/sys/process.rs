@@ -38,17 +38,35 @@ pub fn clone3_sibling(flags: u64) -> Result<Cloned> {
     fork(flags | libc::CLONE_PARENT as u64, 0, 0)
 }
 
+/// `struct clone_args`, which libc does not have for every machine: linux/sched.h.
+#[derive(Default)]
+#[repr(C)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
 fn fork(flags: u64, cgroup: u64, exit_signal: u64) -> Result<Cloned> {
     let mut pidfd: RawFd = -1;
-    // SAFETY: clone_args is plain integers, for which all zeroes is a value.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = flags | libc::CLONE_PIDFD as u64;
-    args.pidfd = &raw mut pidfd as u64;
-    args.exit_signal = exit_signal;
-    args.cgroup = cgroup;
+    let args = CloneArgs {
+        flags: flags | libc::CLONE_PIDFD as u64,
+        pidfd: &raw mut pidfd as u64,
+        exit_signal,
+        cgroup,
+        ..CloneArgs::default()
+    };
     // SAFETY: without CLONE_VM and with a zero stack this is fork(2): parent and child have memory of their own. `args`
     // and `pidfd` outlive the call. There is one thread, so no lock of the C library or of std can be left held.
-    let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
+    let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
     match Errno::result(ret)? {
         0 => Ok(Cloned::Child),
         // SAFETY: the kernel has just put this descriptor there for us alone.
