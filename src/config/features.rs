@@ -97,5 +97,11 @@ pub fn memory_flags() -> Vec<Value> {
 }
 
 /// Annotations that change what is done, so that engines let only trusted users set them. A dot at the end: a prefix.
-pub const UNSAFE_ANNOTATIONS: [&str; 3] =
-    [annotation::SYSTEMD_PROPERTY, annotation::KEEP_ORIGINAL_GROUPS, annotation::MOUNT_CONTEXT_TYPE];
+pub const UNSAFE_ANNOTATIONS: [&str; 6] = [
+    annotation::SYSTEMD_PROPERTY,
+    annotation::KEEP_ORIGINAL_GROUPS,
+    annotation::MOUNT_CONTEXT_TYPE,
+    annotation::OVERLAY,
+    annotation::OVERLAY_LOWER,
+    annotation::INIT,
+];

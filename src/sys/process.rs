@@ -223,6 +223,13 @@ pub fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
+/// fcntl(2) `F_DUPFD_CLOEXEC`: a copy of `fd` with the lowest free number from `first` on.
+pub fn copy_from(fd: BorrowedFd<'_>, first: RawFd) -> Result<OwnedFd> {
+    let copy = nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(first))?;
+    // SAFETY: the kernel has just returned this descriptor to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
 /// dup2(2) of `fd` onto standard input, output or error.
 pub fn replace_stdio(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
     // SAFETY: 0 to 2 are owned by no OwnedFd of this program.
