@@ -1,5 +1,6 @@
 //! The `knarr` command.
 
 fn main() -> std::process::ExitCode {
+    knarr::init::reaper::main();
     knarr::cli::main()
 }

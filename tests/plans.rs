@@ -30,6 +30,8 @@ fn request(start: Start) -> Request {
         preserve_fds: 0,
         listen_env: Vec::new(),
         cgroup_driver: CgroupDriver::Cgroupfs,
+        overlay: None,
+        init: false,
         notify: None,
     }
 }

@@ -11,7 +11,7 @@ mod naive;
 
 use std::sync::LazyLock;
 
-use agreement::{arm, calls, compare, compile, resolve, x86};
+use agreement::{calls, compare, compile, machines, resolve, x86};
 use cbpf::Data;
 use knarr::config::seccomp::{self, Action, Listener};
 use knarr::plan::seccomp::{Filter, Insn, compile_for, machine, unknown};
@@ -35,8 +35,9 @@ const PODMAN: &str = include_str!("data/seccomp-podman.json");
 fn profiles_of_engines_compile_to_what_they_say() {
     for text in [DOCKER, DOCKER_ARM64, PODMAN] {
         let profile = serde_json::from_str(text).expect("JSON");
-        compare(&machine::X86, &x86(), &profile);
-        compare(&machine::ARM, &arm(), &profile);
+        for (native, machine) in machines() {
+            compare(native, &machine, &profile);
+        }
     }
 }
 
@@ -106,8 +107,8 @@ fn arb_arg() -> impl Strategy<Value = Value> {
 }
 
 fn arb_profile() -> impl Strategy<Value = Value> {
-    let arches = ["X86_64", "X86", "X32", "AARCH64", "ARM", "NATIVE", "RISCV64"];
-    let arches = prop::sample::subsequence(arches.map(|arch| format!("SCMP_ARCH_{arch}")).to_vec(), 0..=7);
+    let arches = ["X86_64", "X86", "X32", "AARCH64", "ARM", "NATIVE", "RISCV64", "S390X", "S390", "PARISC"];
+    let arches = prop::sample::subsequence(arches.map(|arch| format!("SCMP_ARCH_{arch}")).to_vec(), 0..=10);
     let rule_action = prop_oneof![8 => arb_action(), 1 => Just(("SCMP_ACT_NOTIFY", None))];
     let names = prop::collection::vec(prop::sample::select(NAMES.to_vec()), 1..5);
     let args = prop_oneof![2 => Just(Vec::new()), 3 => prop::collection::vec(arb_arg(), 1..4)];
@@ -127,8 +128,9 @@ proptest! {
 
     #[test]
     fn any_profile_compiles_to_what_it_says(profile in arb_profile()) {
-        compare(&machine::X86, &x86(), &profile);
-        compare(&machine::ARM, &arm(), &profile);
+        for (native, machine) in machines() {
+            compare(native, &machine, &profile);
+        }
     }
 }
 
@@ -154,6 +156,10 @@ struct Comparison {
     newer: usize,
 }
 
+/// Calls that libseccomp 2.6.1 does not know on one machine: listns and rseq_slice_yield on 31-bit s390, memfd_secret on
+/// LoongArch.
+const GAPS: [(u32, u32); 3] = [(0x16, 470), (0x16, 471), (0xc000_0102, 447)];
+
 impl Comparison {
     fn add(&mut self, machine: &Machine, profile: &Value, ours: &Filter, theirs: &libseccomp::Answer) {
         let referee = Referee::new(machine, profile);
@@ -163,11 +169,12 @@ impl Comparison {
         calls(machine, profile, ours, |data| {
             let (our, their) = (cbpf::run(&ours.insns, &data), cbpf::run(&theirs.program, &data));
             let is_same = our.verdict == their.verdict;
-            // We mask ipc's version off, libseccomp takes a call with one for no call.
-            let is_ipc_version = data.nr == 117 && data.arch == 0x4000_0003 && data.args[0] as u32 > 0xffff;
+            // We mask off ipc's version and the half that socketcall's int does not have, libseccomp takes such calls for none.
+            let multiplexes = machine.abis.iter().any(|abi| abi.arch == data.arch && abi.sub_calls > 0);
+            let is_odd = multiplexes && matches!(data.nr, 102 | 117) && data.args[0] > 0xffff;
             if referee.is_newer(&data) {
                 self.newer += 1;
-            } else if unknown.contains(&data.nr) || is_ipc_version {
+            } else if unknown.contains(&data.nr) || GAPS.contains(&(data.arch, data.nr)) || is_odd {
             } else if referee.is_clear(&data) {
                 *(if is_same { &mut self.same } else { &mut self.differ }) += 1;
                 assert!(is_same, "{data:x?}: {:#x}, libseccomp {:#x}: {profile}", our.verdict, their.verdict);
@@ -196,9 +203,12 @@ fn libseccomp_has_the_same_verdicts_on_profiles_of_engines() {
             programs.push((how, answer.program));
         }
         for (how, program) in &programs {
-            let means =
-                machine.abis.each_ref().map(|abi| format!("{:.1}", mean_steps(program, &machine, abi)));
-            println!("{name}: {how}: {} instructions, mean {}", program.len(), means.join(" "));
+            let means = machine.abis.iter().map(|abi| format!("{:.1}", mean_steps(program, &machine, abi)));
+            println!(
+                "{name}: {how}: {} instructions, mean {}",
+                program.len(),
+                means.collect::<Vec<_>>().join(" ")
+            );
         }
     }
 }
@@ -208,11 +218,11 @@ fn libseccomp_has_the_same_verdicts_on_profiles_of_engines() {
 fn libseccomp_has_the_same_verdicts_on_random_profiles() {
     let mut runner = TestRunner::deterministic();
     let (mut comparison, mut refused) = (Comparison::default(), 0);
-    let machines = [("SCMP_ARCH_X86_64", &machine::X86, x86()), ("SCMP_ARCH_AARCH64", &machine::ARM, arm())];
+    let machines = machines();
     for _ in 0..std::env::var("PROPTEST_CASES").map_or(CASES, |cases| cases.parse().expect("a number")) {
         let profile = arb_profile().new_tree(&mut runner).expect("a profile").current();
-        for (native, table, machine) in &machines {
-            let answer = ORACLE.compile(native, &profile, 0);
+        for (table, machine) in &machines {
+            let answer = ORACLE.compile(machine.abis[0].name, &profile, 0);
             if answer.errors.is_empty() && answer.is_sound() {
                 comparison.add(machine, &profile, &compile(table, &profile), &answer);
             } else {

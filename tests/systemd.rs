@@ -22,6 +22,8 @@ fn plan(change: impl FnOnce(&mut Value)) -> Result<String, String> {
         keyring: Keyring::New,
         preserve_fds: 0,
         listen_env: Vec::new(),
+        overlay: None,
+        init: false,
         notify: None,
         cgroup_driver: CgroupDriver::Systemd,
     };

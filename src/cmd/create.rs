@@ -1,7 +1,7 @@
 //! `knarr create`, and what it shares with `knarr run`.
 
 use crate::cli::Global;
-use crate::config::{self, Config, Invalid};
+use crate::config::{self, Config, Invalid, Upper};
 use crate::host::{self, Asked, Host, OwnCgroup};
 use crate::plan::{self, CgroupDriver, Keyring, Pivot, Plan, Request, Start};
 use crate::run::create::{Made, Order, create};
@@ -37,6 +37,13 @@ pub struct Args {
     /// Leave the process the caller's session keyring
     #[arg(long)]
     pub no_new_keyring: bool,
+    /// Put a layer for changes over the root filesystem, which stays as it is: in memory, gone with the container, or in
+    /// upper and work below DIR, for other runs to go on from
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    pub overlay: Option<Option<PathBuf>>,
+    /// Run an init as PID 1 that starts the process as its child, passes signals on to it and reaps orphans
+    #[arg(long)]
+    pub init: bool,
     /// Pass this many descriptors after standard error on to the process
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub preserve_fds: u32,
@@ -92,6 +99,8 @@ pub(super) fn compile(args: &Args, global: &Global, start: Start, fds: Fds) -> R
         preserve_fds: fds.count,
         listen_env: fds.env,
         cgroup_driver: global.cgroup_driver(),
+        overlay: args.overlay.as_ref().map(|folder| upper(folder.as_deref())).transpose()?,
+        init: args.init,
         notify: host_socket().map(|_| global.store().notify_folder(&args.id)),
     };
     let mut plan = plan::create(&loaded.config, &request, &host)?;
@@ -99,6 +108,13 @@ pub(super) fn compile(args: &Args, global: &Global, start: Start, fds: Fds) -> R
     let mut warnings = loaded.warnings;
     warnings.append(&mut plan.warnings);
     Ok(Compiled { bundle, text, config: loaded.config, host, plan, warnings })
+}
+
+/// Where `--overlay` has changes go.
+fn upper(folder: Option<&Path>) -> Result<Upper> {
+    let Some(folder) = folder else { return Ok(Upper::Memory) };
+    let folder = std::path::absolute(folder).with_context(|| format!("--overlay={}", folder.display()))?;
+    Ok(Upper::Folder(folder))
 }
 
 fn keyring(args: &Args) -> Keyring {

@@ -17,6 +17,12 @@ pub struct Args {
     /// The id that the container would have
     #[arg(long, default_value = "plan")]
     pub id: String,
+    /// As for create
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
+    pub overlay: Option<Option<PathBuf>>,
+    /// As for create
+    #[arg(long)]
+    pub init: bool,
 }
 
 /// Print the plan of `create`.
@@ -29,6 +35,8 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
         pid_file: None,
         no_pivot: false,
         no_new_keyring: false,
+        overlay: args.overlay.clone(),
+        init: args.init,
         preserve_fds: 0,
     };
     let compiled = compile(&create, global, Start::OnRequest, Fds::default());

@@ -50,6 +50,11 @@ pub fn seccomp_arches() -> Vec<Value> {
     words(&[
         Arch::ScmpArchAarch64,
         Arch::ScmpArchArm,
+        Arch::ScmpArchLoongarch64,
+        Arch::ScmpArchPpc64le,
+        Arch::ScmpArchRiscv64,
+        Arch::ScmpArchS390,
+        Arch::ScmpArchS390x,
         Arch::ScmpArchX32,
         Arch::ScmpArchX86,
         Arch::ScmpArchX86_64,
@@ -92,5 +97,11 @@ pub fn memory_flags() -> Vec<Value> {
 }
 
 /// Annotations that change what is done, so that engines let only trusted users set them. A dot at the end: a prefix.
-pub const UNSAFE_ANNOTATIONS: [&str; 3] =
-    [annotation::SYSTEMD_PROPERTY, annotation::KEEP_ORIGINAL_GROUPS, annotation::MOUNT_CONTEXT_TYPE];
+pub const UNSAFE_ANNOTATIONS: [&str; 6] = [
+    annotation::SYSTEMD_PROPERTY,
+    annotation::KEEP_ORIGINAL_GROUPS,
+    annotation::MOUNT_CONTEXT_TYPE,
+    annotation::OVERLAY,
+    annotation::OVERLAY_LOWER,
+    annotation::INIT,
+];

@@ -8,6 +8,7 @@ pub mod features;
 pub mod ids;
 pub mod load;
 mod locate;
+pub mod overlay;
 pub mod rdt;
 mod resolve;
 pub mod resources;
@@ -19,6 +20,7 @@ pub mod update;
 
 pub use ids::{IdMaps, IdRange};
 pub use load::{Loaded, load, load_process};
+pub use overlay::{Overlay, Upper};
 pub use rdt::Rdt;
 pub use resolve::last_wins;
 pub use scheduling::{ExecAffinity, MemoryPolicy, NumberSet, Scheduler};
@@ -35,10 +37,12 @@ pub mod annotation {
     pub const KEEP_ORIGINAL_GROUPS: &str = "run.oci.keep_original_groups";
     /// What `linux.mountLabel` is to a new mount: `context` (the default), `fscontext`, `defcontext` or `rootcontext`.
     pub const MOUNT_CONTEXT_TYPE: &str = "run.oci.mount_context_type";
-    /// What becomes of what a container writes, where its root is made of layers: `ephemeral`.
+    /// Changes of the root filesystem go to memory (`ephemeral`) or to this folder.
     pub const OVERLAY: &str = "org.knarr.overlay";
-    /// The folders of those layers, top first, as overlayfs's `lowerdir` has them.
-    pub const OVERLAY_LOWERDIR: &str = "org.knarr.overlay.lowerdir";
+    /// The read-only layers of the root filesystem, the top one first: overlayfs's `lowerdir`.
+    pub const OVERLAY_LOWER: &str = "org.knarr.overlay.lowerdir";
+    /// `true`: PID 1 is an init that reaps, and the process is its child.
+    pub const INIT: &str = "org.knarr.init";
 
     /// Whether an annotation of this name may tell a runtime what to do, this one or another.
     pub fn is_instruction(name: &str) -> bool {
@@ -79,6 +83,10 @@ pub struct Config {
     pub oci_version: String,
     /// The root filesystem.
     pub root: Root,
+    /// What the root filesystem is stacked of, where it is an overlay.
+    pub overlay: Option<Overlay>,
+    /// Whether PID 1 is an init that reaps, and the process is its child.
+    pub init: bool,
     /// The process to start. Without one, `create` works and `start` is an error.
     pub process: Option<Process>,
     /// The host name to set in the UTS namespace.

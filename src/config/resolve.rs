@@ -2,7 +2,7 @@
 
 use super::{
     Capabilities, Config, Device, Hook, Hooks, Invalid, Mount, Namespace, Namespaces, Place, Process,
-    Propagation, Rlimit, Root, TimeOffset, User, capability, ids, resources, scheduling,
+    Propagation, Rlimit, Root, TimeOffset, User, annotation, capability, ids, resources, scheduling,
 };
 use oci_spec::runtime as oci;
 use std::collections::BTreeMap;
@@ -12,20 +12,26 @@ use std::path::{Component, Path};
 pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>) -> Result<Config, Invalid> {
     let linux = spec.linux().clone().unwrap_or_else(empty_linux);
     let Some(root) = spec.root() else { return Err(Invalid::new("root", "missing")) };
-    let root = Root { path: bundle.join(root.path()), readonly: root.readonly().unwrap_or(false) };
+    let mut root = Root { path: bundle.join(root.path()), readonly: root.readonly().unwrap_or(false) };
     let process = spec.process().as_ref().map(|p| process(p, warnings)).transpose()?;
     let device_rules = linux.resources().as_ref().and_then(|r| r.devices().as_deref()).unwrap_or_default();
     let mounts = spec.mounts().as_deref().unwrap_or_default();
+    let mut mounts: Vec<Mount> =
+        mounts.iter().enumerate().map(|(i, m)| mount(i, m, bundle, warnings)).collect();
+    let annotations = spec.annotations().clone().unwrap_or_default().into_iter().collect();
+    let overlay = super::overlay::resolve(&annotations, &mut mounts, &mut root, bundle)?;
     let resources = linux.resources().as_ref().map(|r| resources::resolve(r, warnings)).transpose()?;
     Ok(Config {
         oci_version: spec.version().clone(),
         root,
+        overlay,
+        init: wants_init(&annotations)?,
         process,
         hostname: given(spec.hostname()),
         domainname: given(spec.domainname()),
-        mounts: mounts.iter().enumerate().map(|(i, m)| mount(i, m, bundle, warnings)).collect(),
+        mounts,
         hooks: spec.hooks().as_ref().map(hooks).unwrap_or_default(),
-        annotations: spec.annotations().clone().unwrap_or_default().into_iter().collect(),
+        annotations,
         namespaces: namespaces(linux.namespaces().as_deref().unwrap_or_default()),
         id_maps: ids::resolve(linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref()),
         time_offsets: time_offsets(linux.time_offsets().iter().flatten()),
@@ -44,6 +50,17 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         masked_paths: linux.masked_paths().clone().unwrap_or_default(),
         readonly_paths: linux.readonly_paths().clone().unwrap_or_default(),
     })
+}
+
+fn wants_init(annotations: &BTreeMap<String, String>) -> Result<bool, Invalid> {
+    match annotations.get(annotation::INIT).map_or("false", String::as_str) {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        other => Err(Invalid::new(
+            format!("annotations.{}", annotation::INIT),
+            format!("{other:?} is neither \"true\" nor \"false\""),
+        )),
+    }
 }
 
 /// oci-spec's `Linux::default()` asks for namespaces and masks; a config without `linux` asks for nothing.

@@ -137,8 +137,11 @@ fn mounts(spec: &Spec) -> Result<(), Invalid> {
         let destination = mount.destination();
         ensure(!destination.as_os_str().is_empty(), &field, "empty")?;
         let names = super::resolve::names_of(destination);
-        ensure(!names.is_empty(), &field, format!("{destination:?} is the root filesystem itself"))?;
-        if names[0] == "proc" && names.len() > 1 {
+        if names.is_empty() {
+            let is_overlay = mount.typ().as_deref() == Some("overlay");
+            let reason = "is the root filesystem itself, which only an overlay can be mounted as";
+            ensure(is_overlay, &field, format!("{destination:?} {reason}"))?;
+        } else if names[0] == "proc" && names.len() > 1 {
             let inside = names[1..].join("/");
             let reason = format!(
                 "{destination:?} lies inside /proc, where only {} may be covered",

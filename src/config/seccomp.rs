@@ -121,6 +121,16 @@ pub enum Arch {
     Aarch64,
     /// `SCMP_ARCH_ARM`
     Arm,
+    /// `SCMP_ARCH_RISCV64`
+    Riscv64,
+    /// `SCMP_ARCH_LOONGARCH64`
+    Loongarch64,
+    /// `SCMP_ARCH_PPC64LE`
+    Ppc64le,
+    /// `SCMP_ARCH_S390X`
+    S390x,
+    /// `SCMP_ARCH_S390`: 31-bit programs
+    S390,
 }
 
 /// `SECCOMP_FILTER_FLAG_LOG`
@@ -297,6 +307,11 @@ fn arch(arch: oci::Arch) -> Option<Arch> {
         oci::Arch::ScmpArchX32 => Some(Arch::X32),
         oci::Arch::ScmpArchAarch64 => Some(Arch::Aarch64),
         oci::Arch::ScmpArchArm => Some(Arch::Arm),
+        oci::Arch::ScmpArchRiscv64 => Some(Arch::Riscv64),
+        oci::Arch::ScmpArchLoongarch64 => Some(Arch::Loongarch64),
+        oci::Arch::ScmpArchPpc64le => Some(Arch::Ppc64le),
+        oci::Arch::ScmpArchS390x => Some(Arch::S390x),
+        oci::Arch::ScmpArchS390 => Some(Arch::S390),
         _ => None,
     }
 }

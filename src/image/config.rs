@@ -146,7 +146,7 @@ fn annotations(image: &ImageConfiguration, options: &Options<'_>) -> Map<String,
     let harmless = labels.into_iter().filter(|(name, _)| !annotation::is_instruction(name));
     annotations.extend(harmless.map(|(name, value)| (name, value.into())));
     if let Some(lowerdir) = options.lowerdir {
-        annotations.insert(annotation::OVERLAY_LOWERDIR.into(), lowerdir.into());
+        annotations.insert(annotation::OVERLAY_LOWER.into(), lowerdir.into());
         annotations.insert(annotation::OVERLAY.into(), "ephemeral".into());
     }
     annotations

@@ -7,8 +7,10 @@ pub mod hook;
 mod labels;
 pub(crate) mod mounts;
 pub mod namespaces;
+mod overlay;
 mod paths;
 pub(crate) mod process;
+pub mod reaper;
 mod root;
 mod terminal;
 
@@ -16,7 +18,7 @@ use crate::channel::{Fault, FromInit, InitEnd};
 use crate::config::Namespace;
 use crate::plan::{Planned, Step, Tree};
 use crate::sys::process::{self as proc, Cloned};
-use crate::sys::{self, Errno, cred};
+use crate::sys::{self, Errno, cred, fs};
 use copy_up::CopyUp;
 use hook::About;
 use std::ffi::CString;
@@ -104,6 +106,8 @@ impl<T> Call<T> for sys::Result<T> {
 /// The child's state between steps.
 struct Init<'a> {
     inherited: Inherited<'a>,
+    /// This program's own file, where it is to be executed as the container's init.
+    own: Option<OwnedFd>,
     /// The root filesystem, once it is attached.
     root: Option<OwnedFd>,
     /// Whether the working directory is the process's.
@@ -124,6 +128,7 @@ pub fn run(inherited: Inherited<'_>) -> ! {
     }
     let mut init = Init {
         inherited,
+        own: None,
         root: None,
         in_cwd: false,
         program: String::new(),
@@ -158,6 +163,11 @@ impl Init<'_> {
                 // An ordinary user's parent had to write files of this process that are otherwise root's.
                 cred::set_dumpable(false).call(|| "prctl".into())
             }
+            Step::OpenSelf => {
+                self.own =
+                    Some(fs::open("/proc/self/exe", fs::O_PATH, 0).call(|| "open /proc/self/exe".into())?);
+                Ok(())
+            }
             Step::Join(kind) => self.join(*kind),
             Step::Time(offsets) => namespaces::time(offsets),
             Step::NamespaceRoot { groups } => namespaces::become_root(*groups),
@@ -175,6 +185,9 @@ impl Init<'_> {
             Step::Slave => root::slave(),
             Step::CloneTree(tree) => self.clone_tree(tree),
             Step::Root { slot, path } => self.attach_root(*slot, path),
+            Step::Overlay { lower, upper, parameters, keeps_owner } => {
+                self.overlay(lower, upper.as_ref(), parameters, *keeps_owner)
+            }
             Step::RootDirectory(path) => self.enter_directory(path),
             Step::Mount { target, lookup, source, propagation, copy_up } => {
                 let copy_up = if *copy_up { CopyUp::Covered } else { CopyUp::Nothing };

@@ -231,7 +231,7 @@ fn mode_of(fd: BorrowedFd<'_>) -> Outcome<u32> {
 }
 
 /// A detached mount of a new filesystem. A refusal carries the kernel's own text.
-fn new_filesystem(filesystem: &Filesystem, mode: Option<u32>) -> Outcome<OwnedFd> {
+pub(super) fn new_filesystem(filesystem: &Filesystem, mode: Option<u32>) -> Outcome<OwnedFd> {
     let fs = mount::fsopen(&filesystem.fstype).call(|| format!("fsopen {}", filesystem.fstype))?;
     let fs = fs.as_fd();
     let explain = |refusal: Refusal| refusal.with_text(mount::fs_log(fs));

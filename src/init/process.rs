@@ -1,7 +1,7 @@
 //! From a container with its mounts in place to execve(2): limits, ids, capabilities, working directory, program.
 
 use super::paths::{self, Make};
-use super::{Call, Init, Outcome, Refusal, hook, labels};
+use super::{Call, Init, Outcome, Refusal, hook, labels, reaper};
 use crate::channel::{FromInit, InitEnd};
 use crate::config::{Hook, Scheduler};
 use crate::plan::seccomp::Filter;
@@ -92,6 +92,7 @@ impl Init<'_> {
             Step::Prepare { args, env, computed } => self.prepare(args, env, computed),
             Step::Seccomp(filter) => self.seccomp(filter),
             Step::Exec => self.exec(),
+            Step::ExecInit => self.exec_init(),
             _ => Err(Refusal::message("the plan holds a step that init cannot take")),
         }
     }
@@ -192,13 +193,22 @@ impl Init<'_> {
         Err(Refusal::kernel(format!("exec: \"{}\"", self.program), errno))
     }
 
+    /// Execute this program anew, as the init that has the process for a child.
+    fn exec_init(&self) -> Outcome {
+        let Some(own) = &self.own else { return Err(Refusal::message("this program was not opened")) };
+        let path =
+            CString::new(self.program.as_str()).map_err(|_| Refusal::kernel("execve", Errno::EINVAL))?;
+        let mut args = vec![CString::from(reaper::NAME), path];
+        args.extend_from_slice(&self.args);
+        let errno = proc::exec_fd(own.as_fd(), &args, &self.env);
+        Err(Refusal::kernel(format!("execveat of {}", reaper::NAME.to_string_lossy()), errno))
+    }
+
     /// Leave open only descriptors below `first` and the channel, which reports a failing execve(2) and is closed by one
     /// that succeeds. What the plan lists below `first` the caller has opened for the container.
     fn close_all_but(&mut self, first: i32) -> Outcome {
         let channel = self.inherited.channel.as_fd();
-        let at_first =
-            nix::fcntl::fcntl(channel, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(first)).call(|| "dup".into())?;
-        let channel = proc::own(at_first);
+        let channel = proc::copy_from(channel, first).call(|| "dup".into())?;
         // Everything that this process still holds is closed by number below; its owners never run again.
         let inherited = &mut self.inherited;
         inherited.trees.clear();
@@ -207,9 +217,17 @@ impl Init<'_> {
         let old = std::mem::replace(&mut inherited.channel, InitEnd::new(channel));
         drop(old);
         let kept = self.inherited.channel.as_fd().as_raw_fd();
-        proc::close_between(first, kept)
-            .and_then(|()| proc::close_from(kept + 1))
-            .call(|| "close_range".into())
+        let own = self.own.as_ref().map(|own| proc::copy_from(own.as_fd(), kept + 1));
+        self.own = own.transpose().call(|| "dup".into())?;
+        proc::close_between(first, kept).call(|| "close_range".into())?;
+        let next = match &self.own {
+            Some(own) => {
+                proc::close_between(kept + 1, own.as_raw_fd()).call(|| "close_range".into())?;
+                own.as_raw_fd() + 1
+            }
+            None => kept + 1,
+        };
+        proc::close_from(next).call(|| "close_range".into())
     }
 }
 

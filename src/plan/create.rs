@@ -3,7 +3,7 @@
 use super::mounts::{self, Rootfs};
 use super::{
     Console, Home, HostStep, Keyring, Launch, NetDevice, Options, Pivot, Plan, Planned, Request, Settle,
-    Start, Step, cgroup, devices, planned, process, resources, systemd,
+    Start, Step, cgroup, devices, overlay, planned, process, resources, systemd,
 };
 use crate::config::rules::sysctl_namespace;
 use crate::config::{Config, IdMaps, Invalid, Mount, Namespace, Place};
@@ -39,8 +39,9 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
     }
     let mut init = identity(config, &mut settle);
     let own = namespace_owner(config, request);
+    let overlay = overlay::asked(config, request)?;
     if *config.namespaces.of(Namespace::Mount) == Place::New {
-        let mut rootfs = Rootfs::plan(config, host, own)?;
+        let mut rootfs = Rootfs::plan(config, host, own, overlay.as_ref())?;
         let mut finish = rootfs.finish();
         let (mut trees, mut steps) = rootfs.into_steps(host);
         parent.append(&mut trees);
@@ -61,6 +62,12 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
         init.push(planned("", Step::Chroot));
     }
     init.append(&mut become_process(config, request, host)?);
+    if let Some(field) = init_field(config, request) {
+        init.insert(0, planned(field, Step::OpenSelf));
+        for step in init.iter_mut().filter(|planned| planned.step == Step::Exec) {
+            *step = planned(field, Step::ExecInit);
+        }
+    }
     if request.start == Start::OnRequest {
         parent.push(planned("", HostStep::StartSocket));
     }
@@ -309,6 +316,15 @@ fn hooks(config: &Config) -> Vec<Planned<Step>> {
         steps.push(planned("hooks", Step::ContainerHooks(config.hooks.create_container.clone())));
     }
     steps
+}
+
+/// Who asks for an init that reaps, if anybody does.
+fn init_field(config: &Config, request: &Request) -> Option<&'static str> {
+    match (config.init, request.init) {
+        (_, true) => Some("--init"),
+        (true, _) => Some("annotations.org.knarr.init"),
+        _ => None,
+    }
 }
 
 fn terminal(config: &Config) -> Option<Planned<Step>> {

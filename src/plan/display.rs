@@ -2,7 +2,7 @@
 
 use super::{
     Computed, Console, Exec, ExecCgroup, Filesystem, Groups, HostStep, IdSource, Launch, Lookup, Plan,
-    Planned, Settle, Source, Step, Symlink, Tree,
+    Planned, Settle, Source, Step, Symlink, Tree, Writable,
 };
 use crate::config::{Namespace, Scheduler, capability};
 use crate::sys::mount::{Change, Reach, attr};
@@ -110,6 +110,10 @@ impl Display for HostStep {
                 }
             }
             HostStep::CloneTree(tree) => write!(f, "{tree}"),
+            HostStep::OverlayFolder { path, like, owner } => {
+                write!(f, "make {0}/upper like {1} and {0}/work", path.display(), like.display())?;
+                owner.map_or(Ok(()), |(uid, gid)| write!(f, ", of {uid}:{gid}"))
+            }
             HostStep::ResctrlGroup(rdt) => {
                 let group = rdt.group.as_deref().unwrap_or("of the container's own");
                 write!(f, "resctrl group {group} with {:?}", [&rdt.compared[..], &rdt.written].concat())?;
@@ -254,12 +258,30 @@ fn mount_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
     if *copy_up { write!(f, ", filled with what it covers") } else { Ok(()) }
 }
 
+fn overlay_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
+    let Step::Overlay { lower, upper, parameters, keeps_owner } = step else { return Ok(()) };
+    let lower: Vec<String> = lower.iter().map(|slot| format!("#{slot}")).collect();
+    write!(f, "overlay of {}", lower.join(" "))?;
+    match upper {
+        None => write!(f, ", read-only")?,
+        Some(Writable::Memory) => write!(f, ", changes in memory")?,
+        Some(Writable::Tree { slot, upper, work }) => {
+            write!(f, ", changes in {upper} of #{slot}, work in {work}")?;
+        }
+    }
+    if !*keeps_owner {
+        write!(f, ", of the container's root")?;
+    }
+    if parameters.is_empty() { Ok(()) } else { write!(f, ", {}", parameters.join(" ")) }
+}
+
 impl Display for Step {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Step::CloneTree(tree) => write!(f, "{tree}"),
             Step::Slave => write!(f, "all mounts slaves of the host's"),
             Step::Root { slot, path } => write!(f, "root copy #{slot} on {}", path.display()),
+            Step::Overlay { .. } => overlay_text(f, self),
             Step::RootDirectory(path) => write!(f, "root {}", path.display()),
             Step::Mount { .. } => mount_text(f, self),
             Step::Attributes { target, reach, change } => {
@@ -377,6 +399,8 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
             write!(f, "seccomp filter of {} instructions, flags {}", filter.insns.len(), filter.flags)
         }
         Step::Exec => write!(f, "execve"),
+        Step::OpenSelf => write!(f, "open this program"),
+        Step::ExecInit => write!(f, "execve this program as init, and the process as its child"),
         _ => identity_text(f, step),
     }
 }

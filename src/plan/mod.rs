@@ -12,6 +12,7 @@ mod exec;
 pub mod gvariant;
 mod mounts;
 mod options;
+mod overlay;
 mod process;
 pub mod resources;
 pub mod seccomp;
@@ -24,9 +25,10 @@ pub use exec::{Exec, ExecCgroup, ExecRequest, exec};
 pub use options::{NAMES as MOUNT_OPTIONS, Options, Symlink};
 pub use steps::{
     Computed, Console, Filesystem, Groups, HostStep, IdSource, Launch, Lookup, NetDevice, Settle, Source,
-    Step, Tree,
+    Step, Tree, Writable,
 };
 
+use crate::config::Upper;
 use std::path::PathBuf;
 
 /// What the caller asks beside config.json.
@@ -46,6 +48,10 @@ pub struct Request {
     pub listen_env: Vec<String>,
     /// Who makes its cgroup.
     pub cgroup_driver: CgroupDriver,
+    /// Where changes of the root filesystem go (`--overlay`); none: where config.json says.
+    pub overlay: Option<Upper>,
+    /// Whether PID 1 is to be an init that reaps (`--init`).
+    pub init: bool,
     /// The folder on the host whose socket takes the container's notifications (sd_notify(3)), where somebody waits for them.
     pub notify: Option<PathBuf>,
 }

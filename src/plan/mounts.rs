@@ -3,15 +3,17 @@
 use super::options::{Options, Symlink, reach_and_kind};
 use super::process;
 use super::{Filesystem, HostStep, IdSource, Lookup, Planned, Source, Step, Tree};
-use crate::config::{Config, Device, Invalid, Mount, Namespace, Propagation, annotation};
+use crate::config::{Config, Device, Invalid, Mount, Namespace, Overlay, Propagation, annotation};
 use crate::host::Host;
 use crate::sys::mount::{Change, Reach, attr};
 use std::path::{Path, PathBuf};
 
 /// Collects the two lists that mounts turn into.
 pub(super) struct Rootfs<'a> {
-    config: &'a Config,
+    pub(super) config: &'a Config,
     host: &'a Host,
+    /// What the parent does before it copies.
+    before: Vec<Planned<HostStep>>,
     /// Copies of host mounts, for the parent.
     trees: Vec<Planned<HostStep>>,
     /// What init does with them.
@@ -26,13 +28,22 @@ impl<'a> Rootfs<'a> {
         config: &'a Config,
         host: &'a Host,
         after_root: Vec<Planned<Step>>,
+        overlay: Option<&Overlay>,
     ) -> Result<Rootfs<'a>, Invalid> {
-        let mut rootfs = Rootfs { config, host, trees: Vec::new(), steps: Vec::new(), late: Vec::new() };
+        let mut rootfs = Rootfs {
+            config,
+            host,
+            before: Vec::new(),
+            trees: Vec::new(),
+            steps: Vec::new(),
+            late: Vec::new(),
+        };
         rootfs.step("linux.namespaces", Step::Slave);
         let slot = rootfs.tree("root.path", &config.root.path, Reach::Tree, Vec::new());
         rootfs.step("root.path", Step::Root { slot, path: config.root.path.clone() });
         // Only now: the way to the root filesystem may be closed to the container's root.
         rootfs.steps.extend(after_root);
+        overlay.map_or(Ok(()), |overlay| rootfs.overlay(overlay))?;
         for (i, mount) in config.mounts.iter().enumerate() {
             rootfs.mount(mount, &format!("mounts[{i}]"))?;
         }
@@ -64,10 +75,12 @@ impl<'a> Rootfs<'a> {
 
     /// What the parent does, and what init does. An ordinary user copies mounts in the new namespace only.
     pub(super) fn into_steps(mut self, host: &Host) -> (Vec<Planned<HostStep>>, Vec<Planned<Step>>) {
+        let mut parent = self.before;
         if host.uid == 0 {
-            return (self.trees, self.steps);
+            parent.append(&mut self.trees);
+            return (parent, self.steps);
         }
-        let (mut parent, mut copies) = (Vec::new(), Vec::new());
+        let mut copies = Vec::new();
         for Planned { step, field } in self.trees {
             match step {
                 HostStep::CloneTree(tree) => copies.push(Planned { step: Step::CloneTree(tree), field }),
@@ -79,12 +92,23 @@ impl<'a> Rootfs<'a> {
         (parent, self.steps)
     }
 
-    fn step(&mut self, field: impl Into<String>, step: Step) {
+    /// A step of the parent's before any copy is made.
+    pub(super) fn before_copies(&mut self, field: &str, step: HostStep) {
+        self.before.push(Planned { step, field: field.into() });
+    }
+
+    pub(super) fn step(&mut self, field: impl Into<String>, step: Step) {
         self.steps.push(Planned { step, field: field.into() });
     }
 
     /// A copy of a host mount, with the propagation that the container's mounts have by default and then `changes`.
-    fn tree(&mut self, field: &str, source: &Path, reach: Reach, mut changes: Vec<(Reach, Change)>) -> usize {
+    pub(super) fn tree(
+        &mut self,
+        field: &str,
+        source: &Path,
+        reach: Reach,
+        mut changes: Vec<(Reach, Change)>,
+    ) -> usize {
         let slot = self.trees.len();
         // runc(8): a container's mounts are slaves of the host's unless rootfsPropagation says otherwise.
         let default = match self.config.rootfs_propagation.map(|p| p.kind) {
@@ -198,7 +222,7 @@ impl<'a> Rootfs<'a> {
     }
 
     /// The label of a new filesystem's files. Those of the kernel's own filesystems have theirs by policy.
-    fn label(&self, fstype: &str) -> Result<Option<(String, Option<String>)>, Invalid> {
+    pub(super) fn label(&self, fstype: &str) -> Result<Option<(String, Option<String>)>, Invalid> {
         let Some(label) = &self.config.mount_label else { return Ok(None) };
         process::selinux(self.host, "linux.mountLabel", label)?;
         if matches!(fstype, "proc" | "sysfs" | "cgroup2") {

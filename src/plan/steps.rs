@@ -35,6 +35,15 @@ pub enum HostStep {
     },
     /// Attach a device filter to the cgroup, in place of any that is there; an empty one allows everything.
     DeviceFilter(Vec<u64>),
+    /// Make a folder for the changes of an overlay, with `upper` and `work` in it.
+    OverlayFolder {
+        /// The folder.
+        path: PathBuf,
+        /// The folder whose mode, and whose owner unless there is one, `upper` has: it becomes the root.
+        like: PathBuf,
+        /// The root of the container's user namespace, on the host.
+        owner: Option<(u32, u32)>,
+    },
     /// Open a namespace to join.
     OpenNamespace {
         /// Its kind.
@@ -170,6 +179,22 @@ pub struct Filesystem {
     pub mode_from_target: bool,
 }
 
+/// Where the changes of an overlay go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Writable {
+    /// To a tmpfs that nothing else sees.
+    Memory,
+    /// Into a copy of a mount of the host's.
+    Tree {
+        /// The number of the copy.
+        slot: usize,
+        /// Below it.
+        upper: String,
+        /// Below it.
+        work: String,
+    },
+}
+
 /// What a terminal is to the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Console {
@@ -235,6 +260,17 @@ pub enum Step {
         slot: usize,
         /// The host path.
         path: PathBuf,
+    },
+    /// Stack copies on each other over the root filesystem, and go on inside what comes of it.
+    Overlay {
+        /// The numbers of the copies that are only read, the top one first.
+        lower: Vec<usize>,
+        /// Where changes go.
+        upper: Option<Writable>,
+        /// Parameters of the filesystem.
+        parameters: Vec<String>,
+        /// Whether the root of the new filesystem belongs to whom the top layer's does, and not to the container's root.
+        keeps_owner: bool,
     },
     /// Go on inside a root filesystem without a mount namespace.
     RootDirectory(PathBuf),
@@ -393,4 +429,8 @@ pub enum Step {
     Seccomp(seccomp::Filter),
     /// execve(2) the program.
     Exec,
+    /// Open this program's own file, while the host's /proc is there.
+    OpenSelf,
+    /// Execute this program as an init, which executes the program of the process in a child.
+    ExecInit,
 }

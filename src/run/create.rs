@@ -2,6 +2,7 @@
 
 use super::StepFault;
 use super::launch::{Launched, Opened, launch};
+use super::overlay;
 use super::scope::Started;
 use super::settle::{settle, user_namespace};
 use super::undo::Undo;
@@ -214,6 +215,9 @@ fn host_step<'a>(
         HostStep::CloneTree(tree) => {
             let copy = clone_tree(tree, opened).map_err(fault)?;
             opened.trees.push(Some(copy));
+        }
+        HostStep::OverlayFolder { path, like, owner } => {
+            overlay::make(path, like, *owner, &mut undo.folders).map_err(unasked)?;
         }
         HostStep::NotifySocket => opened.notify = Some(dir.bind_notify()?),
         HostStep::StartSocket => opened.listener = Some(dir.listen()?),

@@ -7,6 +7,7 @@ pub mod foreground;
 mod launch;
 mod net_devices;
 pub mod notify;
+mod overlay;
 mod rdt;
 mod relay;
 mod scope;

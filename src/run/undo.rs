@@ -9,6 +9,7 @@ use crate::plan::Unit;
 use crate::state::Dir;
 use crate::sys::process;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 /// The side effects of a `create` that has not succeeded yet.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub(super) struct Undo {
     pub(super) init: Option<OwnedFd>,
     /// Network devices that were moved into the container.
     pub(super) moved: Option<Moved>,
+    /// Folders that were made, parents first.
+    pub(super) folders: Vec<PathBuf>,
     /// Groups of resctrl.
     pub(super) resctrl: rdt::Groups,
     /// The hooks to run when hooks of create had begun.
@@ -42,6 +45,8 @@ impl Undo {
             }
         }
         trouble.extend(self.resctrl.take_back());
+        // One that is not empty any more has become somebody's.
+        self.folders.iter().rev().for_each(|folder| drop(std::fs::remove_dir(folder)));
         if let Some((cgroup, depth)) = self.cgroup
             && let Err(err) = cgroup.remove(depth)
         {

@@ -41,15 +41,16 @@ struct Area {
 ///
 /// An error leaves a program that runs on as it was.
 pub fn move_to(file: BorrowedFd<'_>, exe: &str, maps: &str, stat: &str) -> Result<()> {
-    let written = written();
+    // Those that are written at run time, also by relocation only.
+    let written = segments(|flags| flags & libc::PF_W != 0);
     for area in maps.lines().filter(|line| line.ends_with(exe)).filter_map(area) {
         if written.iter().any(|range| range.contains(&area.start)) { copy(&area)? } else { map(&area, file)? }
     }
     set_exe(file, stat)
 }
 
-/// The addresses of the segments that are written at run time, also by relocation only.
-fn written() -> Vec<Range<usize>> {
+/// The addresses of the segments whose flags are such.
+fn segments(flags: impl Fn(u32) -> bool) -> Vec<Range<usize>> {
     // SAFETY: getauxval takes an integer. AT_PHDR is the address of AT_PHNUM program headers, which stay mapped for good.
     let headers = unsafe {
         let first = libc::getauxval(libc::AT_PHDR) as *const libc::Elf64_Phdr;
@@ -57,12 +58,12 @@ fn written() -> Vec<Range<usize>> {
     };
     let own = headers.iter().find(|header| header.p_type == libc::PT_PHDR);
     let base = own.map_or(0, |own| headers.as_ptr() as usize - own.p_vaddr as usize);
-    let written = headers.iter().filter(|h| h.p_type == libc::PT_LOAD && h.p_flags & libc::PF_W != 0);
+    let chosen = headers.iter().filter(|h| h.p_type == libc::PT_LOAD && flags(h.p_flags));
     let range = |header: &libc::Elf64_Phdr| {
         let start = base + header.p_vaddr as usize;
         start & !(PAGE - 1)..start + header.p_memsz as usize
     };
-    written.map(range).collect()
+    chosen.map(range).collect()
 }
 
 fn area(line: &str) -> Option<Area> {
@@ -144,4 +145,13 @@ fn set_exe(file: BorrowedFd<'_>, stat: &str) -> Result<()> {
         libc::prctl(libc::PR_SET_MM, PR_SET_MM_MAP, &raw const map, size_of::<MmMap>() as libc::c_ulong, 0)
     })
     .map(drop)
+}
+
+/// Give back the memory of this program's code and constants, as far as it is not in use: what is needed again comes from the
+/// file. For a process that has come to where it will wait.
+pub fn forget_code() {
+    for Range { start, end } in segments(|flags| flags & libc::PF_W == 0) {
+        // SAFETY: a segment that was never writable holds what the file holds, and that is what comes back.
+        unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
+    }
 }

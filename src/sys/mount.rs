@@ -205,6 +205,12 @@ pub fn move_here_to_root() -> Result<()> {
     nix::mount::mount(Some("."), "/", None::<&str>, nix::mount::MsFlags::MS_MOVE, None::<&str>)
 }
 
+/// mount(2) of a new overlayfs at `target` with options as mount(8) writes them: the call that takes layers by names that are
+/// relative to the working directory, any number of them, on every kernel.
+pub fn overlay(target: &str, options: &str) -> Result<()> {
+    nix::mount::mount(Some("overlay"), target, Some("overlay"), nix::mount::MsFlags::empty(), Some(options))
+}
+
 /// The type of the filesystem that `fd` lies on, a `*_SUPER_MAGIC` number of statfs(2).
 pub fn fs_magic(fd: impl AsFd) -> Result<i64> {
     Ok(nix::sys::statfs::fstatfs(fd)?.filesystem_type().0 as i64)

@@ -38,17 +38,35 @@ pub fn clone3_sibling(flags: u64) -> Result<Cloned> {
     fork(flags | libc::CLONE_PARENT as u64, 0, 0)
 }
 
+/// `struct clone_args`, which libc does not have for every machine: linux/sched.h.
+#[derive(Default)]
+#[repr(C)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
 fn fork(flags: u64, cgroup: u64, exit_signal: u64) -> Result<Cloned> {
     let mut pidfd: RawFd = -1;
-    // SAFETY: clone_args is plain integers, for which all zeroes is a value.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = flags | libc::CLONE_PIDFD as u64;
-    args.pidfd = &raw mut pidfd as u64;
-    args.exit_signal = exit_signal;
-    args.cgroup = cgroup;
+    let args = CloneArgs {
+        flags: flags | libc::CLONE_PIDFD as u64,
+        pidfd: &raw mut pidfd as u64,
+        exit_signal,
+        cgroup,
+        ..CloneArgs::default()
+    };
     // SAFETY: without CLONE_VM and with a zero stack this is fork(2): parent and child have memory of their own. `args`
     // and `pidfd` outlive the call. There is one thread, so no lock of the C library or of std can be left held.
-    let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
+    let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
     match Errno::result(ret)? {
         0 => Ok(Cloned::Child),
         // SAFETY: the kernel has just put this descriptor there for us alone.
@@ -203,6 +221,13 @@ pub fn keep_over_exec(fd: RawFd) -> Result<()> {
 pub fn is_open(fd: RawFd) -> bool {
     // SAFETY: F_GETFD takes no argument; a descriptor that is not open is EBADF.
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+}
+
+/// fcntl(2) `F_DUPFD_CLOEXEC`: a copy of `fd` with the lowest free number from `first` on.
+pub fn copy_from(fd: BorrowedFd<'_>, first: RawFd) -> Result<OwnedFd> {
+    let copy = nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(first))?;
+    // SAFETY: the kernel has just returned this descriptor to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
 /// dup2(2) of `fd` onto standard input, output or error.

@@ -15,6 +15,18 @@ pub fn arm() -> Machine {
     Machine::new(naive::ARM, &naive::ARM_ABIS)
 }
 
+/// Every machine that has a table, and the referee's reading of it.
+pub fn machines() -> [(&'static machine::Machine, Machine); 6] {
+    [
+        (&machine::X86, x86()),
+        (&machine::ARM, arm()),
+        (&machine::RISCV, Machine::new(naive::GENERIC, &naive::RISCV_ABIS)),
+        (&machine::LOONGARCH, Machine::new(naive::GENERIC, &naive::LOONGARCH_ABIS)),
+        (&machine::POWER, Machine::new(naive::POWER, &naive::POWER_ABIS)),
+        (&machine::S390, Machine::new(naive::S390, &naive::S390_ABIS)),
+    ]
+}
+
 pub fn resolve(profile: &Value) -> Result<Seccomp, Invalid> {
     seccomp::resolve(&serde_json::from_value(profile.clone()).expect("a profile"))
 }
@@ -28,7 +40,10 @@ pub fn compile(machine: &machine::Machine, profile: &Value) -> Filter {
 /// Numbers that an ABI has, could have, or must not have, by every way into the kernel.
 pub fn numbers(machine: &Machine) -> Vec<(u32, u32)> {
     let mut numbers = Vec::new();
-    for arch in [0xc000_003e, 0x4000_0003, 0xc000_00b7, 0x4000_0028, 0x4000_003e] {
+    const FOREIGN: [u32; 6] = [0xc000_003e, 0x4000_0003, 0xc000_00b7, 0x4000_0028, 0x4000_003e, 0x0000_0016];
+    let own = machine.abis.iter().map(|abi| abi.arch);
+    let arches: std::collections::BTreeSet<u32> = own.chain(FOREIGN).collect();
+    for arch in arches {
         let bases = machine.abis.iter().filter(|abi| abi.arch == arch).map(|abi| abi.base);
         let near = bases.flat_map(|base| base..base + if base == 0x000f_0000 { 10 } else { 560 });
         let far =

@@ -16,8 +16,12 @@ impl Data {
         match offset {
             0 => self.nr,
             4 => self.arch,
-            16..=63 if offset.is_multiple_of(8) => self.args[(offset as usize - 16) / 8] as u32,
-            16..=63 if offset.is_multiple_of(4) => (self.args[(offset as usize - 16) / 8] >> 32) as u32,
+            16..=63 if offset.is_multiple_of(4) => {
+                let arg = self.args[(offset as usize - 16) / 8];
+                // __AUDIT_ARCH_LE: where it is not set, the first half is the upper one.
+                let is_little_endian = self.arch & 0x4000_0000 != 0;
+                if offset.is_multiple_of(8) == is_little_endian { arg as u32 } else { (arg >> 32) as u32 }
+            }
             _ => panic!("load of offset {offset}"),
         }
     }

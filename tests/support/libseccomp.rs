@@ -31,24 +31,30 @@ fn words(value: &Value, key: &str) -> Vec<Value> {
     value[key].as_array().cloned().unwrap_or_default()
 }
 
+/// `SCMP_ARCH_*`
+const TOKENS: [(&str, u32); 10] = [
+    ("SCMP_ARCH_X86_64", 0xc000_003e),
+    ("SCMP_ARCH_X86", 0x4000_0003),
+    ("SCMP_ARCH_X32", 0x4000_003e),
+    ("SCMP_ARCH_AARCH64", 0xc000_00b7),
+    ("SCMP_ARCH_ARM", 0x4000_0028),
+    ("SCMP_ARCH_RISCV64", 0xc000_00f3),
+    ("SCMP_ARCH_LOONGARCH64", 0xc000_0102),
+    ("SCMP_ARCH_PPC64LE", 0xc000_0015),
+    ("SCMP_ARCH_S390X", 0x8000_0016),
+    ("SCMP_ARCH_S390", 0x0000_0016),
+];
+
 fn token(arch: &str) -> Option<u32> {
-    Some(match arch {
-        "SCMP_ARCH_X86_64" => 0xc000_003e,
-        "SCMP_ARCH_X86" => 0x4000_0003,
-        "SCMP_ARCH_X32" => 0x4000_003e,
-        "SCMP_ARCH_AARCH64" => 0xc000_00b7,
-        "SCMP_ARCH_ARM" => 0x4000_0028,
-        _ => return None,
-    })
+    TOKENS.iter().find(|(name, _)| *name == arch).map(|(_, token)| *token)
 }
 
 impl Answer {
     /// Whether the program loads a call's number before it compares it. Where x86-64 and x32 have different calls with
     /// conditions, libseccomp 2.6.1 sometimes leaves that out, and compares the architecture.
     pub fn is_sound(&self) -> bool {
-        let arches = [0xc000_003e, 0x4000_0003, 0xc000_00b7, 0x4000_0028];
-        let tests =
-            self.program.iter().enumerate().filter(|(_, insn)| insn.code == 0x15 && arches.contains(&insn.k));
+        let is_arch = |k: u32| TOKENS.iter().any(|(_, token)| *token == k);
+        let tests = self.program.iter().enumerate().filter(|(_, insn)| insn.code == 0x15 && is_arch(insn.k));
         tests.map(|(at, insn)| &self.program[at + 1 + usize::from(insn.jt)]).all(|insn| insn.code != 0x15)
     }
 }
@@ -75,8 +81,13 @@ impl Oracle {
         let default = action(profile, "defaultAction", "defaultErrnoRet");
         let mut input = format!("default {default} optimize {optimize} native {own}\n");
         // Only the machine's own family: libseccomp refuses to mix byte orders, and others are of no use.
+        const FAMILIES: [&[u32]; 3] = [
+            &[0xc000_003e, 0x4000_0003, 0x4000_003e],
+            &[0xc000_00b7, 0x4000_0028],
+            &[0x8000_0016, 0x0000_0016],
+        ];
         let family =
-            |arch: &u32| matches!(arch, 0xc000_003e | 0x4000_0003 | 0x4000_003e) == (own == 0xc000_003e);
+            |arch: &u32| FAMILIES.iter().any(|family| family.contains(arch) && family.contains(&own));
         for arch in words(profile, "architectures") {
             if let Some(arch) = token(arch.as_str().expect("arch")).filter(family) {
                 input += &format!("arch {arch}\n");
@@ -110,10 +121,10 @@ impl Oracle {
                 }
             }
         }
-        self.run(&input)
+        self.run(&input, own & 0x4000_0000 == 0)
     }
 
-    fn run(&self, input: &str) -> Answer {
+    fn run(&self, input: &str, is_big_endian: bool) -> Answer {
         let mut child = command(&self.0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -127,11 +138,14 @@ impl Oracle {
         let lines = |prefix: &str| {
             stderr.lines().filter_map(|line| line.strip_prefix(prefix)).map(str::to_owned).collect()
         };
-        let insn = |bytes: &[u8; 8]| Insn {
-            code: u16::from_ne_bytes([bytes[0], bytes[1]]),
-            jt: bytes[2],
-            jf: bytes[3],
-            k: u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
+        // A program for a machine is written as that machine would.
+        let insn = |&[a, b, jt, jf, k @ ..]: &[u8; 8]| {
+            let (code, k) = if is_big_endian {
+                (u16::from_be_bytes([a, b]), u32::from_be_bytes(k))
+            } else {
+                (u16::from_le_bytes([a, b]), u32::from_le_bytes(k))
+            };
+            Insn { code, jt, jf, k }
         };
         Answer {
             program: output.stdout.as_chunks().0.iter().map(insn).collect(),

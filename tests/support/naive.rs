@@ -9,6 +9,9 @@ use super::cbpf::Data;
 /// The columns of the tables, by machine.
 pub const X86: &str = include_str!("../../src/plan/seccomp/x86.tbl");
 pub const ARM: &str = include_str!("../../src/plan/seccomp/arm.tbl");
+pub const GENERIC: &str = include_str!("../../src/plan/seccomp/generic.tbl");
+pub const POWER: &str = include_str!("../../src/plan/seccomp/power.tbl");
+pub const S390: &str = include_str!("../../src/plan/seccomp/s390.tbl");
 
 /// An ABI: its name in profiles, `seccomp_data.arch`, base of its numbers, column of its table, whether arguments are 64 bits.
 pub struct Abi {
@@ -17,31 +20,44 @@ pub struct Abi {
     pub base: u32,
     pub column: usize,
     pub wide: bool,
+    /// The column with the sub-calls of socketcall and ipc, or 0.
+    pub sub_calls: usize,
 }
 
 const fn abi(name: &'static str, arch: u32, base: u32, column: usize, wide: bool) -> Abi {
-    Abi { name, arch, base, column, wide }
+    Abi { name, arch, base, column, wide, sub_calls: 0 }
+}
+
+const fn multiplexed(name: &'static str, arch: u32, column: usize, wide: bool, sub_calls: usize) -> Abi {
+    Abi { sub_calls, ..abi(name, arch, 0, column, wide) }
 }
 
 pub const X86_ABIS: [Abi; 3] = [
     abi("SCMP_ARCH_X86_64", 0xc000_003e, 0, 1, true),
     abi("SCMP_ARCH_X32", 0xc000_003e, 0x4000_0000, 3, false),
-    abi("SCMP_ARCH_X86", 0x4000_0003, 0, 2, false),
+    multiplexed("SCMP_ARCH_X86", 0x4000_0003, 2, false, 4),
 ];
 pub const ARM_ABIS: [Abi; 3] = [
     abi("SCMP_ARCH_AARCH64", 0xc000_00b7, 0, 1, true),
     abi("SCMP_ARCH_ARM", 0x4000_0028, 0, 2, false),
     abi("SCMP_ARCH_ARM", 0x4000_0028, 0x000f_0000, 3, false),
 ];
+pub const RISCV_ABIS: [Abi; 1] = [abi("SCMP_ARCH_RISCV64", 0xc000_00f3, 0, 1, true)];
+pub const LOONGARCH_ABIS: [Abi; 1] = [abi("SCMP_ARCH_LOONGARCH64", 0xc000_0102, 0, 2, true)];
+pub const POWER_ABIS: [Abi; 1] = [multiplexed("SCMP_ARCH_PPC64LE", 0xc000_0015, 1, true, 2)];
+pub const S390_ABIS: [Abi; 2] = [
+    multiplexed("SCMP_ARCH_S390X", 0x8000_0016, 1, true, 3),
+    multiplexed("SCMP_ARCH_S390", 0x0000_0016, 2, false, 3),
+];
 
 /// A machine's table, read anew.
 pub struct Machine {
-    pub abis: &'static [Abi; 3],
+    pub abis: &'static [Abi],
     rows: HashMap<&'static str, Vec<Option<u32>>>,
 }
 
 impl Machine {
-    pub fn new(table: &'static str, abis: &'static [Abi; 3]) -> Machine {
+    pub fn new(table: &'static str, abis: &'static [Abi]) -> Machine {
         let row = |line: &'static str| {
             let words: Vec<&str> = line.split(' ').collect();
             (words[0], words.iter().map(|word| word.parse().ok()).collect())
@@ -62,8 +78,7 @@ impl Machine {
 
     /// The condition on a multiplexer's first argument: (its number, mask, value).
     fn sub_call(&self, abi: &Abi, name: &str) -> Option<(u32, u64, u64)> {
-        match self.rows.get(name)?.get(4).copied().flatten()? {
-            _ if abi.name != "SCMP_ARCH_X86" => None,
+        match self.rows.get(name)?.get(abi.sub_calls).copied().flatten()? {
             sub @ 100.. => Some((117, 0xffff, u64::from(sub - 100))),
             sub => Some((102, 0xffff_ffff, u64::from(sub))),
         }
@@ -149,19 +164,24 @@ pub struct Referee<'m> {
     /// The rules of each call, in order, by ABI and number.
     rules: HashMap<(usize, u32), Vec<Rule>>,
     /// The largest number that is named in each ABI.
-    largest: [Option<u32>; 3],
+    largest: Vec<Option<u32>>,
 }
 
 impl Referee<'_> {
     pub fn new<'m>(machine: &'m Machine, profile: &Value) -> Referee<'m> {
         let default = action(text(profile, "defaultAction"), profile["defaultErrnoRet"].as_u64());
         let arches = array(profile, "architectures").iter().filter_map(Value::as_str).map(str::to_owned);
-        let mut referee =
-            Referee { machine, default, arches: arches.collect(), rules: HashMap::new(), largest: [None; 3] };
+        let mut referee = Referee {
+            machine,
+            default,
+            arches: arches.collect(),
+            rules: HashMap::new(),
+            largest: vec![None; machine.abis.len()],
+        };
         for rule in array(profile, "syscalls") {
             let verdict = action(text(rule, "action"), rule["errnoRet"].as_u64());
             for name in array(rule, "names").iter().filter_map(Value::as_str) {
-                for i in 0..3 {
+                for i in 0..machine.abis.len() {
                     referee.add(i, name, verdict, array(rule, "args"));
                 }
             }
@@ -207,7 +227,7 @@ impl Referee<'_> {
             let abi = &self.machine.abis[*i];
             abi.arch == data.arch && abi.base <= data.nr && (data.nr != u32::MAX || self.lists(abi))
         };
-        (0..3).filter(of_arch).max_by_key(|i| self.machine.abis[*i].base)
+        (0..self.machine.abis.len()).filter(of_arch).max_by_key(|i| self.machine.abis[*i].base)
     }
 
     /// Whether the call is newer than the profile.

@@ -10,8 +10,7 @@ mod cbpf;
 #[path = "../../../tests/support/naive.rs"]
 mod naive;
 
-use agreement::{arm, compare, x86};
-use knarr::plan::seccomp::machine;
+use agreement::{compare, machines};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
@@ -31,7 +30,7 @@ const NAMES: [&str; 12] = [
 ];
 const ACTIONS: [&str; 8] = ["ALLOW", "ERRNO", "TRACE", "LOG", "TRAP", "KILL", "KILL_PROCESS", "NOTIFY"];
 const OPERATORS: [&str; 7] = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"];
-const ARCHES: [&str; 7] = ["X86_64", "X86", "X32", "AARCH64", "ARM", "NATIVE", "RISCV64"];
+const ARCHES: [&str; 8] = ["X86_64", "X86", "X32", "AARCH64", "ARM", "NATIVE", "S390X", "S390"];
 
 /// Reads choices from bytes; what is missing is zero.
 struct Bytes<'a>(&'a [u8]);
@@ -86,6 +85,7 @@ fuzz_target!(|data: &[u8]| {
     if agreement::resolve(&profile).is_err() {
         return;
     }
-    compare(&machine::X86, &x86(), &profile);
-    compare(&machine::ARM, &arm(), &profile);
+    for (native, machine) in machines() {
+        compare(native, &machine, &profile);
+    }
 });

@@ -1,6 +1,6 @@
 //! The part of a filter that looks at a call's arguments.
 
-use super::machine::Width;
+use super::machine::Argument;
 use super::program::{Label, Program, Test};
 use super::verdicts::Check;
 use crate::config::seccomp::{Condition, Operator};
@@ -9,22 +9,22 @@ use crate::config::seccomp::{Condition, Operator};
 const ARGS: u32 = 16;
 
 /// The action of the first of `checks` whose conditions all hold, or `otherwise`.
-pub(super) fn write(program: &mut Program, width: Width, checks: &[Check], otherwise: Label) -> Label {
+pub(super) fn write(program: &mut Program, argument: Argument, checks: &[Check], otherwise: Label) -> Label {
     let mut next = otherwise;
     let mut rest = checks;
     while let Some((check, before)) = rest.split_last() {
         // A run of checks that each compare one argument with values of the same upper half loads it once.
-        let run = before.iter().rev().take_while(|other| share_load(width, other, check)).count();
+        let run = before.iter().rev().take_while(|other| share_load(argument, other, check)).count();
         let (before, checks) = rest.split_at(before.len() - run);
         next = if let [condition] = *check.conditions
             && comparable(&condition)
         {
             let tests: Vec<(Condition, Label)> =
                 checks.iter().map(|check| (check.conditions[0], program.ret(check.action.0))).collect();
-            compare(program, width, &tests, next)
+            compare(program, argument, &tests, next)
         } else {
             let action = program.ret(check.action.0);
-            all(program, width, &check.conditions, action, next)
+            all(program, argument, &check.conditions, action, next)
         };
         rest = before;
     }
@@ -32,13 +32,13 @@ pub(super) fn write(program: &mut Program, width: Width, checks: &[Check], other
 }
 
 /// Whether two checks can be tests of the same loaded halves of an argument.
-fn share_load(width: Width, a: &Check, b: &Check) -> bool {
+fn share_load(argument: Argument, a: &Check, b: &Check) -> bool {
     match (&*a.conditions, &*b.conditions) {
         ([a], [b]) => {
             comparable(a)
                 && comparable(b)
                 && a.arg == b.arg
-                && (width == Width::Bits32 || a.value >> 32 == b.value >> 32)
+                && (argument.high.is_none() || a.value >> 32 == b.value >> 32)
         }
         _ => false,
     }
@@ -49,15 +49,20 @@ fn comparable(condition: &Condition) -> bool {
 }
 
 /// `yes` if all conditions hold, or else `no`.
-fn all(program: &mut Program, width: Width, conditions: &[Condition], yes: Label, no: Label) -> Label {
+fn all(program: &mut Program, argument: Argument, conditions: &[Condition], yes: Label, no: Label) -> Label {
     conditions.iter().rev().fold(yes, |yes, condition| match condition.op {
-        Operator::MaskedEq(mask) => masked(program, width, condition, mask, yes, no),
-        _ => compare(program, width, &[(*condition, yes)], no),
+        Operator::MaskedEq(mask) => masked(program, argument, condition, mask, yes, no),
+        _ => compare(program, argument, &[(*condition, yes)], no),
     })
 }
 
 /// The label of the first test that holds, or `otherwise`. All are of one argument and, where it counts, one upper half.
-fn compare(program: &mut Program, width: Width, tests: &[(Condition, Label)], otherwise: Label) -> Label {
+fn compare(
+    program: &mut Program,
+    argument: Argument,
+    tests: &[(Condition, Label)],
+    otherwise: Label,
+) -> Label {
     let (arg, value) = (tests[0].0.arg, tests[0].0.value);
     let low = tests.iter().rev().fold(otherwise, |no, (condition, yes)| {
         let (yes, k) = (*yes, condition.value as u32);
@@ -70,10 +75,9 @@ fn compare(program: &mut Program, width: Width, tests: &[(Condition, Label)], ot
             Operator::Lt | Operator::MaskedEq(_) => program.branch(Test::GreaterOrEqual, k, no, yes),
         }
     });
-    let low = program.load(low_half(arg), low);
-    if width == Width::Bits32 {
-        return low;
-    }
+    let at = ARGS + 8 * arg;
+    let low = program.load(at + argument.low, low);
+    let Some(high_half) = argument.high else { return low };
     let high = (value >> 32) as u32;
     let first = |ops: [Operator; 3]| {
         tests.iter().find(|(condition, _)| ops.contains(&condition.op)).map_or(otherwise, |(_, label)| *label)
@@ -83,26 +87,24 @@ fn compare(program: &mut Program, width: Width, tests: &[(Condition, Label)], ot
     // No upper half lies below zero.
     let differs = if high == 0 { above } else { program.branch(Test::Greater, high, above, below) };
     let equal = program.branch(Test::Equal, high, low, differs);
-    program.load(high_half(arg), equal)
+    program.load(at + high_half, equal)
 }
 
 /// `yes` if the bits of the argument under `mask` equal the condition's value, or else `no`.
 fn masked(
     program: &mut Program,
-    width: Width,
+    argument: Argument,
     condition: &Condition,
     mask: u64,
     yes: Label,
     no: Label,
 ) -> Label {
     let Condition { arg, value, .. } = *condition;
-    let low = masked_half(program, low_half(arg), mask as u32, value as u32, yes, no);
-    match width {
-        Width::Bits32 => low,
-        Width::Bits64 => {
-            masked_half(program, high_half(arg), (mask >> 32) as u32, (value >> 32) as u32, low, no)
-        }
-    }
+    let at = ARGS + 8 * arg;
+    let low = masked_half(program, at + argument.low, mask as u32, value as u32, yes, no);
+    argument.high.map_or(low, |high| {
+        masked_half(program, at + high, (mask >> 32) as u32, (value >> 32) as u32, low, no)
+    })
 }
 
 fn masked_half(program: &mut Program, offset: u32, mask: u32, value: u32, yes: Label, no: Label) -> Label {
@@ -118,13 +120,4 @@ fn masked_half(program: &mut Program, offset: u32, mask: u32, value: u32, yes: L
         }
     };
     program.load(offset, test)
-}
-
-// All supported machines are little-endian.
-fn low_half(arg: u32) -> u32 {
-    ARGS + 8 * arg
-}
-
-fn high_half(arg: u32) -> u32 {
-    low_half(arg) + 4
 }

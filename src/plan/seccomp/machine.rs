@@ -8,8 +8,18 @@ pub static NATIVE: &Machine = &X86;
 /// The machine that this binary runs on.
 #[cfg(target_arch = "aarch64")]
 pub static NATIVE: &Machine = &ARM;
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-compile_error!("no system call table for this machine: add one to tables.py and machine.rs");
+/// The machine that this binary runs on.
+#[cfg(target_arch = "riscv64")]
+pub static NATIVE: &Machine = &RISCV;
+/// The machine that this binary runs on.
+#[cfg(all(target_arch = "powerpc64", target_endian = "little"))]
+pub static NATIVE: &Machine = &POWER;
+/// The machine that this binary runs on.
+#[cfg(target_arch = "s390x")]
+pub static NATIVE: &Machine = &S390;
+/// The machine that this binary runs on.
+#[cfg(target_arch = "loongarch64")]
+pub static NATIVE: &Machine = &LOONGARCH;
 
 /// x86-64 with i386 and x32 programs.
 pub static X86: Machine = Machine {
@@ -17,13 +27,13 @@ pub static X86: Machine = Machine {
         Entry {
             audit_arch: 0xc000_003e,
             spaces: &[
-                Space::new(Arch::X86_64, 0, 0, Width::Bits64),
-                Space::new(Arch::X32, 1 << 30, 2, Width::Bits32),
+                Space::new(Arch::X86_64, 0, 0, Argument::LE64),
+                Space::new(Arch::X32, 1 << 30, 2, Argument::LE32),
             ],
         },
         Entry {
             audit_arch: 0x4000_0003,
-            spaces: &[Space { sub_calls: Some(3), ..Space::new(Arch::X86, 0, 1, Width::Bits32) }],
+            spaces: &[Space::new(Arch::X86, 0, 1, Argument::LE32).multiplexed(3)],
         },
     ],
     table: X86_TABLE.columns(),
@@ -32,16 +42,55 @@ pub static X86: Machine = Machine {
 /// 64-bit ARM with 32-bit programs, which have a few private calls high above the others (`__ARM_NR_BASE`).
 pub static ARM: Machine = Machine {
     entries: &[
-        Entry { audit_arch: 0xc000_00b7, spaces: &[Space::new(Arch::Aarch64, 0, 0, Width::Bits64)] },
+        Entry { audit_arch: 0xc000_00b7, spaces: &[Space::new(Arch::Aarch64, 0, 0, Argument::LE64)] },
         Entry {
             audit_arch: 0x4000_0028,
             spaces: &[
-                Space::new(Arch::Arm, 0, 1, Width::Bits32),
-                Space::new(Arch::Arm, 0x000f_0000, 2, Width::Bits32),
+                Space::new(Arch::Arm, 0, 1, Argument::LE32),
+                Space::new(Arch::Arm, 0x000f_0000, 2, Argument::LE32),
             ],
         },
     ],
     table: ARM_TABLE.columns(),
+};
+
+/// 64-bit RISC-V. A profile has no name for its 32-bit programs: they have no filter, and end at their first call.
+pub static RISCV: Machine = Machine {
+    entries: &[Entry { audit_arch: 0xc000_00f3, spaces: &[Space::new(Arch::Riscv64, 0, 0, Argument::LE64)] }],
+    table: GENERIC_TABLE.columns(),
+};
+
+/// 64-bit LoongArch.
+pub static LOONGARCH: Machine = Machine {
+    entries: &[Entry {
+        audit_arch: 0xc000_0102,
+        spaces: &[Space::new(Arch::Loongarch64, 0, 1, Argument::LE64)],
+    }],
+    table: GENERIC_TABLE.columns(),
+};
+
+/// 64-bit POWER, little-endian.
+pub static POWER: Machine = Machine {
+    entries: &[Entry {
+        audit_arch: 0xc000_0015,
+        spaces: &[Space::new(Arch::Ppc64le, 0, 0, Argument::LE64).multiplexed(1)],
+    }],
+    table: POWER_TABLE.columns(),
+};
+
+/// IBM Z, with the 31-bit programs that it ran before Linux 7.
+pub static S390: Machine = Machine {
+    entries: &[
+        Entry {
+            audit_arch: 0x8000_0016,
+            spaces: &[Space::new(Arch::S390x, 0, 0, Argument::BE64).multiplexed(2)],
+        },
+        Entry {
+            audit_arch: 0x0000_0016,
+            spaces: &[Space::new(Arch::S390, 0, 1, Argument::BE32).multiplexed(2)],
+        },
+    ],
+    table: S390_TABLE.columns(),
 };
 
 /// The ways into a machine's kernel, the native one first.
@@ -70,26 +119,38 @@ pub struct Space {
     pub base: u32,
     /// The column of the table with this space's numbers.
     pub column: usize,
-    /// How much of an argument the calls take.
-    pub width: Width,
+    /// What of an argument the calls take.
+    pub argument: Argument,
     /// The column with the sub-calls of socketcall(2) and ipc(2), where the ABI has them.
     pub sub_calls: Option<usize>,
 }
 
 impl Space {
-    const fn new(arch: Arch, base: u32, column: usize, width: Width) -> Space {
-        Space { arch, base, column, width, sub_calls: None }
+    const fn new(arch: Arch, base: u32, column: usize, argument: Argument) -> Space {
+        Space { arch, base, column, argument, sub_calls: None }
+    }
+
+    const fn multiplexed(self, column: usize) -> Space {
+        Space { sub_calls: Some(column), ..self }
     }
 }
 
-/// The width of an argument. A 32-bit ABI compares the low half only, as libseccomp does: a profile's `(u64)-1` means
-/// 0xffffffff there, and what the upper half of a register holds is not part of the call.
+/// Where the halves of an argument lie in its eight bytes of `seccomp_data`. A 32-bit ABI compares the low half only, as
+/// libseccomp does: a profile's `(u64)-1` means 0xffffffff there, and what the upper half of a register holds is not part of
+/// the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Width {
-    /// Low halves
-    Bits32,
-    /// Whole arguments
-    Bits64,
+pub struct Argument {
+    /// Offset of the low half
+    pub low: u32,
+    /// Offset of the high half, where it counts
+    pub high: Option<u32>,
+}
+
+impl Argument {
+    const LE32: Argument = Argument { low: 0, high: None };
+    const LE64: Argument = Argument { low: 0, high: Some(4) };
+    const BE32: Argument = Argument { low: 4, high: None };
+    const BE64: Argument = Argument { low: 4, high: Some(0) };
 }
 
 /// How many numbers a row of a table has at most.
@@ -153,6 +214,12 @@ const X86_TEXT: &[u8] = include_bytes!("x86.tbl");
 static X86_TABLE: Table<{ size(X86_TEXT).0 }, { size(X86_TEXT).1 }> = parse(X86_TEXT);
 const ARM_TEXT: &[u8] = include_bytes!("arm.tbl");
 static ARM_TABLE: Table<{ size(ARM_TEXT).0 }, { size(ARM_TEXT).1 }> = parse(ARM_TEXT);
+const GENERIC_TEXT: &[u8] = include_bytes!("generic.tbl");
+static GENERIC_TABLE: Table<{ size(GENERIC_TEXT).0 }, { size(GENERIC_TEXT).1 }> = parse(GENERIC_TEXT);
+const POWER_TEXT: &[u8] = include_bytes!("power.tbl");
+static POWER_TABLE: Table<{ size(POWER_TEXT).0 }, { size(POWER_TEXT).1 }> = parse(POWER_TEXT);
+const S390_TEXT: &[u8] = include_bytes!("s390.tbl");
+static S390_TABLE: Table<{ size(S390_TEXT).0 }, { size(S390_TEXT).1 }> = parse(S390_TEXT);
 
 /// How many rows a table has, and how many bytes its names have.
 const fn size(text: &[u8]) -> (usize, usize) {

@@ -131,7 +131,7 @@ impl Tree<'_> {
             Leaf::Checks(space, number) => {
                 let default = self.program.ret(self.default.0);
                 let verdicts = &self.spaces[space];
-                arguments::write(self.program, verdicts.space.width, verdicts.checks(number), default)
+                arguments::write(self.program, verdicts.space.argument, verdicts.checks(number), default)
             }
         }
     }

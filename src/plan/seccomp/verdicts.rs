@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::machine::{Machine, Space, Width};
+use super::machine::{Argument, Machine, Space};
 use crate::config::seccomp::{Action, Condition, Operator, Seccomp};
 
 /// A profile as one ABI sees it.
@@ -50,7 +50,7 @@ pub(super) fn of<'p>(machine: &Machine, profile: &'p Seccomp) -> Vec<Verdicts<'p
                     }
                 }
                 if let Some(sub_call) = space.space.sub_calls.and_then(|column| call.number(column)) {
-                    let (number, condition) = multiplexed(sub_call);
+                    let (number, condition) = multiplexed(sub_call, space.space.argument);
                     space.add(number, Cow::Owned(vec![condition]), rule.action, profile.default);
                 }
             }
@@ -62,13 +62,20 @@ pub(super) fn of<'p>(machine: &Machine, profile: &'p Seccomp) -> Vec<Verdicts<'p
     verdicts
 }
 
-/// i386's socketcall(2) and ipc(2) make other calls, whose arguments lie in memory where no filter can look: a rule for such
+/// The socketcall(2) and ipc(2) of i386, POWER and s390 make other calls, whose arguments lie in memory where no filter can look: a rule for such
 /// a call holds for the sub-call whatever its arguments are.
-fn multiplexed(sub_call: u16) -> (u16, Condition) {
+fn multiplexed(sub_call: u16, argument: Argument) -> (u16, Condition) {
     const SOCKETCALL: u16 = 102;
     const IPC: u16 = 117;
     match sub_call.checked_sub(100) {
-        None => (SOCKETCALL, Condition { arg: 0, op: Operator::Eq, value: sub_call.into() }),
+        None if argument.high.is_none() => {
+            (SOCKETCALL, Condition { arg: 0, op: Operator::Eq, value: sub_call.into() })
+        }
+        // The kernel takes an int: what the upper half holds finds the same sub-call.
+        None => (
+            SOCKETCALL,
+            Condition { arg: 0, op: Operator::MaskedEq(u32::MAX.into()), value: sub_call.into() },
+        ),
         // The upper half of ipc's selector is a version, which the kernel does not need to find the sub-call.
         Some(call) => (IPC, Condition { arg: 0, op: Operator::MaskedEq(0xffff), value: call.into() }),
     }
@@ -87,7 +94,7 @@ impl<'p> Verdicts<'p> {
     /// Adds a rule for a call as libseccomp does: the first rule without conditions beats all others; a rule with the
     /// profile's default action says nothing; of the rules with conditions, tried where no other holds, the first counts.
     fn add(&mut self, number: u16, conditions: Cow<'p, [Condition]>, action: Action, default: Action) {
-        let width = self.space.width;
+        let argument = self.space.argument;
         let index = usize::from(number);
         if index >= self.calls.len() {
             self.calls.resize(index + 1, Verdict::Unnamed);
@@ -97,7 +104,7 @@ impl<'p> Verdicts<'p> {
             Verdict::Action(_) => {}
             Verdict::Unnamed if action == default => *call = Verdict::Default,
             _ if action == default => {}
-            _ if conditions.iter().all(|condition| always_holds(condition, width)) => {
+            _ if conditions.iter().all(|condition| always_holds(condition, argument)) => {
                 *call = Verdict::Action(action);
             }
             _ => {
@@ -112,10 +119,10 @@ impl<'p> Verdicts<'p> {
 }
 
 /// Whether a condition compares nothing, as the upper half of a mask on a 32-bit ABI.
-fn always_holds(condition: &Condition, width: Width) -> bool {
-    match (condition.op, width) {
-        (Operator::MaskedEq(mask), Width::Bits32) => mask as u32 == 0,
-        (Operator::MaskedEq(mask), Width::Bits64) => mask == 0,
+fn always_holds(condition: &Condition, argument: Argument) -> bool {
+    match condition.op {
+        Operator::MaskedEq(mask) if argument.high.is_none() => mask as u32 == 0,
+        Operator::MaskedEq(mask) => mask == 0,
         _ => false,
     }
 }

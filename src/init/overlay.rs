@@ -1,0 +1,94 @@
+//! A root filesystem that is stacked of layers.
+
+use super::mounts::new_filesystem;
+use super::{Call, Init, Outcome};
+use crate::plan::{Filesystem, Writable};
+use crate::sys::{fs, mount};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+impl Init<'_> {
+    /// Stack the layers over the root filesystem, and go on inside what comes of it.
+    ///
+    /// They are attached under short names on a tmpfs that covers the root filesystem: that way there may be hundreds, their
+    /// host paths may have any characters and are not shown to the container, and every kernel takes them, as only mounts of
+    /// this namespace can be layers. What is written goes to that tmpfs too, or to a folder of the host. The new root covers
+    /// it in turn; it is gone for good with the namespace.
+    pub(super) fn overlay(
+        &mut self,
+        lower: &[usize],
+        upper: Option<&Writable>,
+        parameters: &[String],
+        keeps_owner: bool,
+    ) -> Outcome {
+        let bench = workbench()?;
+        mount::move_mount(bench.as_fd(), self.root()?).call(|| "move_mount of a tmpfs".into())?;
+        // Names of layers are relative to the working directory.
+        nix::unistd::fchdir(&bench).call(|| "fchdir".into())?;
+        let mut names = Vec::with_capacity(lower.len() + 1);
+        for (number, slot) in lower.iter().enumerate() {
+            names.push(number.to_string());
+            self.attach_layer(bench.as_fd(), &names[number], *slot)?;
+        }
+        if upper.is_none() && names.len() == 1 {
+            // The kernel wants two where nothing can be written.
+            make(bench.as_fd(), "empty")?;
+            names.push("empty".into());
+        }
+        let mut options = vec![format!("lowerdir={}", names.join(":"))];
+        match upper {
+            None => {}
+            Some(Writable::Memory) => {
+                make(bench.as_fd(), "work")?;
+                make(bench.as_fd(), "upper")?;
+                become_like(bench.as_fd(), "upper", &names[0], keeps_owner)?;
+                options.extend(["upperdir=upper".into(), "workdir=work".into()]);
+            }
+            Some(Writable::Tree { slot, upper, work }) => {
+                self.attach_layer(bench.as_fd(), "changes", *slot)?;
+                options.extend([format!("upperdir=changes/{upper}"), format!("workdir=changes/{work}")]);
+            }
+        }
+        options.extend(parameters.iter().cloned());
+        make(bench.as_fd(), "root")?;
+        mount::overlay("root", &options.join(",")).call(|| format!("mount overlay {}", options.join(",")))?;
+        let root = open(bench.as_fd(), "root")?;
+        mount::move_mount(root.as_fd(), bench.as_fd()).call(|| "move_mount of an overlay".into())?;
+        self.root = Some(root);
+        Ok(())
+    }
+
+    fn attach_layer(&mut self, bench: BorrowedFd<'_>, name: &str, slot: usize) -> Outcome {
+        let layer = self.tree(slot)?;
+        make(bench, name)?;
+        let onto = open(bench, name)?;
+        mount::move_mount(layer.as_fd(), onto.as_fd()).call(|| format!("move_mount of layer {name}"))
+    }
+}
+
+fn workbench() -> Outcome<OwnedFd> {
+    let tmpfs = Filesystem {
+        fstype: "tmpfs".into(),
+        source: "overlay".into(),
+        parameters: vec![("mode".into(), Some("0700".into()))],
+        attrs: 0,
+        mode_from_target: false,
+    };
+    new_filesystem(&tmpfs, None)
+}
+
+fn make(bench: BorrowedFd<'_>, name: &str) -> Outcome {
+    fs::mkdirat(bench, name, 0o700).call(|| format!("mkdir {name}"))
+}
+
+fn open(bench: BorrowedFd<'_>, name: &str) -> Outcome<OwnedFd> {
+    fs::openat(bench, name, fs::O_PATH | fs::O_DIRECTORY, 0).call(|| format!("open {name}"))
+}
+
+/// Give a folder the mode of another, and its owner if that is wanted.
+fn become_like(bench: BorrowedFd<'_>, name: &str, other: &str, owner: bool) -> Outcome {
+    let like = fs::stat_fd(open(bench, other)?.as_fd()).call(|| format!("fstat {other}"))?;
+    if owner && (like.st_uid, like.st_gid) != (0, 0) {
+        fs::chownat(bench, name, like.st_uid, like.st_gid).call(|| format!("chown {name}"))?;
+    }
+    fs::chmodat(bench, name, like.st_mode & 0o7777).call(|| format!("chmod {name}"))
+}

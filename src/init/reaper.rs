@@ -1,0 +1,89 @@
+//! The init that a container may ask for: PID 1 that starts the process as its child, passes signals on to it, reaps orphans
+//! and ends as the child does.
+//!
+//! It is this program, executed anew: nothing of the command that made the container is left in its memory. It has the
+//! process's own user, capabilities, labels and filter, and no descriptor.
+
+use crate::sys::process::{self as proc, Cloned};
+use crate::sys::{Errno, describe, signal};
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStringExt;
+
+/// The name by which this program is called to be an init. The path of the process and its arguments follow.
+pub const NAME: &CStr = c"knarr-init";
+
+/// Statuses of a process that could not be executed, as of a shell.
+const NOT_FOUND: i32 = 127;
+const NOT_EXECUTABLE: i32 = 126;
+
+/// Be the init, if this program was called so.
+pub fn main() {
+    let mut args = std::env::args_os();
+    if args.next().is_none_or(|name| name.as_encoded_bytes() != NAME.to_bytes()) {
+        return;
+    }
+    let words: Vec<CString> = args.filter_map(|word| CString::new(word.into_vec()).ok()).collect();
+    let Some((path, args)) = words.split_first() else { proc::exit_now(NOT_FOUND) };
+    let ended = signal::block_all().and_then(|()| attend(path, args));
+    match ended {
+        Ok(status) => proc::exit_now(status),
+        Err(errno) => {
+            eprintln!("knarr-init: {}", describe(errno));
+            proc::exit_now(NOT_EXECUTABLE)
+        }
+    }
+}
+
+/// Start the process and stay until it has ended; its status.
+fn attend(path: &CString, args: &[CString]) -> Result<i32, Errno> {
+    let own = std::process::id();
+    if own != 1 {
+        // Without a pid namespace orphans are somebody else's, unless one says so.
+        signal::adopt_orphans()?;
+    }
+    let Cloned::Parent { pid, .. } = proc::clone3(0, None)? else { become_process(path, args, own) };
+    // Whoever waits for the end of the container's output must not wait for this.
+    proc::close_from(0)?;
+    crate::sys::image::forget_code();
+    loop {
+        match signal::next()? {
+            libc::SIGCHLD => {
+                while let Some((child, exit)) = signal::reap()? {
+                    if child == pid {
+                        return Ok(exit.code());
+                    }
+                }
+            }
+            // The terminal stops whoever uses it in the background. That is not this process.
+            libc::SIGTTIN | libc::SIGTTOU => {}
+            number => match signal::send(pid, number) {
+                Ok(()) | Err(Errno::ESRCH | Errno::EPERM) => {}
+                Err(errno) => return Err(errno),
+            },
+        }
+    }
+}
+
+/// In the child: have the terminal, if there is one, and execute the process.
+fn become_process(path: &CString, args: &[CString], parent: u32) -> ! {
+    crate::sys::tty::take_foreground();
+    let env: Vec<CString> = std::env::vars_os()
+        .filter_map(|(name, value)| {
+            let (mut entry, value) = (name.into_vec(), value.into_vec());
+            // sd_listen_fds(3): for whom the descriptors are.
+            let is_ours = entry == b"LISTEN_PID" && value == parent.to_string().as_bytes();
+            entry.push(b'=');
+            entry.extend(if is_ours { std::process::id().to_string().into_bytes() } else { value });
+            CString::new(entry).ok()
+        })
+        .collect();
+    let refused = proc::reset_signals().map_or_else(|errno| errno, |()| execute(path, args, &env));
+    eprintln!("knarr-init: exec: {path:?}: {}", describe(refused));
+    proc::exit_now(if refused == Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE })
+}
+
+fn execute(path: &CString, args: &[CString], env: &[CString]) -> Errno {
+    match nix::unistd::execve(path, args, env) {
+        Err(errno) => errno,
+    }
+}

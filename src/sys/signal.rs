@@ -1,0 +1,50 @@
+//! Signals of a process that waits for them, and the children that it then reaps.
+
+use super::process::Exit;
+use super::{Errno, Result};
+
+/// Block every signal that can be blocked.
+pub fn block_all() -> Result<()> {
+    nix::sys::signal::SigSet::all().thread_set_mask()
+}
+
+/// sigwaitinfo(2) for any signal: the number of the next one, real-time signals too.
+pub fn next() -> Result<i32> {
+    let set = nix::sys::signal::SigSet::all();
+    loop {
+        // SAFETY: the set is live over the call; no information is asked for.
+        match Errno::result(unsafe { libc::sigwaitinfo(set.as_ref(), std::ptr::null_mut()) }) {
+            Err(Errno::EINTR) => {}
+            signal => return signal,
+        }
+    }
+}
+
+/// kill(2) of a child of this process that it has not reaped: until then the pid is nobody else's. A pidfd would do too, but
+/// not under every filter of system calls.
+#[allow(clippy::disallowed_methods, reason = "the pid of a child that is not reaped cannot be another's")]
+pub fn send(pid: i32, signal: i32) -> Result<()> {
+    // SAFETY: integers only.
+    Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
+/// waitid(2) for any child that has ended: its pid and how. None: no child has.
+pub fn reap() -> Result<Option<(i32, Exit)>> {
+    // SAFETY: siginfo_t is plain data, for which all zeroes is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `info` is live over the call.
+    let ret = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOHANG) };
+    match Errno::result(ret) {
+        Err(Errno::ECHILD) => return Ok(None),
+        other => other?,
+    };
+    // SAFETY: after a successful waitid the kernel has filled both, with zeroes if no child has ended.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    let exit = if info.si_code == libc::CLD_EXITED { Exit::Status(status) } else { Exit::Signal(status) };
+    Ok((pid != 0).then_some((pid, exit)))
+}
+
+/// prctl(2) `PR_SET_CHILD_SUBREAPER`: have the orphans among this process's descendants as children.
+pub fn adopt_orphans() -> Result<()> {
+    nix::sys::prctl::set_child_subreaper(true)
+}
