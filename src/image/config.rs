@@ -16,10 +16,33 @@ pub struct Options<'a> {
     pub terminal: bool,
     /// Who the process is.
     pub user: &'a User,
+    /// The image's volumes.
+    pub volumes: &'a [Volume],
     /// The value of the annotation that names the layers, if they are to be merged by overlayfs.
     pub lowerdir: Option<&'a str>,
     /// An ordinary user's ids, for a container in a user namespace in which they are root.
     pub rootless: Option<(u32, u32)>,
+}
+
+/// A folder whose content is not a part of the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Where it is, absolute.
+    pub path: String,
+    /// The mode of the image's folder of that name.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+/// The paths of an image's volumes, in order.
+pub fn volumes(image: &ImageConfiguration) -> Vec<String> {
+    let mut volumes = image.config().as_ref().and_then(|c| c.volumes().clone()).unwrap_or_default();
+    volumes.retain(|path| path.starts_with('/') && path != "/");
+    volumes.sort();
+    volumes
 }
 
 /// What Docker gives to a container.
@@ -71,7 +94,7 @@ pub fn convert(image: &ImageConfiguration, options: &Options<'_>) -> Result<Stri
     config["linux"]["maskedPaths"] = json!(MASKED);
     config["linux"]["readonlyPaths"] = json!(READ_ONLY);
     if let Some(mounts) = config["mounts"].as_array_mut() {
-        mounts.extend(volumes(image));
+        mounts.extend(options.volumes.iter().map(mount));
     }
     Ok(format!("{config:#}\n"))
 }
@@ -152,15 +175,16 @@ fn annotations(image: &ImageConfiguration, options: &Options<'_>) -> Map<String,
     annotations
 }
 
-/// Volumes are memory that begins with what the image has there.
-fn volumes(image: &ImageConfiguration) -> Vec<Value> {
-    let mut volumes = image.config().as_ref().and_then(|c| c.volumes().clone()).unwrap_or_default();
-    volumes.sort();
-    let mount = |path: &String| {
-        let options = ["nosuid", "nodev", "tmpcopyup"];
-        json!({ "destination": path, "type": "tmpfs", "source": "tmpfs", "options": options })
-    };
-    volumes.iter().filter(|path| path.starts_with('/') && path.as_str() != "/").map(mount).collect()
+/// A volume is memory that begins with what the image has there.
+fn mount(volume: &Volume) -> Value {
+    let mut options = ["nosuid", "nodev", "tmpcopyup"].map(String::from).to_vec();
+    options.push(format!("mode={:o}", volume.mode));
+    for (name, id) in [("uid", volume.uid), ("gid", volume.gid)] {
+        if id != 0 {
+            options.push(format!("{name}={id}"));
+        }
+    }
+    json!({ "destination": volume.path, "type": "tmpfs", "source": "tmpfs", "options": options })
 }
 
 /// The folders of layers as overlayfs's `lowerdir` names them: joined by colons, those and backslashes escaped.

@@ -38,6 +38,10 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 /// What aufs kept for itself.
 const AUFS: &[u8] = b".wh..wh.";
 
+/// Attributes that tell overlayfs something.
+const OVERLAY: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
+const SELINUX: &[u8] = b"security.selinux";
+
 impl Unpacker {
     pub(crate) fn new(tree: Tree) -> Unpacker {
         Unpacker { tree, folders: BTreeMap::new(), buffer: vec![0; CHUNK], omitted: Omitted::default() }
@@ -186,10 +190,10 @@ impl Unpacker {
     }
 
     fn finish_folder(&mut self, fd: BorrowedFd<'_>, path: Vec<u8>, entry: &Entry) -> Result<()> {
-        let opaque = self.tree.owner.opaque().as_bytes();
         for attribute in xattr::list(fd).context("listxattr")? {
             // What a lower layer has given it.
-            if attribute != opaque && (self.tree.owner == Owner::Image || attribute.starts_with(b"user.")) {
+            let own = OVERLAY.iter().any(|prefix| attribute.starts_with(prefix));
+            if !own && (self.tree.owner == Owner::Image || attribute.starts_with(b"user.")) {
                 xattr::remove(fd, &attribute).with_context(|| named("removexattr", &attribute))?;
             }
         }
@@ -227,8 +231,8 @@ impl Unpacker {
     /// The attributes that a file shall have. Those of overlayfs are the store's own, labels the machine's.
     fn wanted<'a>(&mut self, entry: &'a Entry) -> Vec<&'a (Vec<u8>, Vec<u8>)> {
         let (owner, omitted) = (self.tree.owner, &mut self.omitted.attributes);
-        let foreign: [&[u8]; 3] = [b"trusted.overlay.", b"user.overlay.", b"security.selinux"];
-        let known = entry.xattrs.iter().filter(|(name, _)| !foreign.iter().any(|f| name.starts_with(f)));
+        let foreign = |name: &[u8]| name == SELINUX || OVERLAY.iter().any(|prefix| name.starts_with(prefix));
+        let known = entry.xattrs.iter().filter(|(name, _)| !foreign(name));
         let (wanted, not): (Vec<_>, Vec<_>) =
             known.partition(|(name, _)| owner == Owner::Image || name.starts_with(b"user."));
         *omitted += not.len() as u64;

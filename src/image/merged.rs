@@ -20,6 +20,14 @@ enum Found {
     Other(OwnedFd),
 }
 
+/// What a path leads to.
+enum At {
+    /// The folder of the topmost layer that has it: its owner and mode are what a container sees.
+    Folder(OwnedFd),
+    /// Anything else: the folder that it lies in, and its name.
+    Other(OwnedFd, Vec<u8>),
+}
+
 /// Layers, top first.
 #[derive(Debug)]
 pub(crate) struct Merged<'a> {
@@ -32,6 +40,23 @@ pub(crate) struct Merged<'a> {
 impl Merged<'_> {
     /// The regular file at `path`, at most `limit` bytes; none if there is nothing of that name. A symlink is followed inside.
     pub(crate) fn read(&self, path: &str, limit: usize) -> sys::Result<Option<Vec<u8>>> {
+        match self.find(path)? {
+            None => Ok(None),
+            Some(At::Folder(_)) => Err(Errno::EISDIR),
+            Some(At::Other(folder, name)) => read_in(&folder, &name, limit).map(Some),
+        }
+    }
+
+    /// The folder at `path`; none if there is no folder of that name.
+    pub(crate) fn folder(&self, path: &str) -> sys::Result<Option<libc::stat>> {
+        match self.find(path) {
+            Ok(Some(At::Folder(folder))) => fs::stat_fd(folder.as_fd()).map(Some),
+            Ok(_) | Err(Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn find(&self, path: &str) -> sys::Result<Option<At>> {
         let mut links = 0;
         let mut way: Vec<Folders> = vec![self.roots()?];
         let mut names: Vec<Vec<u8>> = split(path.as_bytes());
@@ -58,10 +83,10 @@ impl Merged<'_> {
                     names.extend(split(&target));
                 }
                 Found::Other(_) if !names.is_empty() => return Err(Errno::ENOTDIR),
-                Found::Other(folder) => return read_in(&folder, &name, limit).map(Some),
+                Found::Other(folder) => return Ok(Some(At::Other(folder, name))),
             }
         }
-        Err(Errno::EISDIR)
+        Ok(way.pop().and_then(|folders| folders.into_iter().next()).map(At::Folder))
     }
 
     fn roots(&self) -> sys::Result<Folders> {

@@ -82,12 +82,14 @@ fn fill(request: &Request<'_>, image: &Image, new: &Bundle) -> Result<Vec<String
             (vec![root], None, omitted)
         }
     };
-    let user = user(image, &Merged { layers: &layers, opaque: owner.opaque() })?;
+    let files = Merged { layers: &layers, opaque: owner.opaque() };
+    let (user, volumes) = (user(image, &files)?, volumes(image, &files, owner)?);
     let ids = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
     let options = config::Options {
         args: request.args,
         terminal: request.terminal,
         user: &user,
+        volumes: &volumes,
         lowerdir: lowerdir.as_deref(),
         rootless: Some(ids).filter(|_| owner == Owner::Caller),
     };
@@ -120,6 +122,17 @@ fn user(image: &Image, files: &Merged<'_>) -> Result<users::User> {
     };
     let asked = image.config.config().as_ref().and_then(|config| config.user().clone());
     users::resolve(&asked.unwrap_or_default(), &read("/etc/passwd")?, &read("/etc/group")?)
+}
+
+fn volumes(image: &Image, files: &Merged<'_>, owner: Owner) -> Result<Vec<config::Volume>> {
+    let volume = |path: String| {
+        let found = files.folder(&path).with_context(|| format!("the image's volume {path}"))?;
+        let mode = found.map_or(0o755, |stat| stat.st_mode & 0o7777);
+        // An ordinary user's files are of root in the container.
+        let (uid, gid) = found.filter(|_| owner == Owner::Image).map_or((0, 0), |s| (s.st_uid, s.st_gid));
+        Ok(config::Volume { path, mode, uid, gid })
+    };
+    config::volumes(&image.config).into_iter().map(volume).collect()
 }
 
 /// Unpack the layer, and see that it is what its digests say.

@@ -278,7 +278,13 @@ impl Tree {
     }
 
     fn set_opaque(&self, fd: BorrowedFd<'_>) -> Result<()> {
-        xattr::set(fd, self.owner.opaque(), b"y").with_context(|| format!("setxattr {}", self.owner.opaque()))
+        xattr::set(fd, self.owner.opaque(), b"y")
+            .with_context(|| format!("setxattr {}", self.owner.opaque()))?;
+        // For containers in user namespaces too. Some filesystems have no such attributes.
+        match xattr::set(fd, Owner::Caller.opaque(), b"y") {
+            Err(Errno::ENOTSUP) => Ok(()),
+            set => set.with_context(|| format!("setxattr {}", Owner::Caller.opaque())),
+        }
     }
 
     /// Remove `name` and what is below, but not what this layer has made.
