@@ -112,6 +112,9 @@ pub enum Cmd {
     Update(Box<cmd::update::Args>),
     /// Write a config.json to start from
     Spec(cmd::spec::Args),
+    /// Make a bundle of an image
+    #[cfg(feature = "image")]
+    Bundle(cmd::bundle::Args),
     /// Print what config.json may ask for, in JSON
     Features,
     /// Print what `create` would do, step by step, without doing it
@@ -135,6 +138,8 @@ impl Cmd {
             Cmd::Events(args) => cmd::events::run(args, global),
             Cmd::Update(args) => cmd::update::run(args, global),
             Cmd::Spec(args) => cmd::spec::run(args),
+            #[cfg(feature = "image")]
+            Cmd::Bundle(args) => cmd::bundle::run(args, global),
             Cmd::Features => cmd::features::run(),
             Cmd::Plan(args) => cmd::plan::run(args, global),
         }

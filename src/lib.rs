@@ -7,6 +7,8 @@ pub mod cli;
 pub mod cmd;
 pub mod config;
 pub mod host;
+#[cfg(feature = "image")]
+pub mod image;
 pub mod init;
 pub mod log;
 pub mod plan;

@@ -85,7 +85,7 @@ fn make_chain(top: &OwnedFd, path: &str) -> sys::Result<(OwnedFd, usize)> {
     let mut depth = 0;
     let mut make = || -> sys::Result<OwnedFd> {
         for end in 1..=names.len() {
-            match fs::mkdirat(top.as_fd(), &names[..end].join("/"), 0o755) {
+            match fs::mkdirat(top.as_fd(), names[..end].join("/"), 0o755) {
                 Ok(()) => depth += 1,
                 Err(Errno::EEXIST) => {}
                 Err(errno) => return Err(errno),
@@ -95,7 +95,7 @@ fn make_chain(top: &OwnedFd, path: &str) -> sys::Result<(OwnedFd, usize)> {
     };
     make().map(|fd| (fd, depth)).inspect_err(|_| {
         for end in (names.len() - depth + 1..=names.len()).rev() {
-            let _ = fs::unlinkat(top.as_fd(), &names[..end].join("/"), fs::Unlink::Dir);
+            let _ = fs::unlinkat(top.as_fd(), names[..end].join("/"), fs::Unlink::Dir);
         }
     })
 }

@@ -1,5 +1,7 @@
 //! The commands, one file each: arguments, the call, what is printed.
 
+#[cfg(feature = "image")]
+pub mod bundle;
 pub mod create;
 pub mod delete;
 pub mod events;

@@ -43,6 +43,13 @@ pub mod annotation {
     pub const OVERLAY_LOWER: &str = "org.knarr.overlay.lowerdir";
     /// `true`: PID 1 is an init that reaps, and the process is its child.
     pub const INIT: &str = "org.knarr.init";
+
+    /// Whether an annotation of this name may tell a runtime what to do, this one or another.
+    pub fn is_instruction(name: &str) -> bool {
+        let runtimes =
+            [SYSTEMD_PROPERTY, "run.oci.", "org.knarr.", "org.criu.", "io.katacontainers.", "module.wasm."];
+        runtimes.iter().any(|prefix| name.starts_with(prefix))
+    }
 }
 
 /// A value in config.json that the runtime specification forbids, or that this runtime cannot honour.

@@ -11,7 +11,13 @@ pub use libc::{
 
 /// openat2(2). `O_CLOEXEC` is always added. EAGAIN, the answer to a rename or mount elsewhere during a
 /// lookup that may not leave its root, is tried again a bounded number of times.
-pub fn openat2(dir: BorrowedFd<'_>, path: &str, flags: i32, mode: u32, resolve: u64) -> Result<OwnedFd> {
+pub fn openat2(
+    dir: BorrowedFd<'_>,
+    path: impl AsRef<[u8]>,
+    flags: i32,
+    mode: u32,
+    resolve: u64,
+) -> Result<OwnedFd> {
     let path = c(path)?;
     // SAFETY: open_how is plain integers, for which all zeroes is a value.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
@@ -49,7 +55,7 @@ pub fn open(path: impl AsRef<std::path::Path>, flags: i32, mode: u32) -> Result<
 }
 
 /// openat(2), close-on-exec. For directories that no container can write; elsewhere [`openat2`].
-pub fn openat(dir: BorrowedFd<'_>, name: &str, flags: i32, mode: u32) -> Result<OwnedFd> {
+pub fn openat(dir: BorrowedFd<'_>, name: impl AsRef<[u8]>, flags: i32, mode: u32) -> Result<OwnedFd> {
     let name = c(name)?;
     // SAFETY: `name` is NUL-terminated and outlives the call; the kernel returns a descriptor that is ours alone.
     unsafe {
@@ -64,14 +70,14 @@ pub fn openat(dir: BorrowedFd<'_>, name: &str, flags: i32, mode: u32) -> Result<
 }
 
 /// mkdirat(2).
-pub fn mkdirat(dir: BorrowedFd<'_>, name: &str, mode: u32) -> Result<()> {
+pub fn mkdirat(dir: BorrowedFd<'_>, name: impl AsRef<[u8]>, mode: u32) -> Result<()> {
     let name = c(name)?;
     // SAFETY: `name` is NUL-terminated and outlives the call.
     Errno::result(unsafe { libc::mkdirat(dir.as_raw_fd(), name.as_ptr(), mode) }).map(drop)
 }
 
 /// mknodat(2). `kind` is `S_IFREG`, `S_IFCHR`, `S_IFBLK` or `S_IFIFO`.
-pub fn mknodat(dir: BorrowedFd<'_>, name: &str, kind: u32, mode: u32, rdev: u64) -> Result<()> {
+pub fn mknodat(dir: BorrowedFd<'_>, name: impl AsRef<[u8]>, kind: u32, mode: u32, rdev: u64) -> Result<()> {
     let name = c(name)?;
     // SAFETY: `name` is NUL-terminated and outlives the call.
     Errno::result(unsafe { libc::mknodat(dir.as_raw_fd(), name.as_ptr(), kind | mode, rdev) }).map(drop)
@@ -92,7 +98,7 @@ pub enum Unlink {
 }
 
 /// unlinkat(2).
-pub fn unlinkat(dir: BorrowedFd<'_>, name: &str, what: Unlink) -> Result<()> {
+pub fn unlinkat(dir: BorrowedFd<'_>, name: impl AsRef<[u8]>, what: Unlink) -> Result<()> {
     let name = c(name)?;
     let flags = if what == Unlink::Dir { libc::AT_REMOVEDIR } else { 0 };
     // SAFETY: `name` is NUL-terminated and outlives the call.
@@ -115,7 +121,7 @@ pub fn chown_fd(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> Result<()> {
 }
 
 /// fchownat(2) of `name` in `dir`, not following a link.
-pub fn chownat(dir: BorrowedFd<'_>, name: &str, uid: u32, gid: u32) -> Result<()> {
+pub fn chownat(dir: BorrowedFd<'_>, name: impl AsRef<[u8]>, uid: u32, gid: u32) -> Result<()> {
     let name = c(name)?;
     // SAFETY: `name` is NUL-terminated and outlives the call.
     Errno::result(unsafe {
@@ -130,8 +136,8 @@ pub fn stat_fd(fd: BorrowedFd<'_>) -> Result<libc::stat> {
 }
 
 /// fstatat(2) of `name` in `dir`, not following a link.
-pub fn statat(dir: BorrowedFd<'_>, name: &str) -> Result<libc::stat> {
-    nix::sys::stat::fstatat(dir, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
+pub fn statat(dir: BorrowedFd<'_>, name: impl AsRef<[u8]>) -> Result<libc::stat> {
+    nix::sys::stat::fstatat(dir, name.as_ref(), nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
 /// readlinkat(2).
@@ -224,6 +230,17 @@ pub fn set_nonblocking(fd: BorrowedFd<'_>) -> Result<()> {
 pub fn unlock(fd: BorrowedFd<'_>) {
     // SAFETY: no pointers are passed. Unlocking what is open does not fail.
     unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_UN) };
+}
+
+/// syncfs(2): write what is cached of the filesystem that `fd` lies on.
+pub fn syncfs(fd: BorrowedFd<'_>) -> Result<()> {
+    nix::unistd::syncfs(fd)
+}
+
+/// umask(2).
+pub fn umask(mask: u32) -> u32 {
+    // SAFETY: no pointers are passed; the call does not fail.
+    unsafe { libc::umask(mask) }
 }
 
 /// Whether `fd` refers to a symlink itself.

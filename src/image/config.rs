@@ -1,0 +1,194 @@
+//! An image's configuration as a config.json (image-spec, conversion.md). Pure.
+
+use super::users::User;
+use crate::config::annotation;
+use crate::config::spec;
+use anyhow::{Context, Result, bail};
+use oci_spec::image::ImageConfiguration;
+use serde_json::{Map, Value, json};
+
+/// What the caller asks for, and what was found out about the image.
+#[derive(Debug, Clone)]
+pub struct Options<'a> {
+    /// In place of the image's command.
+    pub args: &'a [String],
+    /// Whether the process gets a terminal.
+    pub terminal: bool,
+    /// Who the process is.
+    pub user: &'a User,
+    /// The image's volumes.
+    pub volumes: &'a [Volume],
+    /// The value of the annotation that names the layers, if they are to be merged by overlayfs.
+    pub lowerdir: Option<&'a str>,
+    /// An ordinary user's ids, for a container in a user namespace in which they are root.
+    pub rootless: Option<(u32, u32)>,
+}
+
+/// A folder whose content is not a part of the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Where it is, absolute.
+    pub path: String,
+    /// The mode of the image's folder of that name.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+/// The paths of an image's volumes, in order.
+pub fn volumes(image: &ImageConfiguration) -> Vec<String> {
+    let mut volumes = image.config().as_ref().and_then(|c| c.volumes().clone()).unwrap_or_default();
+    volumes.retain(|path| path.starts_with('/') && path != "/");
+    volumes.sort();
+    volumes
+}
+
+/// What Docker gives to a container.
+const CAPABILITIES: [&str; 14] = [
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+];
+
+/// What Docker hides from it.
+const MASKED: [&str; 11] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+/// What Docker lets it read only.
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// The config.json of a bundle of this image.
+pub fn convert(image: &ImageConfiguration, options: &Options<'_>) -> Result<String> {
+    let base = match options.rootless {
+        Some((uid, gid)) => spec::rootless(uid, gid)?,
+        None => spec::DEFAULT.into(),
+    };
+    let mut config: Value = serde_json::from_str(&base)?;
+    process(&mut config["process"], image, options)?;
+    config["root"] = json!({ "path": "rootfs", "readonly": false });
+    config["annotations"] = Value::Object(annotations(image, options));
+    config["linux"]["maskedPaths"] = json!(MASKED);
+    config["linux"]["readonlyPaths"] = json!(READ_ONLY);
+    if let Some(mounts) = config["mounts"].as_array_mut() {
+        mounts.extend(options.volumes.iter().map(mount));
+    }
+    Ok(format!("{config:#}\n"))
+}
+
+fn process(process: &mut Value, image: &ImageConfiguration, options: &Options<'_>) -> Result<()> {
+    let config = image.config().clone().unwrap_or_default();
+    let part = |part: &Option<Vec<String>>| part.clone().unwrap_or_default();
+    let own = [part(config.entrypoint()), part(config.cmd())].concat();
+    let args = if options.args.is_empty() { own } else { options.args.to_vec() };
+    if args.is_empty() {
+        bail!("the image names no program (Entrypoint, Cmd): give one after --");
+    }
+    let set = json!(CAPABILITIES);
+    process["args"] = json!(args);
+    process["terminal"] = options.terminal.into();
+    process["cwd"] = working_dir(config.working_dir().as_deref().unwrap_or_default()).into();
+    process["env"] = json!(environment(&part(config.env()), options.terminal)?);
+    process["user"] = json!({ "uid": options.user.uid, "gid": options.user.gid });
+    if !options.user.additional_gids.is_empty() {
+        process["user"]["additionalGids"] = json!(options.user.additional_gids);
+    }
+    process["capabilities"] = json!({ "bounding": set, "effective": set, "permitted": set });
+    // As engines do it: setuid programs work, and limits are the caller's.
+    process["noNewPrivileges"] = false.into();
+    process.as_object_mut().context("process")?.remove("rlimits");
+    Ok(())
+}
+
+/// Relative ones are found in images of other tools.
+fn working_dir(dir: &str) -> String {
+    if dir.starts_with('/') { dir.into() } else { format!("/{dir}") }
+}
+
+/// The image's variables; of one that is named twice the last. The default `PATH` unless it has one.
+fn environment(image: &[String], terminal: bool) -> Result<Vec<String>> {
+    let mut env = vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_string()];
+    if terminal {
+        env.push("TERM=xterm".into());
+    }
+    for entry in image {
+        let Some((name, _)) = entry.split_once('=') else {
+            bail!("the image's Env has {entry:?}, which is not of the form NAME=value");
+        };
+        env.retain(|known| known.split_once('=').is_none_or(|(known, _)| known != name));
+        env.push(entry.clone());
+    }
+    Ok(env)
+}
+
+/// Labels, and what else the image says of itself; a label of the same name wins.
+fn annotations(image: &ImageConfiguration, options: &Options<'_>) -> Map<String, Value> {
+    let config = image.config().clone().unwrap_or_default();
+    let mut ports = config.exposed_ports().clone().unwrap_or_default();
+    ports.sort();
+    let features = image.os_features().clone().unwrap_or_default().join(",");
+    let about = [
+        ("os", image.os().to_string()),
+        ("architecture", image.architecture().to_string()),
+        ("variant", image.variant().clone().unwrap_or_default()),
+        ("os.version", image.os_version().clone().unwrap_or_default()),
+        ("os.features", features),
+        ("author", image.author().clone().unwrap_or_default()),
+        ("created", image.created().clone().unwrap_or_default()),
+        ("stopSignal", config.stop_signal().clone().unwrap_or_default()),
+        ("exposedPorts", ports.join(",")),
+    ];
+    let about = about.into_iter().filter(|(_, value)| !value.is_empty());
+    let mut annotations: Map<String, Value> =
+        about.map(|(name, value)| (format!("org.opencontainers.image.{name}"), value.into())).collect();
+    let labels = config.labels().clone().unwrap_or_default();
+    // What changes how a container is made is not for an image to say.
+    let harmless = labels.into_iter().filter(|(name, _)| !annotation::is_instruction(name));
+    annotations.extend(harmless.map(|(name, value)| (name, value.into())));
+    if let Some(lowerdir) = options.lowerdir {
+        annotations.insert(annotation::OVERLAY_LOWER.into(), lowerdir.into());
+        annotations.insert(annotation::OVERLAY.into(), "ephemeral".into());
+    }
+    annotations
+}
+
+/// A volume is memory that begins with what the image has there.
+fn mount(volume: &Volume) -> Value {
+    let mut options = ["nosuid", "nodev", "tmpcopyup"].map(String::from).to_vec();
+    options.push(format!("mode={:o}", volume.mode));
+    for (name, id) in [("uid", volume.uid), ("gid", volume.gid)] {
+        if id != 0 {
+            options.push(format!("{name}={id}"));
+        }
+    }
+    json!({ "destination": volume.path, "type": "tmpfs", "source": "tmpfs", "options": options })
+}
+
+/// The folders of layers as overlayfs's `lowerdir` names them: joined by colons, those and backslashes escaped.
+pub fn lowerdir(layers: &[String]) -> String {
+    let escaped = layers.iter().map(|layer| layer.replace('\\', "\\\\").replace(':', "\\:"));
+    escaped.collect::<Vec<_>>().join(":")
+}

@@ -1,0 +1,276 @@
+//! Bundles from images: layers unpacked once into a store, or all into one folder, and a config.json from the image's.
+//!
+//! An image is not trusted. Its archives are read by [`tarball`], and [`tree`] is the only place that makes files of it.
+
+mod blob;
+pub mod config;
+mod files;
+mod layer;
+mod merged;
+mod pax;
+mod progress;
+mod source;
+mod store;
+mod tarball;
+mod tree;
+pub mod users;
+
+use crate::config::annotation;
+use crate::sys::fs;
+use anyhow::{Context, Result, bail};
+use layer::{Omitted, Unpacker};
+use merged::Merged;
+use progress::Progress;
+use source::{Image, Layer};
+use std::fs::DirBuilder;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use store::Store;
+use tree::{Deletions, Owner, Tree};
+
+/// Where layers are unpacked to.
+#[derive(Debug, Clone)]
+pub enum Unpack {
+    /// Each into this store; the container's root is an overlay of them.
+    Store(PathBuf),
+    /// All into the bundle's own `rootfs`.
+    Copy,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// The image.
+    pub source: &'a str,
+    /// The bundle to make.
+    pub bundle: &'a Path,
+    /// Where layers are unpacked to.
+    pub unpack: Unpack,
+    /// Whether the process gets a terminal.
+    pub terminal: bool,
+    /// In place of the image's command.
+    pub args: &'a [String],
+}
+
+/// The largest /etc/passwd or /etc/group that is read, in bytes.
+const ACCOUNTS_LIMIT: usize = 16 << 20;
+
+/// Make the bundle; what was left out, one line each. A bundle that cannot be made is not there afterwards.
+pub fn bundle(request: &Request<'_>) -> Result<Vec<String>> {
+    // Files get the modes that the image says.
+    fs::umask(0);
+    let image = source::open(request.source).with_context(|| request.source.to_string())?;
+    let new = Bundle::make(request.bundle)?;
+    let made = fill(request, &image, &new);
+    if made.is_err() {
+        new.remove();
+    }
+    made
+}
+
+fn fill(request: &Request<'_>, image: &Image, new: &Bundle) -> Result<Vec<String>> {
+    let owner = if nix::unistd::geteuid().is_root() { Owner::Image } else { Owner::Caller };
+    let (layers, lowerdir, omitted) = match &request.unpack {
+        Unpack::Store(path) => {
+            let (layers, paths, omitted) = into_store(&Store::open(path)?, image, owner)?;
+            (layers, Some(config::lowerdir(&paths)), omitted)
+        }
+        Unpack::Copy => {
+            let (root, omitted) = into_folder(&new.path.join("rootfs"), image, owner)?;
+            (vec![root], None, omitted)
+        }
+    };
+    let files = Merged { layers: &layers, opaque: owner.opaque() };
+    let (user, volumes) = (user(image, &files)?, volumes(image, &files, owner)?);
+    let ids = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    let options = config::Options {
+        args: request.args,
+        terminal: request.terminal,
+        user: &user,
+        volumes: &volumes,
+        lowerdir: lowerdir.as_deref(),
+        rootless: Some(ids).filter(|_| owner == Owner::Caller),
+    };
+    new.write_config(&config::convert(&image.config, &options)?)?;
+    Ok(warnings(image, &omitted))
+}
+
+fn warnings(image: &Image, omitted: &Omitted) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let left_out = |count: u64, what: &str| format!("{count} {what} left out, as only root can make them");
+    if omitted.devices > 0 {
+        warnings.push(left_out(omitted.devices, "devices"));
+    }
+    if omitted.attributes > 0 {
+        warnings.push(left_out(omitted.attributes, "extended attributes"));
+    }
+    let labels = image.config.labels_of_config().into_iter().flatten().map(|(name, _)| name);
+    let mut refused: Vec<&String> = labels.filter(|name| annotation::is_instruction(name)).collect();
+    refused.sort();
+    for name in refused {
+        warnings.push(format!("label {name:?} left out: an image does not tell a runtime what to do"));
+    }
+    warnings
+}
+
+fn user(image: &Image, files: &Merged<'_>) -> Result<users::User> {
+    let read = |path| {
+        let found = files.read(path, ACCOUNTS_LIMIT).with_context(|| format!("the image's {path}"))?;
+        anyhow::Ok(found.unwrap_or_default())
+    };
+    let asked = image.config.config().as_ref().and_then(|config| config.user().clone());
+    users::resolve(&asked.unwrap_or_default(), &read("/etc/passwd")?, &read("/etc/group")?)
+}
+
+fn volumes(image: &Image, files: &Merged<'_>, owner: Owner) -> Result<Vec<config::Volume>> {
+    let volume = |path: String| {
+        let found = files.folder(&path).with_context(|| format!("the image's volume {path}"))?;
+        let mode = found.map_or(0o755, |stat| stat.st_mode & 0o7777);
+        // An ordinary user's files are of root in the container.
+        let (uid, gid) = found.filter(|_| owner == Owner::Image).map_or((0, 0), |s| (s.st_uid, s.st_gid));
+        Ok(config::Volume { path, mode, uid, gid })
+    };
+    config::volumes(&image.config).into_iter().map(volume).collect()
+}
+
+/// Unpack the layer, and see that it is what its digests say.
+fn unpack(layer: &Layer, unpacker: &mut Unpacker, progress: &Progress) -> Result<()> {
+    let archive = blob::open(progress.counted(layer.blob.clone()))?;
+    let mut reader = tarball::Reader::new(archive);
+    unpacker.layer(&mut reader)?;
+    blob::finish(reader.into_inner(), &layer.expected)
+}
+
+fn named(layer: &Layer) -> String {
+    format!("layer sha256:{}", layer.expected.diff_id)
+}
+
+/// All layers in one folder, the lowest first.
+fn into_folder(path: &Path, image: &Image, owner: Owner) -> Result<(OwnedFd, Omitted)> {
+    let root = fs::open(path, fs::O_RDONLY | fs::O_DIRECTORY | fs::O_NOFOLLOW, 0)
+        .with_context(|| format!("open {}", path.display()))?;
+    let mut unpacker = Unpacker::new(Tree::new(root.try_clone()?, owner, Deletions::Done)?);
+    let layers: Vec<&Layer> = image.layers.iter().collect();
+    let progress = Progress::new(&layers);
+    for layer in layers {
+        unpack(layer, &mut unpacker, &progress).with_context(|| named(layer))?;
+    }
+    Ok((root, unpacker.omitted))
+}
+
+/// The layers' folders in the store, top first, and their paths.
+fn into_store(store: &Store, image: &Image, owner: Owner) -> Result<(Vec<OwnedFd>, Vec<String>, Omitted)> {
+    store.sweep();
+    let omitted = unpack_missing(store, image, owner)?;
+    let (mut folders, mut paths) = (Vec::new(), Vec::new());
+    let mut seen = Vec::new();
+    for layer in image.layers.iter().rev() {
+        let diff_id = &layer.expected.diff_id;
+        // overlayfs refuses a folder that is there twice. The upper one has all that the lower one has.
+        if seen.contains(&diff_id) {
+            continue;
+        }
+        seen.push(diff_id);
+        let folder = store.layer(diff_id)?.with_context(|| format!("{} has gone", named(layer)))?;
+        let path = store.layer_path(diff_id);
+        paths.push(path.to_str().with_context(|| format!("{}: not UTF-8", path.display()))?.to_string());
+        let merged = Merged { layers: &[], opaque: owner.opaque() };
+        // overlayfs does not ask the root of a layer whether it hides all below.
+        let hides_all = merged.is_opaque(&folder)?;
+        folders.push(folder);
+        if hides_all {
+            break;
+        }
+    }
+    Ok((folders, paths, omitted))
+}
+
+/// Unpack what is not in the store. All who do that begin with the least digest, so none waits for one that waits for it.
+fn unpack_missing(store: &Store, image: &Image, owner: Owner) -> Result<Omitted> {
+    let mut missing: Vec<&Layer> = Vec::new();
+    for layer in &image.layers {
+        if store.layer(&layer.expected.diff_id)?.is_none() {
+            missing.push(layer);
+        }
+    }
+    missing.sort_by(|a, b| a.expected.diff_id.cmp(&b.expected.diff_id));
+    missing.dedup_by(|a, b| a.expected.diff_id == b.expected.diff_id);
+    let progress = Progress::new(&missing);
+    let (mut begun, mut omitted) = (Vec::new(), Omitted::default());
+    let unpack_all = || -> Result<()> {
+        for layer in missing {
+            let Some(unfinished) = store.begin(&layer.expected.diff_id)? else {
+                progress.skipped(layer);
+                continue;
+            };
+            let root = unfinished.folder.try_clone();
+            begun.push(unfinished);
+            let mode = nix::sys::stat::Mode::from_bits_truncate(0o755);
+            let root = root?;
+            nix::sys::stat::fchmod(&root, mode).context("fchmod")?;
+            let mut unpacker = Unpacker::new(Tree::new(root, owner, Deletions::Kept)?);
+            unpack(layer, &mut unpacker, &progress).with_context(|| named(layer))?;
+            omitted.devices += unpacker.omitted.devices;
+            omitted.attributes += unpacker.omitted.attributes;
+        }
+        Ok(())
+    };
+    match unpack_all() {
+        Ok(()) => store.finish(begun).map(|()| omitted),
+        Err(cause) => {
+            store.abandon(begun);
+            Err(cause)
+        }
+    }
+}
+
+/// A bundle that is being made.
+struct Bundle {
+    path: PathBuf,
+    /// Whether its folder was made, not only what is in it.
+    is_new: bool,
+}
+
+impl Bundle {
+    /// A folder with an empty `rootfs` in it. One that is there may have anything else in it.
+    fn make(path: &Path) -> Result<Bundle> {
+        // Nobody else reaches setuid programs in it.
+        let is_new = match DirBuilder::new().mode(0o700).create(path) {
+            Ok(()) => true,
+            Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => false,
+            Err(err) => return Err(err).with_context(|| format!("mkdir {}", path.display())),
+        };
+        let bundle = Bundle { path: path.to_path_buf(), is_new };
+        let config = path.join("config.json");
+        if config.symlink_metadata().is_ok() {
+            bail!("{} exists; remove it first", config.display());
+        }
+        let root = path.join("rootfs");
+        match DirBuilder::new().mode(0o755).create(&root) {
+            Ok(()) => Ok(bundle),
+            Err(err) if err.kind() == std::io::ErrorKind::AlreadyExists => {
+                bail!("{} exists; remove it first", root.display())
+            }
+            Err(err) => Err(err).with_context(|| format!("mkdir {}", root.display())),
+        }
+    }
+
+    fn write_config(&self, text: &str) -> Result<()> {
+        let path = self.path.join("config.json");
+        let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&path);
+        file.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| path.display().to_string())
+    }
+
+    /// Remove what was made. That it failed is the error that is told.
+    fn remove(&self) {
+        if let Ok(folder) = fs::open(&self.path, fs::O_RDONLY | fs::O_DIRECTORY, 0) {
+            let _ = tree::remove(folder.as_fd(), b"rootfs");
+            let _ = tree::remove(folder.as_fd(), b"config.json");
+        }
+        if self.is_new {
+            let _ = std::fs::remove_dir(&self.path);
+        }
+    }
+}

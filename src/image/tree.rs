@@ -1,0 +1,365 @@
+//! The folder that a layer is unpacked into: the one place that looks paths up in it.
+//!
+//! No path leaves it, whatever symlinks the image holds and whoever renames things meanwhile: every lookup is openat2(2) from
+//! the root's descriptor, and what is made is made by name in the descriptor of its parent.
+
+use crate::sys::{self, Errno, fs, xattr};
+use anyhow::{Context, Result, bail};
+use nix::fcntl::AtFlags;
+use std::collections::HashSet;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+/// How deep folders may nest. Removing them takes a descriptor for each.
+const DEPTH_LIMIT: usize = 512;
+
+/// How many symlinks one path may lead through, as in the kernel (path_resolution(7)).
+const LINK_LIMIT: usize = 40;
+
+/// Whose files are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// The owner whom the image says, by root.
+    Image,
+    /// The caller, an ordinary user.
+    Caller,
+}
+
+impl Owner {
+    /// The attribute that makes a folder opaque to overlayfs; without rights over the host it is mounted with `userxattr`.
+    pub(crate) fn opaque(self) -> &'static str {
+        match self {
+            Owner::Image => "trusted.overlay.opaque",
+            Owner::Caller => "user.overlay.opaque",
+        }
+    }
+}
+
+/// What becomes of whiteouts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deletions {
+    /// They are kept as overlayfs knows them: the folder is one layer.
+    Kept,
+    /// What they name is deleted: the folder holds all layers below too.
+    Done,
+}
+
+/// A folder inside, and its inode's number.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    pub fd: OwnedFd,
+    inode: u64,
+}
+
+/// The folder that is filled.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    pub root: Rc<Folder>,
+    pub owner: Owner,
+    deletions: Deletions,
+    /// The folder that was asked for last: most entries lie in the same one.
+    last: Option<(Vec<u8>, Rc<Folder>)>,
+    /// What the current layer has made, where deletions are done: by its folder's inode and its name.
+    made: HashSet<(u64, Vec<u8>)>,
+}
+
+const FOLDER: i32 = fs::O_RDONLY | fs::O_DIRECTORY | fs::O_NOFOLLOW;
+const IN_ROOT: u64 = fs::RESOLVE_IN_ROOT | fs::RESOLVE_NO_MAGICLINKS | fs::RESOLVE_NO_XDEV;
+const NO_LINKS: u64 = fs::RESOLVE_BENEATH | fs::RESOLVE_NO_SYMLINKS | fs::RESOLVE_NO_XDEV;
+
+/// The names in a path of an archive. A leading slash means the layer's root; `..` has no place in it.
+pub(crate) fn names_of(path: &[u8]) -> Result<Vec<&[u8]>> {
+    let names: Vec<&[u8]> =
+        path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".").collect();
+    if names.contains(&b"..".as_slice()) {
+        bail!("the name leads out of the layer");
+    }
+    if names.len() > DEPTH_LIMIT {
+        bail!("the name is more than {DEPTH_LIMIT} folders deep");
+    }
+    Ok(names)
+}
+
+fn folder(fd: OwnedFd) -> sys::Result<Folder> {
+    let inode = fs::stat_fd(fd.as_fd())?.st_ino;
+    Ok(Folder { fd, inode })
+}
+
+pub(crate) fn is_directory(stat: &libc::stat) -> bool {
+    stat.st_mode & libc::S_IFMT == libc::S_IFDIR
+}
+
+pub(crate) fn is_symlink(stat: &libc::stat) -> bool {
+    stat.st_mode & libc::S_IFMT == libc::S_IFLNK
+}
+
+/// A deletion as overlayfs knows it.
+pub(crate) fn is_whiteout(stat: &libc::stat) -> bool {
+    stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == 0
+}
+
+impl Tree {
+    pub(crate) fn new(root: OwnedFd, owner: Owner, deletions: Deletions) -> Result<Tree> {
+        let root = Rc::new(folder(root)?);
+        Ok(Tree { root, owner, deletions, last: None, made: HashSet::new() })
+    }
+
+    /// What follows is another layer.
+    pub(crate) fn next_layer(&mut self) {
+        self.made.clear();
+    }
+
+    /// The folder that `names` lead to. Symlinks are followed inside, and what is missing is made.
+    pub(crate) fn folder(&mut self, names: &[&[u8]]) -> Result<Rc<Folder>> {
+        if names.is_empty() {
+            return Ok(Rc::clone(&self.root));
+        }
+        let path = names.join(&b'/');
+        if let Some((last, folder)) = &self.last
+            && *last == path
+        {
+            return Ok(Rc::clone(folder));
+        }
+        let found = match fs::openat2(self.root.fd.as_fd(), &path, FOLDER, 0, NO_LINKS) {
+            Ok(fd) => Rc::new(folder(fd)?),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => self.walk(names)?,
+            Err(errno) => return Err(errno).context("openat2 of its folder"),
+        };
+        self.last = Some((path, Rc::clone(&found)));
+        Ok(found)
+    }
+
+    /// What is at `names`, without following the last of them; nothing is made.
+    pub(crate) fn find(&self, names: &[&[u8]], flags: i32) -> sys::Result<OwnedFd> {
+        let path = if names.is_empty() { b".".to_vec() } else { names.join(&b'/') };
+        fs::openat2(self.root.fd.as_fd(), path, flags | fs::O_NOFOLLOW, 0, IN_ROOT)
+    }
+
+    fn walk(&mut self, names: &[&[u8]]) -> Result<Rc<Folder>> {
+        let mut links = 0;
+        let mut way: Vec<Rc<Folder>> = Vec::new();
+        let mut names: Vec<Vec<u8>> = names.iter().rev().map(|name| name.to_vec()).collect();
+        while let Some(name) = names.pop() {
+            match name.as_slice() {
+                b"" | b"." => continue,
+                b".." => {
+                    way.pop();
+                    continue;
+                }
+                _ => {}
+            }
+            let here = way.last().map_or_else(|| Rc::clone(&self.root), Rc::clone);
+            match self.step(&here, &name)? {
+                Step::Folder(folder) => way.push(folder),
+                Step::Link(target) => {
+                    links += 1;
+                    if target.starts_with(b"/") {
+                        way.clear();
+                    }
+                    names.extend(target.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
+                }
+            }
+            if links > LINK_LIMIT || way.len() > DEPTH_LIMIT {
+                return Err(Errno::ELOOP).context("its folder");
+            }
+        }
+        Ok(way.pop().unwrap_or_else(|| Rc::clone(&self.root)))
+    }
+
+    /// What `name` in `here` is, if one can go on from there; made if nothing is there.
+    fn step(&mut self, here: &Rc<Folder>, name: &[u8]) -> Result<Step> {
+        match fs::openat2(here.fd.as_fd(), name, FOLDER, 0, NO_LINKS) {
+            Ok(fd) => return Ok(Step::Folder(Rc::new(folder(fd)?))),
+            Err(Errno::ENOENT) => {}
+            Err(errno @ (Errno::ENOTDIR | Errno::ELOOP)) => {
+                let stat = fs::statat(here.fd.as_fd(), name)?;
+                if is_symlink(&stat) {
+                    let target = nix::fcntl::readlinkat(&here.fd, name).context("readlinkat")?;
+                    return Ok(Step::Link(target.into_encoded_bytes()));
+                }
+                if !is_whiteout(&stat) || self.deletions == Deletions::Done {
+                    return Err(errno).context("its folder");
+                }
+            }
+            Err(errno) => return Err(errno).context("openat2 of its folder"),
+        }
+        let fd = self.make_folder(here, name)?;
+        let mode = nix::sys::stat::Mode::from_bits_truncate(0o755);
+        nix::sys::stat::fchmod(&fd, mode).context("fchmod of its folder")?;
+        Ok(Step::Folder(Rc::new(folder(fd)?)))
+    }
+
+    /// The folder `name` in `parent`, mode 0700 if it is new. One that is there stays; anything else gives way to it.
+    pub(crate) fn make_folder(&mut self, parent: &Folder, name: &[u8]) -> Result<OwnedFd> {
+        let at = parent.fd.as_fd();
+        let mut opaque = false;
+        match fs::mkdirat(at, name, 0o700) {
+            Ok(()) => {}
+            Err(Errno::EEXIST) => {
+                let stat = fs::statat(at, name)?;
+                if !is_directory(&stat) {
+                    opaque = self.deletions == Deletions::Kept && is_whiteout(&stat);
+                    self.remove(parent, name)?;
+                    fs::mkdirat(at, name, 0o700).context("mkdirat")?;
+                }
+            }
+            Err(errno) => return Err(errno).context("mkdirat"),
+        }
+        self.note(parent, name);
+        let fd = fs::openat2(at, name, FOLDER, 0, NO_LINKS).context("openat2")?;
+        if opaque {
+            self.set_opaque(fd.as_fd())?;
+        }
+        Ok(fd)
+    }
+
+    /// Make something that is no folder as `name` in `parent`, in place of what is there.
+    pub(crate) fn replace<T>(
+        &mut self,
+        parent: &Folder,
+        name: &[u8],
+        call: &'static str,
+        make: impl Fn(BorrowedFd<'_>) -> sys::Result<T>,
+    ) -> Result<T> {
+        let mut made = make(parent.fd.as_fd());
+        if matches!(made, Err(Errno::EEXIST)) {
+            self.remove(parent, name)?;
+            made = make(parent.fd.as_fd());
+        }
+        let made = made.context(call)?;
+        self.note(parent, name);
+        Ok(made)
+    }
+
+    fn note(&mut self, parent: &Folder, name: &[u8]) {
+        if self.deletions == Deletions::Done {
+            self.made.insert((parent.inode, name.to_vec()));
+        }
+    }
+
+    /// Remove whatever `name` in `parent` is.
+    fn remove(&mut self, parent: &Folder, name: &[u8]) -> Result<()> {
+        // A path that was looked up before may lead elsewhere now.
+        self.last = None;
+        remove(parent.fd.as_fd(), name).context("remove what was there before")
+    }
+
+    /// A deletion of `name` in `parent`, as far as it comes from a lower layer.
+    pub(crate) fn delete(&mut self, parent: &Folder, name: &[u8]) -> Result<()> {
+        let at = parent.fd.as_fd();
+        if self.deletions == Deletions::Done {
+            self.last = None;
+            return self.delete_lower(at, parent.inode, name, 0).context("delete what a whiteout names");
+        }
+        match fs::mknodat(at, name, libc::S_IFCHR, 0, 0) {
+            Err(Errno::EEXIST) => {
+                // The layer has it itself. What a lower one has under that name is hidden by it, unless both are folders.
+                match fs::openat2(at, name, FOLDER, 0, NO_LINKS) {
+                    Ok(fd) => self.set_opaque(fd.as_fd()),
+                    Err(Errno::ENOTDIR | Errno::ELOOP) => Ok(()),
+                    Err(errno) => Err(errno).context("openat2"),
+                }
+            }
+            made => made.context("mknodat of a whiteout"),
+        }
+    }
+
+    /// A deletion of all that lower layers have in `folder`.
+    pub(crate) fn delete_all(&mut self, folder: &Folder) -> Result<()> {
+        if self.deletions == Deletions::Kept {
+            return self.set_opaque(folder.fd.as_fd());
+        }
+        self.last = None;
+        for name in entries(folder.fd.as_fd())? {
+            self.delete_lower(folder.fd.as_fd(), folder.inode, &name, 0)
+                .context("delete what an opaque whiteout hides")?;
+        }
+        Ok(())
+    }
+
+    fn set_opaque(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        xattr::set(fd, self.owner.opaque(), b"y")
+            .with_context(|| format!("setxattr {}", self.owner.opaque()))?;
+        // For containers in user namespaces too. Some filesystems have no such attributes.
+        match xattr::set(fd, Owner::Caller.opaque(), b"y") {
+            Err(Errno::ENOTSUP) => Ok(()),
+            set => set.with_context(|| format!("setxattr {}", Owner::Caller.opaque())),
+        }
+    }
+
+    /// Remove `name` and what is below, but not what this layer has made.
+    fn delete_lower(&self, at: BorrowedFd<'_>, inode: u64, name: &[u8], depth: usize) -> sys::Result<()> {
+        let own = self.made.contains(&(inode, name.to_vec()));
+        if depth > DEPTH_LIMIT {
+            return Err(Errno::ELOOP);
+        }
+        let below = match fs::openat2(at, name, FOLDER, 0, NO_LINKS) {
+            Ok(fd) => folder(fd)?,
+            Err(Errno::ENOENT) => return Ok(()),
+            Err(_) if own => return Ok(()),
+            Err(Errno::ENOTDIR | Errno::ELOOP) => return fs::unlinkat(at, name, fs::Unlink::File),
+            Err(errno) => return Err(errno),
+        };
+        for name in entries(below.fd.as_fd())? {
+            self.delete_lower(below.fd.as_fd(), below.inode, &name, depth + 1)?;
+        }
+        if own {
+            return Ok(());
+        }
+        match fs::unlinkat(at, name, fs::Unlink::Dir) {
+            Err(Errno::ENOTEMPTY | Errno::EEXIST) => Ok(()),
+            removed => removed,
+        }
+    }
+
+    /// Make `name` in `parent` another name of what is at `target`.
+    pub(crate) fn link(&mut self, parent: &Folder, name: &[u8], target: &[&[u8]]) -> Result<()> {
+        let Some((last, folder)) = target.split_last() else { bail!("a hard link to the layer's root") };
+        let shown = || format!("hard link to {:?}", String::from_utf8_lossy(&target.join(&b'/')));
+        let from = self.find_folder(folder).with_context(shown)?;
+        self.replace(parent, name, "linkat", |at| {
+            nix::unistd::linkat(&from, *last, at, name, AtFlags::empty())
+        })
+        .with_context(shown)
+    }
+
+    fn find_folder(&self, names: &[&[u8]]) -> sys::Result<OwnedFd> {
+        let path = if names.is_empty() { b".".to_vec() } else { names.join(&b'/') };
+        fs::openat2(self.root.fd.as_fd(), path, fs::O_PATH | fs::O_DIRECTORY, 0, IN_ROOT)
+    }
+}
+
+enum Step {
+    Folder(Rc<Folder>),
+    Link(Vec<u8>),
+}
+
+/// The names in a folder.
+pub(crate) fn entries(dir: BorrowedFd<'_>) -> sys::Result<Vec<Vec<u8>>> {
+    let own = fs::openat2(dir, ".", FOLDER, 0, NO_LINKS)?;
+    let mut dir = nix::dir::Dir::from_fd(own)?;
+    let mut names = Vec::new();
+    for entry in dir.iter() {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if name != b"." && name != b".." {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Remove `name` in `dir` with all that is below. No symlink is followed.
+pub(crate) fn remove(dir: BorrowedFd<'_>, name: &[u8]) -> sys::Result<()> {
+    match fs::unlinkat(dir, name, fs::Unlink::File) {
+        Err(Errno::EISDIR | Errno::EPERM) => {}
+        Err(Errno::ENOENT) => return Ok(()),
+        removed => return removed,
+    }
+    let below = fs::openat2(dir, name, FOLDER, 0, NO_LINKS)?;
+    // An ordinary user's folder may be closed to themselves.
+    let _ = nix::sys::stat::fchmod(&below, nix::sys::stat::Mode::S_IRWXU);
+    for entry in entries(below.as_fd())? {
+        remove(below.as_fd(), &entry)?;
+    }
+    fs::unlinkat(dir, name, fs::Unlink::Dir)
+}

@@ -1,0 +1,78 @@
+//! The user that an image asks for, looked up in the image's own /etc/passwd and /etc/group.
+
+use anyhow::{Result, bail};
+
+/// Who the process is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct User {
+    /// Its user.
+    pub uid: u32,
+    /// Its primary group.
+    pub gid: u32,
+    /// Its other groups.
+    pub additional_gids: Vec<u32>,
+}
+
+struct Account<'a> {
+    name: &'a [u8],
+    uid: u32,
+    gid: u32,
+}
+
+fn fields(line: &[u8]) -> Vec<&[u8]> {
+    line.split(|byte| *byte == b':').collect()
+}
+
+fn id(text: &[u8]) -> Option<u32> {
+    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let text = std::str::from_utf8(text).ok().filter(|_| digits)?;
+    text.parse().ok().filter(|id| *id != u32::MAX)
+}
+
+fn accounts(passwd: &[u8]) -> impl Iterator<Item = Account<'_>> {
+    passwd.split(|byte| *byte == b'\n').filter_map(|line| match fields(line).as_slice() {
+        [name, _, uid, gid, ..] => Some(Account { name, uid: id(uid)?, gid: id(gid)? }),
+        _ => None,
+    })
+}
+
+/// Names, ids and members of groups.
+fn groups(group: &[u8]) -> impl Iterator<Item = (&[u8], u32, Vec<&[u8]>)> {
+    group.split(|byte| *byte == b'\n').filter_map(|line| match fields(line).as_slice() {
+        [name, _, gid, members, ..] => Some((*name, id(gid)?, members.split(|b| *b == b',').collect())),
+        [name, _, gid] => Some((*name, id(gid)?, Vec::new())),
+        _ => None,
+    })
+}
+
+/// The user of `USER`, `USER:GROUP`, each a name or a number; nothing is root. Without a group it is that of /etc/passwd, with
+/// those of /etc/group that name the user. A number need not be in the files.
+pub fn resolve(asked: &str, passwd: &[u8], group: &[u8]) -> Result<User> {
+    let (user, wanted_group) = asked.split_once(':').unwrap_or((asked, ""));
+    let user = if user.is_empty() { "0" } else { user };
+    let number = id(user.as_bytes());
+    // A name may consist of digits, so names come first.
+    let account = accounts(passwd)
+        .find(|account| account.name == user.as_bytes())
+        .or_else(|| accounts(passwd).find(|account| Some(account.uid) == number));
+    let uid = match (&account, number) {
+        (Some(account), _) => account.uid,
+        (None, Some(number)) => number,
+        (None, None) => bail!("user {user:?} is not in the image's /etc/passwd"),
+    };
+    if !wanted_group.is_empty() {
+        let found = groups(group).find(|(name, ..)| *name == wanted_group.as_bytes()).map(|(_, gid, _)| gid);
+        return match found.or_else(|| id(wanted_group.as_bytes())) {
+            Some(gid) => Ok(User { uid, gid, additional_gids: Vec::new() }),
+            None => bail!("group {wanted_group:?} is not in the image's /etc/group"),
+        };
+    }
+    let Some(account) = account else { return Ok(User { uid, gid: 0, additional_gids: Vec::new() }) };
+    let mut additional_gids: Vec<u32> = groups(group)
+        .filter(|(_, gid, members)| *gid != account.gid && members.contains(&account.name))
+        .map(|(_, gid, _)| gid)
+        .collect();
+    additional_gids.sort_unstable();
+    additional_gids.dedup();
+    Ok(User { uid, gid: account.gid, additional_gids })
+}
