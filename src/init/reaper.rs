@@ -44,7 +44,6 @@ fn attend(path: &CString, args: &[CString]) -> Result<i32, Errno> {
     let Cloned::Parent { pid, .. } = proc::clone3(0, None)? else { become_process(path, args, own) };
     // Whoever waits for the end of the container's output must not wait for this.
     proc::close_from(0)?;
-    crate::sys::image::forget_code();
     loop {
         match signal::next()? {
             libc::SIGCHLD => {

@@ -25,13 +25,7 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
     if request.notify.is_some() {
         parent.push(planned("", HostStep::NotifySocket));
     }
-    for kind in Namespace::ALL {
-        if let Place::Joined { path, index } = config.namespaces.of(kind) {
-            let field = format!("linux.namespaces[{index}] {}", kind.name());
-            let changed_by = changed_by(config, kind);
-            parent.push(planned(field, HostStep::OpenNamespace { kind, path: path.clone(), changed_by }));
-        }
-    }
+    parent.extend(Namespace::ALL.into_iter().filter_map(|kind| opened(config, kind)));
     let mut settle = Vec::new();
     if let Some(rdt) = &config.rdt {
         parent.push(planned("linux.intelRdt", HostStep::ResctrlGroup(rdt.clone())));
@@ -63,10 +57,7 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
     }
     init.append(&mut become_process(config, request, host)?);
     if let Some(field) = init_field(config, request) {
-        init.insert(0, planned(field, Step::OpenSelf));
-        for step in init.iter_mut().filter(|planned| planned.step == Step::Exec) {
-            *step = planned(field, Step::ExecInit);
-        }
+        below_init(&mut init, field);
     }
     if request.start == Start::OnRequest {
         parent.push(planned("", HostStep::StartSocket));
@@ -166,6 +157,14 @@ fn without_cgroup(config: &Config, host: &Host) -> Result<Option<String>, Invali
     let rules = !config.device_rules.is_empty() && host.uid == 0;
     Ok(rules
         .then(|| "linux.resources.devices: ignored, there is no cgroup (--cgroup-manager disabled)".into()))
+}
+
+/// The step that opens a namespace, if it is to be joined.
+fn opened(config: &Config, kind: Namespace) -> Option<Planned<HostStep>> {
+    let Place::Joined { path, index } = config.namespaces.of(kind) else { return None };
+    let field = format!("linux.namespaces[{index}] {}", kind.name());
+    let changed_by = changed_by(config, kind);
+    Some(planned(field, HostStep::OpenNamespace { kind, path: path.clone(), changed_by }))
 }
 
 /// The field that writes to a namespace of this kind, if there is one.
@@ -316,6 +315,14 @@ fn hooks(config: &Config) -> Vec<Planned<Step>> {
         steps.push(planned("hooks", Step::ContainerHooks(config.hooks.create_container.clone())));
     }
     steps
+}
+
+/// The process becomes a child of this program's init.
+fn below_init(steps: &mut Vec<Planned<Step>>, field: &str) {
+    steps.insert(0, planned(field, Step::OpenSelf));
+    for step in steps.iter_mut().filter(|planned| planned.step == Step::Exec) {
+        *step = planned(field, Step::ExecInit);
+    }
 }
 
 /// Who asks for an init that reaps, if anybody does.

@@ -102,13 +102,7 @@ impl<'a> Rootfs<'a> {
     }
 
     /// A copy of a host mount, with the propagation that the container's mounts have by default and then `changes`.
-    pub(super) fn tree(
-        &mut self,
-        field: &str,
-        source: &Path,
-        reach: Reach,
-        mut changes: Vec<(Reach, Change)>,
-    ) -> usize {
+    fn tree(&mut self, field: &str, source: &Path, reach: Reach, mut changes: Vec<(Reach, Change)>) -> usize {
         let slot = self.trees.len();
         // runc(8): a container's mounts are slaves of the host's unless rootfsPropagation says otherwise.
         let default = match self.config.rootfs_propagation.map(|p| p.kind) {
@@ -124,6 +118,11 @@ impl<'a> Rootfs<'a> {
         let tree = Tree { slot, source: source.into(), symlink, reach, changes, id_map: None, device: None };
         self.trees.push(Planned { step: HostStep::CloneTree(tree), field: field.into() });
         slot
+    }
+
+    /// A copy of one mount, to be a layer of an overlay.
+    pub(super) fn layer(&mut self, field: &str, path: &Path) -> usize {
+        self.tree(field, path, Reach::Top, Vec::new())
     }
 
     fn mount(&mut self, mount: &Mount, field: &str) -> Result<(), Invalid> {

@@ -3,8 +3,6 @@
 use super::mounts::Rootfs;
 use super::{HostStep, Request, Step, Writable};
 use crate::config::{Config, Invalid, Namespace, Overlay, Place, Upper};
-use crate::sys::mount::{Change, Reach};
-use std::path::Path;
 
 /// What is asked for, by config.json or by the caller, whose word counts more.
 pub(super) fn asked(config: &Config, request: &Request) -> Result<Option<Overlay>, Invalid> {
@@ -57,11 +55,5 @@ impl Rootfs<'_> {
         }));
         self.step(field, Step::Overlay { lower, upper, parameters, keeps_owner: !user_namespace });
         Ok(())
-    }
-
-    /// A copy of a layer. The kernel makes its own private one of it.
-    fn layer(&mut self, field: &str, path: &Path) -> usize {
-        let private = Change { propagation: libc::MS_PRIVATE, ..Change::default() };
-        self.tree(field, path, Reach::Top, vec![(Reach::Top, private)])
     }
 }

@@ -20,8 +20,12 @@ pub(super) fn make(
     let open = |path: &Path| {
         fs::open(path, fs::O_PATH | fs::O_DIRECTORY, 0).map_err(|errno| refused("open", path, errno))
     };
-    new_folder(path, made).map_err(|errno| refused("mkdir", path, errno))?;
+    let is_new = new_folder(path, made).map_err(|errno| refused("mkdir", path, errno))?;
     let folder = open(path)?;
+    if let (true, Some((uid, gid))) = (is_new, owner) {
+        // Whose way to what is in it leads through it.
+        fs::chown_fd(folder.as_fd(), uid, gid).map_err(|errno| refused("chown", path, errno))?;
+    }
     let like = fs::stat_fd(open(like)?.as_fd()).map_err(|errno| refused("fstat", like, errno))?;
     for name in ["upper", "work"] {
         let inside = path.join(name);

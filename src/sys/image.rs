@@ -152,6 +152,6 @@ fn set_exe(file: BorrowedFd<'_>, stat: &str) -> Result<()> {
 pub fn forget_code() {
     for Range { start, end } in segments(|flags| flags & libc::PF_W == 0) {
         // SAFETY: a segment that was never writable holds what the file holds, and that is what comes back.
-        unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
+        unsafe { libc::syscall(libc::SYS_madvise, start, end - start, libc::MADV_DONTNEED) };
     }
 }
