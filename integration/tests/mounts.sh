@@ -483,3 +483,16 @@ test_overlay_of_what_is_not_there() {
   bundle c1 'mount({destination: "/m", type: "overlay", source: "overlay", options: ["lowerdir=/nonexistent"]})'
   run_fails 1 'no such file or directory|invalid argument' run --bundle "$B" c1
 }
+
+test_nothing_that_is_stacked_on_the_hosts_root_stays() {
+  differs runc,crun 'only the uppermost is detached, and the root of the host stays'
+  mount --rbind / / # of this file's own mount namespace
+  trap 'umount -l /' EXIT
+  in_container 'ls -d /../tmp >/dev/null; cat /../only-here; cut -d" " -f5 /proc/self/mountinfo | grep -cx /' 'rw | hook("createContainer"; "echo inside >only-here")'
+  assert_eq "$OUT" $'inside\n1'
+  bundle c2 'sh("sleep 100")'
+  run_ok run --detach --bundle "$B" c2
+  run_ok exec c2 sh -c 'cat /proc/self/mountinfo'
+  assert_eq "$(awk '$5 == "/"' <<<"$OUT" | wc -l)" 1
+  run_ok delete --force c2
+}

@@ -52,7 +52,7 @@ pub struct Args {
 /// Make the container.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
     Fds::take(args.preserve_fds)
-        .and_then(|fds| make(args, global, Start::OnRequest, Console::None, fds))
+        .and_then(|fds| make(Bundle::read(&args.bundle)?, args, global, Start::OnRequest, Console::None, fds))
         .with_context(|| format!("create {}", args.id.escape_debug()))?;
     Ok(0)
 }
@@ -68,22 +68,43 @@ pub(super) enum Console {
     None,
 }
 
+/// A bundle, as it is read.
+pub(super) struct Bundle {
+    /// Absolute.
+    pub(super) folder: PathBuf,
+    /// config.json.
+    pub(super) text: Vec<u8>,
+}
+
+impl Bundle {
+    pub(super) fn read(folder: &Path) -> Result<Bundle> {
+        let folder = folder.canonicalize().with_context(|| format!("--bundle {}", folder.display()))?;
+        let path = folder.join("config.json");
+        let text =
+            fs::open(&path, fs::O_RDONLY, 0).and_then(|fd| fs::read_all(fd.as_fd(), config::load::LIMIT));
+        Ok(Bundle { text: text.with_context(|| path.display().to_string())?, folder })
+    }
+}
+
 /// A bundle, compiled.
 pub(super) struct Compiled {
-    pub(super) bundle: PathBuf,
-    pub(super) text: Vec<u8>,
+    pub(super) bundle: Bundle,
     pub(super) config: Config,
     pub(super) host: Host,
     pub(super) plan: Plan,
     pub(super) warnings: Vec<String>,
 }
 
-/// Load the bundle and decide what to do.
-pub(super) fn compile(args: &Args, global: &Global, start: Start, fds: Fds) -> Result<Compiled> {
+/// Decide what to do with a bundle.
+pub(super) fn compile(
+    bundle: Bundle,
+    args: &Args,
+    global: &Global,
+    start: Start,
+    fds: Fds,
+) -> Result<Compiled> {
     crate::state::check_id(&args.id)?;
-    let bundle = args.bundle.canonicalize().with_context(|| format!("--bundle {}", args.bundle.display()))?;
-    let text = read_config(&bundle)?;
-    let loaded = config::load(&text, &bundle)?;
+    let loaded = config::load(&bundle.text, &bundle.folder)?;
     let absolute = loaded.config.cgroups_path.as_deref().is_some_and(|path| path.starts_with('/'));
     let own_cgroup = match global.cgroup_driver() {
         CgroupDriver::Disabled => OwnCgroup::NoCgroup,
@@ -107,7 +128,7 @@ pub(super) fn compile(args: &Args, global: &Global, start: Start, fds: Fds) -> R
     global.log().debug(&plan);
     let mut warnings = loaded.warnings;
     warnings.append(&mut plan.warnings);
-    Ok(Compiled { bundle, text, config: loaded.config, host, plan, warnings })
+    Ok(Compiled { bundle, config: loaded.config, host, plan, warnings })
 }
 
 /// Where `--overlay` has changes go.
@@ -119,12 +140,6 @@ fn upper(folder: Option<&Path>) -> Result<Upper> {
 
 fn keyring(args: &Args) -> Keyring {
     if args.no_new_keyring { Keyring::Callers } else { Keyring::New }
-}
-
-fn read_config(bundle: &Path) -> Result<Vec<u8>> {
-    let path = bundle.join("config.json");
-    let data = fs::open(&path, fs::O_RDONLY, 0).and_then(|fd| fs::read_all(fd.as_fd(), config::load::LIMIT));
-    data.with_context(|| path.display().to_string())
 }
 
 /// More descriptors than any process has open: fs.nr_open's default (proc_sys_fs(5)).
@@ -169,6 +184,7 @@ impl Fds {
 
 /// Make the container. With `foreground`, its terminal is relayed unless a console socket is given.
 pub(super) fn make(
+    bundle: Bundle,
     args: &Args,
     global: &Global,
     start: Start,
@@ -181,7 +197,7 @@ pub(super) fn make(
         cred::set_dumpable(false).context("prctl")?;
     }
     let console = if args.console_socket.is_some() { Console::Socket } else { foreground };
-    let compiled = compile(args, global, start, fds)?;
+    let compiled = compile(bundle, args, global, start, fds)?;
     let terminal = compiled.config.process.as_ref().is_some_and(|p| p.terminal);
     check_console(terminal, console)?;
     if !compiled.config.root.path.is_dir() {
@@ -196,8 +212,8 @@ pub(super) fn make(
         config: &compiled.config,
         plan: &compiled.plan,
         host: &compiled.host,
-        text: &compiled.text,
-        bundle: &compiled.bundle,
+        text: &compiled.bundle.text,
+        bundle: &compiled.bundle.folder,
         store: &global.store(),
         keyring: keyring(args),
         pid_file: args.pid_file.clone(),

@@ -13,6 +13,7 @@ pub mod pause;
 pub mod plan;
 pub mod ps;
 pub mod run;
+mod sandbox;
 pub mod spec;
 pub mod start;
 pub mod state;

@@ -1,6 +1,6 @@
 //! `knarr plan`.
 
-use super::create::{self, Fds, compile};
+use super::create::{self, Bundle, Fds, compile};
 use super::print;
 use crate::cli::Global;
 use crate::plan::Start;
@@ -39,7 +39,8 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
         init: args.init,
         preserve_fds: 0,
     };
-    let compiled = compile(&create, global, Start::OnRequest, Fds::default());
+    let compiled = Bundle::read(&args.bundle)
+        .and_then(|bundle| compile(bundle, &create, global, Start::OnRequest, Fds::default()));
     let compiled = compiled.with_context(|| format!("plan {}", args.bundle.display()))?;
     compiled.warnings.iter().for_each(|warning| global.log().warning(warning));
     print(&compiled.plan.to_string())

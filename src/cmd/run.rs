@@ -1,6 +1,7 @@
 //! `knarr run`.
 
-use super::create::{self, Console, Fds, make};
+use super::create::{self, Bundle, Console, Fds, make};
+use super::sandbox;
 use crate::cli::Global;
 use crate::plan::Start;
 use crate::run::create::Made;
@@ -23,14 +24,29 @@ pub struct Args {
     /// Do not delete the container when it has ended
     #[arg(long)]
     pub keep: bool,
-    /// Accepted for compatibility: processes that lose their parent are not this command's
+    /// Do not become the parent of the container's processes that lose theirs, where it has no pid namespace
     #[arg(long)]
     pub no_subreaper: bool,
+    /// Without a bundle: run COMMAND on this machine's own files, in namespaces of its own without a network. What it changes is
+    /// gone when it ends, unless --overlay=DIR keeps it
+    #[arg(long, conflicts_with = "bundle")]
+    pub host_root: bool,
+    /// The command of --host-root [default: $SHELL, or sh]
+    #[arg(value_name = "COMMAND", last = true, requires = "host_root")]
+    pub command: Vec<String>,
 }
 
 /// Make the container, start it, and unless it is detached wait for it and delete it.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
     run_container(args, global).with_context(|| format!("run {}", args.create.id.escape_debug()))
+}
+
+fn bundle(args: &Args) -> Result<Bundle> {
+    if args.host_root {
+        sandbox::bundle(&args.command, args.detach)
+    } else {
+        Bundle::read(&args.create.bundle)
+    }
 }
 
 fn run_container(args: &Args, global: &Global) -> Result<u8> {
@@ -39,7 +55,7 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
     let signals = if args.detach { None } else { Some(Signals::take()?) };
     let console = if args.detach { Console::None } else { Console::Foreground };
     let Made { container, pidfd, channel, terminal, notify } =
-        make(&args.create, global, Start::AtOnce, console, fds)?;
+        make(bundle(args)?, &args.create, global, Start::AtOnce, console, fds)?;
     let id = container.state.about.id.clone();
     let notify = notify.and_then(Notify::new);
     let container = match start::finish(container, &channel) {
@@ -60,6 +76,9 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
         notify.map_or(Ok(()), |notify| notify.until_ready(pid, pidfd.as_fd()))?;
         return Ok(0);
     };
+    if !args.no_subreaper {
+        signals.adopt_orphans_of(pid)?;
+    }
     let exit = attend(&pidfd, &signals, terminal, notify.as_ref())?;
     if !args.keep {
         // Somebody else may have deleted it meanwhile.

@@ -4,6 +4,7 @@
 
 pub mod capability;
 pub mod device_rules;
+pub mod docker;
 pub mod features;
 pub mod ids;
 pub mod load;
@@ -13,6 +14,7 @@ pub mod rdt;
 mod resolve;
 pub mod resources;
 pub mod rules;
+pub mod sandbox;
 pub mod scheduling;
 pub mod seccomp;
 pub mod spec;

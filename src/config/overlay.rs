@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 pub struct Overlay {
     /// The field that asks for it.
     pub field: String,
-    /// Read-only layers, the top one first; none: the root filesystem of the bundle.
-    pub lower: Vec<PathBuf>,
+    /// Read-only layers, the top one first; none is the root filesystem of the bundle, an empty list an empty root.
+    pub lower: Option<Vec<PathBuf>>,
     /// Where changes go; none: the root filesystem is read-only.
     pub upper: Option<Upper>,
     /// Other parameters of overlayfs: a key, and a value unless it is a flag.
@@ -65,7 +65,7 @@ fn annotated(annotations: &BTreeMap<String, String>, bundle: &Path) -> Result<Op
     };
     Ok(Some(Overlay {
         field,
-        lower: lower.map(layers).transpose()?.unwrap_or_default(),
+        lower: lower.map(layers).transpose()?,
         upper: upper.map(kind).transpose()?,
         parameters: Vec::new(),
     }))
@@ -73,6 +73,9 @@ fn annotated(annotations: &BTreeMap<String, String>, bundle: &Path) -> Result<Op
 
 /// A list of folders as overlayfs writes it: `:` between them, `\` before a `:` or `\` that is part of a name.
 fn folders(list: &str, field: &str, bundle: &Path) -> Result<Vec<PathBuf>, Invalid> {
+    if list.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut names = vec![String::new()];
     let mut chars = list.chars();
     while let Some(c) = chars.next() {
@@ -94,30 +97,31 @@ fn folders(list: &str, field: &str, bundle: &Path) -> Result<Vec<PathBuf>, Inval
 /// `OVL_MAX_STACK`, fs/overlayfs/params.h.
 const MAX_LAYERS: usize = 500;
 
+/// Options that are no parameters: what they say is in `root.readonly`, or follows from the namespaces.
+const FLAGS: [&str; 3] = ["rw", "ro", "userxattr"];
+
 /// From the options of a mount of type overlay, as mount(8) takes them.
 fn of_mount(mount: &Mount, field: &str, bundle: &Path) -> Result<Overlay, Invalid> {
-    let mut overlay = Overlay { field: field.into(), lower: Vec::new(), upper: None, parameters: Vec::new() };
-    let (mut upper, mut work) = (None, None);
+    let (mut lower, mut upper, mut work, mut parameters) = (Vec::new(), None, None, Vec::new());
     for option in &mount.options {
         match option.split_once('=') {
-            Some(("lowerdir", list)) => overlay.lower = folders(list, field, bundle)?,
-            Some(("lowerdir+", folder)) => overlay.lower.push(bundle.join(folder)),
+            Some(("lowerdir", list)) => lower = folders(list, field, bundle)?,
+            Some(("lowerdir+", folder)) => lower.push(bundle.join(folder)),
             Some(("upperdir", folder)) => upper = Some(bundle.join(folder)),
             Some(("workdir", folder)) => work = Some(bundle.join(folder)),
-            _ => overlay.parameters.push(option.clone()),
+            _ if FLAGS.contains(&option.as_str()) => {}
+            _ => parameters.push(option.clone()),
         }
     }
-    let flags = ["rw", "ro", "userxattr"];
-    overlay.parameters.retain(|option| !flags.contains(&option.as_str()));
-    if overlay.lower.is_empty() {
+    if lower.is_empty() {
         return Err(Invalid::new(format!("{field}: options"), "no lowerdir is given"));
     }
-    overlay.upper = match (upper, work) {
+    let upper = match (upper, work) {
         (None, None) => None,
         (Some(upper), Some(work)) => Some(given(&upper, &work)),
         _ => return Err(Invalid::new(format!("{field}: options"), "upperdir and workdir need each other")),
     };
-    Ok(overlay)
+    Ok(Overlay { field: field.into(), lower: Some(lower), upper, parameters })
 }
 
 /// Both, below the deepest folder that they share: the kernel wants them on one mount.

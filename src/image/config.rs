@@ -2,8 +2,8 @@
 
 use super::users::User;
 use crate::config::annotation;
-use crate::config::spec;
-use anyhow::{Context, Result, bail};
+use crate::config::{docker, spec};
+use anyhow::{Result, bail};
 use oci_spec::image::ImageConfiguration;
 use serde_json::{Map, Value, json};
 
@@ -45,42 +45,6 @@ pub fn volumes(image: &ImageConfiguration) -> Vec<String> {
     volumes
 }
 
-/// What Docker gives to a container.
-const CAPABILITIES: [&str; 14] = [
-    "CAP_AUDIT_WRITE",
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_MKNOD",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_RAW",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-];
-
-/// What Docker hides from it.
-const MASKED: [&str; 11] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-];
-
-/// What Docker lets it read only.
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-
 /// The config.json of a bundle of this image.
 pub fn convert(image: &ImageConfiguration, options: &Options<'_>) -> Result<String> {
     let base = match options.rootless {
@@ -90,11 +54,10 @@ pub fn convert(image: &ImageConfiguration, options: &Options<'_>) -> Result<Stri
     let mut config: Value = serde_json::from_str(&base)?;
     // Nothing of a later version is in it, and older runtimes refuse what they do not know.
     config["ociVersion"] = "1.0.2".into();
+    docker::confine(&mut config)?;
     process(&mut config["process"], image, options)?;
     config["root"] = json!({ "path": "rootfs", "readonly": false });
     config["annotations"] = Value::Object(annotations(image, options));
-    config["linux"]["maskedPaths"] = json!(MASKED);
-    config["linux"]["readonlyPaths"] = json!(READ_ONLY);
     if let Some(mounts) = config["mounts"].as_array_mut() {
         mounts.extend(options.volumes.iter().map(mount));
     }
@@ -109,7 +72,6 @@ fn process(process: &mut Value, image: &ImageConfiguration, options: &Options<'_
     if args.is_empty() {
         bail!("the image names no program (Entrypoint, Cmd): give one after --");
     }
-    let set = json!(CAPABILITIES);
     process["args"] = json!(args);
     process["terminal"] = options.terminal.into();
     process["cwd"] = working_dir(config.working_dir().as_deref().unwrap_or_default()).into();
@@ -118,10 +80,6 @@ fn process(process: &mut Value, image: &ImageConfiguration, options: &Options<'_
     if !options.user.additional_gids.is_empty() {
         process["user"]["additionalGids"] = json!(options.user.additional_gids);
     }
-    process["capabilities"] = json!({ "bounding": set, "effective": set, "permitted": set });
-    // As engines do it: setuid programs work, and limits are the caller's.
-    process["noNewPrivileges"] = false.into();
-    process.as_object_mut().context("process")?.remove("rlimits");
     Ok(())
 }
 

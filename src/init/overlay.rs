@@ -29,9 +29,9 @@ impl Init<'_> {
             names.push(number.to_string());
             self.attach_layer(bench.as_fd(), &names[number], *slot)?;
         }
-        if upper.is_none() && names.len() == 1 {
-            // The kernel wants two where nothing can be written.
-            make(bench.as_fd(), "empty")?;
+        // The kernel wants at least one, and two where nothing can be written.
+        if names.len() < if upper.is_none() { 2 } else { 1 } {
+            fs::mkdirat(bench.as_fd(), "empty", 0o755).call(|| "mkdir empty".into())?;
             names.push("empty".into());
         }
         let mut options = vec![format!("lowerdir={}", names.join(":"))];

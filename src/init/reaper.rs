@@ -4,7 +4,7 @@
 //! It is this program, executed anew: nothing of the command that made the container is left in its memory. It has the
 //! process's own user, capabilities, labels and filter, and no descriptor.
 
-use crate::sys::process::{self as proc, Cloned};
+use crate::sys::process as proc;
 use crate::sys::{Errno, describe, signal};
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStringExt;
@@ -41,7 +41,7 @@ fn attend(path: &CString, args: &[CString]) -> Result<i32, Errno> {
         // Without a pid namespace orphans are somebody else's, unless one says so.
         signal::adopt_orphans()?;
     }
-    let Cloned::Parent { pid, .. } = proc::clone3(0, None)? else { become_process(path, args, own) };
+    let Some(pid) = signal::fork()? else { become_process(path, args, own) };
     // Whoever waits for the end of the container's output must not wait for this.
     proc::close_from(0)?;
     loop {

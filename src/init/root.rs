@@ -13,6 +13,9 @@ pub(super) fn slave() -> Outcome {
     mount::mount_setattr(root.as_fd(), Reach::Tree, change).call(|| "mount_setattr /".into())
 }
 
+/// How many mounts may be stacked on the root of the host, with those that init put there.
+const STACK_LIMIT: usize = 100;
+
 impl Init<'_> {
     pub(super) fn attach_root(&mut self, slot: usize, path: &Path) -> Outcome {
         let tree = self.tree(slot)?;
@@ -35,9 +38,23 @@ impl Init<'_> {
     pub(super) fn pivot(&self) -> Outcome {
         nix::unistd::fchdir(self.root()?).call(|| "fchdir".into())?;
         mount::pivot_root_here().call(|| "pivot_root".into())?;
-        // The old root is now stacked on the new one, and the working directory is below it.
-        mount::detach_here().call(|| "umount2 of the old root".into())?;
+        self.detach_old_root()?;
         nix::unistd::chdir("/").call(|| "chdir /".into())
+    }
+
+    /// The old root is now stacked on the new one, which the working directory is. What was mounted on the very top of the
+    /// old root is stacked on that in turn, and umount2(2) takes the uppermost only: whatever stays would be where a later
+    /// `..` or setns(2) leads.
+    fn detach_old_root(&self) -> Outcome {
+        let own = mount::id(self.root()?).call(|| "statx".into())?;
+        for _ in 0..STACK_LIMIT {
+            mount::detach_here().call(|| "umount2 of the old root".into())?;
+            let uppermost = fs::open("..", fs::O_PATH | fs::O_DIRECTORY, 0).call(|| "open ..".into())?;
+            if mount::id(uppermost.as_fd()).call(|| "statx".into())? == own {
+                return Ok(());
+            }
+        }
+        Err(Refusal::message("too many mounts are stacked on the host's root"))
     }
 
     pub(super) fn move_root(&self) -> Outcome {

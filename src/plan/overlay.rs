@@ -10,7 +10,7 @@ pub(super) fn asked(config: &Config, request: &Request) -> Result<Option<Overlay
         (of_config, None) => of_config,
         (Some(of_config), upper) => Some(Overlay { upper, ..of_config }),
         (None, upper) => {
-            Some(Overlay { field: "--overlay".into(), lower: Vec::new(), upper, parameters: Vec::new() })
+            Some(Overlay { field: "--overlay".into(), lower: None, upper, parameters: Vec::new() })
         }
     };
     match overlay {
@@ -27,14 +27,18 @@ impl Rootfs<'_> {
     pub(super) fn overlay(&mut self, overlay: &Overlay) -> Result<(), Invalid> {
         let field = overlay.field.as_str();
         let root = [self.config.root.path.clone()];
-        let layers = if overlay.lower.is_empty() { &root[..] } else { &overlay.lower };
+        let layers = overlay.lower.as_deref().unwrap_or(&root);
         let lower = layers.iter().map(|layer| self.layer(field, layer)).collect();
         let user_namespace = self.config.namespaces.own(Namespace::User);
         let upper = overlay.upper.as_ref().map(|upper| match upper {
             Upper::Memory => Writable::Memory,
             Upper::Folder(path) => {
                 let owner = self.config.id_maps.root().filter(|_| user_namespace);
-                let step = HostStep::OverlayFolder { path: path.clone(), like: layers[0].clone(), owner };
+                let step = HostStep::OverlayFolder {
+                    path: path.clone(),
+                    like: layers.first().unwrap_or(&root[0]).clone(),
+                    owner,
+                };
                 self.before_copies(field, step);
                 Writable::Tree { slot: self.layer(field, path), upper: "upper".into(), work: "work".into() }
             }

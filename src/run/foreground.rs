@@ -4,22 +4,27 @@ use super::notify::Notify;
 use super::relay;
 use crate::sys::Errno;
 use crate::sys::process::{self, Exit};
-use crate::sys::tty;
+use crate::sys::{signal, tty};
 use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Signals on their way to the container. Taken before it starts, so that none is lost.
 #[derive(Debug)]
-pub struct Signals(SignalFd);
+pub struct Signals {
+    fd: SignalFd,
+    /// The child that is waited for; others are orphans that were adopted.
+    child: Cell<i32>,
+}
 
 impl Signals {
     /// Take over every signal that can be forwarded.
     pub fn take() -> Result<Signals> {
         let mut set = SigSet::all();
-        for own in [Signal::SIGKILL, Signal::SIGSTOP, Signal::SIGCHLD, Signal::SIGURG] {
+        for own in [Signal::SIGKILL, Signal::SIGSTOP, Signal::SIGURG] {
             set.remove(own);
         }
         // In the background the use of the terminal stops this process, as it does any other.
@@ -31,20 +36,33 @@ impl Signals {
             set.remove(fault);
         }
         set.thread_block().context("sigprocmask")?;
-        Ok(Signals(
-            SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).context("signalfd")?,
-        ))
+        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
+        Ok(Signals { fd: fd.context("signalfd")?, child: Cell::new(0) })
     }
 
-    /// The next one that has come.
+    /// Be the parent of the orphans among the processes of `child`, where it has no pid namespace whose init is.
+    pub fn adopt_orphans_of(&self, child: i32) -> Result<()> {
+        self.child.set(child);
+        signal::adopt_orphans().context("PR_SET_CHILD_SUBREAPER")
+    }
+
+    /// The next one that has come for the container. One that tells of a child is for this process.
     pub(super) fn next(&self) -> Result<Option<i32>> {
-        let info = self.0.read_signal().context("read signalfd")?;
-        Ok(info.map(|info| info.ssi_signo as i32))
+        loop {
+            let info = self.fd.read_signal().context("read signalfd")?;
+            match info.map(|info| info.ssi_signo as i32) {
+                Some(libc::SIGCHLD) if self.child.get() != 0 => {
+                    signal::reap_all_but(self.child.get()).context("waitid")?;
+                }
+                Some(libc::SIGCHLD) => {}
+                other => return Ok(other),
+            }
+        }
     }
 
     /// A descriptor that is readable when one has come.
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 
     /// Forward them to the process, and notifications to the host, until there is something to read from `fd`.

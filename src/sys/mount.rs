@@ -205,6 +205,17 @@ pub fn move_here_to_root() -> Result<()> {
     nix::mount::mount(Some("."), "/", None::<&str>, nix::mount::MsFlags::MS_MOVE, None::<&str>)
 }
 
+/// The number of the mount that `fd` lies on, unique while that exists (statx(2) `STATX_MNT_ID`, Linux 5.8).
+pub fn id(fd: BorrowedFd<'_>) -> Result<u64> {
+    // SAFETY: statx is plain data, for which all zeroes is a value.
+    let mut found: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: the path is the empty literal, and `found` is live over the call.
+    Errno::result(unsafe {
+        libc::statx(fd.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, libc::STATX_MNT_ID, &raw mut found)
+    })?;
+    Ok(found.stx_mnt_id)
+}
+
 /// mount(2) of a new overlayfs at `target` with options as mount(8) writes them: the call that takes layers by names that are
 /// relative to the working directory, any number of them, on every kernel.
 pub fn overlay(target: &str, options: &str) -> Result<()> {

@@ -33,12 +33,25 @@ pub fn send(pid: i32, signal: i32) -> Result<()> {
     Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
 }
 
+/// fork(2): the child's pid, or none in the child. Unlike clone3(2) every filter of system calls knows it.
+pub fn fork() -> Result<Option<i32>> {
+    // SAFETY: there is one thread, so no lock of the C library or of std can be left held in the child.
+    match unsafe { nix::unistd::fork() }? {
+        nix::unistd::ForkResult::Parent { child } => Ok(Some(child.as_raw())),
+        nix::unistd::ForkResult::Child => Ok(None),
+    }
+}
+
 /// waitid(2) for any child that has ended: its pid and how. None: no child has.
 pub fn reap() -> Result<Option<(i32, Exit)>> {
+    ended(libc::P_ALL, 0, 0)
+}
+
+fn ended(kind: libc::idtype_t, id: libc::id_t, flags: i32) -> Result<Option<(i32, Exit)>> {
     // SAFETY: siginfo_t is plain data, for which all zeroes is a value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: `info` is live over the call.
-    let ret = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOHANG) };
+    let ret = unsafe { libc::waitid(kind, id, &raw mut info, libc::WEXITED | libc::WNOHANG | flags) };
     match Errno::result(ret) {
         Err(Errno::ECHILD) => return Ok(None),
         other => other?,
@@ -47,6 +60,16 @@ pub fn reap() -> Result<Option<(i32, Exit)>> {
     let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
     let exit = if info.si_code == libc::CLD_EXITED { Exit::Status(status) } else { Exit::Signal(status) };
     Ok((pid != 0).then_some((pid, exit)))
+}
+
+/// Reap the children that have ended, as far as `child` is not the first of them.
+pub fn reap_all_but(child: i32) -> Result<()> {
+    while let Some((pid, _)) = ended(libc::P_ALL, 0, libc::WNOWAIT)?
+        && pid != child
+    {
+        ended(libc::P_PID, pid as libc::id_t, 0)?;
+    }
+    Ok(())
 }
 
 /// prctl(2) `PR_SET_CHILD_SUBREAPER`: have the orphans among this process's descendants as children.

@@ -1,0 +1,58 @@
+//! `knarr run --host-root`: a bundle that is not there.
+
+use super::create::Bundle;
+use crate::config::sandbox::{self, Sandbox, View};
+use crate::host;
+use anyhow::{Context, Result};
+use std::io::IsTerminal;
+
+/// The bundle of a sandbox for `command`, on the files of this machine.
+pub(super) fn bundle(command: &[String], is_detached: bool) -> Result<Bundle> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let shell = [variable("SHELL").unwrap_or_else(|| "sh".into())];
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    let seen = if uid.is_root() { sandbox::disks(&host::read("/proc/self/mountinfo")?) } else { folders()? };
+    let config = sandbox::config(&Sandbox {
+        args: if command.is_empty() { &shell } else { command },
+        env: &environment(variable),
+        cwd: &working_directory().unwrap_or_else(|| "/".into()),
+        terminal: !is_detached && std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
+        view: if uid.is_root() {
+            View::Root(&seen)
+        } else {
+            View::Folders(uid.as_raw(), gid.as_raw(), &seen)
+        },
+    })?;
+    Ok(Bundle { folder: "/".into(), text: config.into_bytes() })
+}
+
+/// The folders and symlinks of `/`.
+fn folders() -> Result<Vec<String>> {
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir("/").context("/")? {
+        let entry = entry.context("/")?;
+        let kind = entry.file_type().context("/")?;
+        if let Some(path) = entry.path().to_str()
+            && (kind.is_dir() || kind.is_symlink())
+            && !sandbox::is_own(path)
+        {
+            folders.push(path.to_string());
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+/// What of the caller's environment says how to show things, and no more.
+fn environment(variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut env = vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_string()];
+    let kept = ["TERM", "COLORTERM", "LANG", "LC_ALL", "TZ"];
+    env.extend(kept.iter().filter_map(|name| Some(format!("{name}={}", variable(name)?))));
+    env
+}
+
+/// The caller's, if it can be seen in the sandbox.
+fn working_directory() -> Option<String> {
+    let path = std::env::current_dir().ok()?.into_os_string().into_string().ok()?;
+    (!sandbox::is_own(&path)).then_some(path)
+}

@@ -1,0 +1,68 @@
+//! What Docker allows a container by default, for config.json files that no engine writes.
+
+use serde_json::{Value, json};
+
+/// The capabilities.
+const CAPABILITIES: [&str; 14] = [
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+];
+
+/// The paths that are hidden.
+const MASKED: [&str; 11] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+/// The paths that can only be read.
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// The system calls, for any machine: names that it does not have are skipped.
+const SECCOMP: &str = include_str!("seccomp.json");
+
+/// Confine the container of a config.json as Docker does: setuid programs work, and resource limits are the caller's.
+pub fn confine(config: &mut Value) -> serde_json::Result<()> {
+    let set = json!(CAPABILITIES);
+    let process = &mut config["process"];
+    process["capabilities"] = json!({ "bounding": set, "effective": set, "permitted": set });
+    process["noNewPrivileges"] = false.into();
+    if let Some(process) = process.as_object_mut() {
+        process.remove("rlimits");
+    }
+    config["linux"]["maskedPaths"] = json!(MASKED);
+    config["linux"]["readonlyPaths"] = json!(READ_ONLY);
+    config["linux"]["seccomp"] = seccomp(cfg!(target_arch = "s390x"))?;
+    Ok(())
+}
+
+/// The filter of system calls. The arguments of clone(2) are in another order on s390.
+fn seccomp(is_s390: bool) -> serde_json::Result<Value> {
+    let mut profile: Value = serde_json::from_str(SECCOMP)?;
+    for rule in profile["syscalls"].as_array_mut().into_iter().flatten().filter(|_| is_s390) {
+        if rule["names"] == json!(["clone"]) {
+            rule["args"][0]["index"] = 1.into();
+        }
+    }
+    Ok(profile)
+}
