@@ -193,9 +193,12 @@ fn whiteouts_are_kept_as_overlayfs_knows_them() {
         .file("own", "")
         .file(".wh.own", "")
         .file(".wh..wh.plnk", "")
+        .symlink("moved", "d")
+        .file("moved/.wh.x", "")
+        .file("own/.wh.x", "")
         .raw(Type::Symlink, b".wh.link", b"x", 0o777, b"");
     let root = layer_of(&folder("image-whiteouts"), layer.bytes()).unwrap();
-    let names = ["d", "d/gone", "d/new", "first", "link", "own", "second", "second/x", "third"];
+    let names = ["d", "d/gone", "d/new", "first", "link", "moved", "own", "second", "second/x", "third"];
     assert_eq!(tree(&root), names);
     assert!(is_whiteout(&root.join("d/gone")) && is_whiteout(&root.join("link")));
     // A folder in place of what was deleted does not show what lower layers have in it.
@@ -217,7 +220,8 @@ fn whiteouts_are_done_where_layers_are_copied() {
         .dir("was-dir/sub")
         .file("was-dir/sub/x", "")
         .dir("merged")
-        .file("merged/lower", "");
+        .file("merged/lower", "")
+        .file("kept/x", "");
     let upper = Layer::new()
         .file("d/b", "new")
         .file("d/sub/e", "")
@@ -229,9 +233,25 @@ fn whiteouts_are_done_where_layers_are_copied() {
         .symlink("was-dir", "d")
         .dir("merged")
         .file(".wh.merged", "")
-        .file("merged/upper", "");
+        .file("merged/upper", "")
+        .symlink("moved", "kept")
+        .file("moved/.wh.x", "")
+        .file("none/.wh.x", "");
     let root = copy_of(&folder("image-copied"), &[lower.bytes(), upper.bytes()]).unwrap();
-    let names = ["becomes", "becomes/x", "d", "d/b", "d/sub", "d/sub/e", "merged", "merged/upper", "was-dir"];
+    let names = [
+        "becomes",
+        "becomes/x",
+        "d",
+        "d/b",
+        "d/sub",
+        "d/sub/e",
+        "kept",
+        "kept/x",
+        "merged",
+        "merged/upper",
+        "moved",
+        "was-dir",
+    ];
     assert_eq!(tree(&root), names);
     assert_eq!(fs::read_to_string(root.join("d/b")).unwrap(), "new");
 }

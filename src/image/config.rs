@@ -53,6 +53,8 @@ pub fn convert(image: &ImageConfiguration, options: &Options<'_>) -> Result<Stri
     };
     let mut config: Value = serde_json::from_str(&base)?;
     docker::confine(&mut config)?;
+    // Nothing of a later version is in it, and older runtimes refuse what they do not know.
+    config["ociVersion"] = "1.0.2".into();
     process(&mut config["process"], image, options)?;
     config["root"] = json!({ "path": "rootfs", "readonly": false });
     config["annotations"] = Value::Object(annotations(image, options));

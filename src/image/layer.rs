@@ -67,10 +67,10 @@ impl Unpacker {
             let root = Rc::clone(&self.tree.root);
             return self.finish_folder(root.fd.as_fd(), Vec::new(), entry);
         };
-        let parent = self.tree.folder(parents)?;
         if let Some(deleted) = name.strip_prefix(WHITEOUT) {
-            return self.whiteout(&parent, name, deleted);
+            return self.whiteout(parents, name, deleted);
         }
+        let parent = self.tree.folder(parents)?;
         match &entry.kind {
             Kind::File { size, pieces } => self.file(&parent, name, entry, (*size, pieces), reader),
             Kind::Directory => {
@@ -97,12 +97,16 @@ impl Unpacker {
         }
     }
 
-    fn whiteout(&mut self, parent: &Folder, name: &[u8], deleted: &[u8]) -> Result<()> {
+    fn whiteout(&mut self, parents: &[&[u8]], name: &[u8], deleted: &[u8]) -> Result<()> {
         match deleted {
-            _ if name == OPAQUE => self.tree.delete_all(parent),
-            _ if name.starts_with(AUFS) => Ok(()),
+            _ if name.starts_with(AUFS) && name != OPAQUE => return Ok(()),
             b"" | b"." | b".." => bail!("a whiteout of no name"),
-            _ => self.tree.delete(parent, deleted),
+            _ => {}
+        }
+        match self.tree.folder_below(parents)? {
+            None => Ok(()),
+            Some(folder) if name == OPAQUE => self.tree.delete_all(&folder),
+            Some(folder) => self.tree.delete(&folder, deleted),
         }
     }
 

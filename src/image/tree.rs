@@ -135,6 +135,28 @@ impl Tree {
         fs::openat2(self.root.fd.as_fd(), path, flags | fs::O_NOFOLLOW, 0, IN_ROOT)
     }
 
+    /// The folder that `names` lead to in lower layers, for a whiteout: a symlink of that name has taken its place, with all that
+    /// was in it, and so has a file.
+    pub(crate) fn folder_below(&mut self, names: &[&[u8]]) -> Result<Option<Rc<Folder>>> {
+        let path = if names.is_empty() { b".".to_vec() } else { names.join(&b'/') };
+        match fs::openat2(self.root.fd.as_fd(), &path, FOLDER, 0, NO_LINKS) {
+            Ok(fd) => return Ok(Some(Rc::new(folder(fd)?))),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) if self.deletions == Deletions::Done => {
+                return Ok(None);
+            }
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
+            Err(errno) => return Err(errno).context("openat2 of its folder"),
+        }
+        let mut here = Rc::clone(&self.root);
+        for name in names {
+            match self.step(&here, name)? {
+                Step::Folder(folder) => here = folder,
+                Step::Link(_) | Step::Other => return Ok(None),
+            }
+        }
+        Ok(Some(here))
+    }
+
     fn walk(&mut self, names: &[&[u8]]) -> Result<Rc<Folder>> {
         let mut links = 0;
         let mut way: Vec<Rc<Folder>> = Vec::new();
@@ -151,6 +173,7 @@ impl Tree {
             let here = way.last().map_or_else(|| Rc::clone(&self.root), Rc::clone);
             match self.step(&here, &name)? {
                 Step::Folder(folder) => way.push(folder),
+                Step::Other => return Err(Errno::ENOTDIR).context("its folder"),
                 Step::Link(target) => {
                     links += 1;
                     if target.starts_with(b"/") {
@@ -171,14 +194,14 @@ impl Tree {
         match fs::openat2(here.fd.as_fd(), name, FOLDER, 0, NO_LINKS) {
             Ok(fd) => return Ok(Step::Folder(Rc::new(folder(fd)?))),
             Err(Errno::ENOENT) => {}
-            Err(errno @ (Errno::ENOTDIR | Errno::ELOOP)) => {
+            Err(Errno::ENOTDIR | Errno::ELOOP) => {
                 let stat = fs::statat(here.fd.as_fd(), name)?;
                 if is_symlink(&stat) {
                     let target = nix::fcntl::readlinkat(&here.fd, name).context("readlinkat")?;
                     return Ok(Step::Link(target.into_encoded_bytes()));
                 }
                 if !is_whiteout(&stat) || self.deletions == Deletions::Done {
-                    return Err(errno).context("its folder");
+                    return Ok(Step::Other);
                 }
             }
             Err(errno) => return Err(errno).context("openat2 of its folder"),
@@ -332,6 +355,8 @@ impl Tree {
 enum Step {
     Folder(Rc<Folder>),
     Link(Vec<u8>),
+    /// Nothing that leads on.
+    Other,
 }
 
 /// The names in a folder.
