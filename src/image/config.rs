@@ -52,9 +52,9 @@ pub fn convert(image: &ImageConfiguration, options: &Options<'_>) -> Result<Stri
         None => spec::DEFAULT.into(),
     };
     let mut config: Value = serde_json::from_str(&base)?;
-    docker::confine(&mut config)?;
     // Nothing of a later version is in it, and older runtimes refuse what they do not know.
     config["ociVersion"] = "1.0.2".into();
+    docker::confine(&mut config)?;
     process(&mut config["process"], image, options)?;
     config["root"] = json!({ "path": "rootfs", "readonly": false });
     config["annotations"] = Value::Object(annotations(image, options));
