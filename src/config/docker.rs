@@ -38,6 +38,17 @@ const MASKED: [&str; 11] = [
 /// The paths that can only be read.
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// The ABIs of programs that run here. A profile lists no others: not every runtime knows all.
+const ARCHITECTURES: &[&str] = if cfg!(target_arch = "x86_64") {
+    &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
+} else if cfg!(target_arch = "aarch64") {
+    &["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]
+} else if cfg!(target_arch = "s390x") {
+    &["SCMP_ARCH_S390X", "SCMP_ARCH_S390"]
+} else {
+    &[] // the native one, which always has a filter
+};
+
 /// The system calls, for any machine: names that it does not have are skipped.
 const SECCOMP: &str = include_str!("seccomp.json");
 
@@ -59,6 +70,7 @@ pub fn confine(config: &mut Value) -> serde_json::Result<()> {
 /// The filter of system calls. The arguments of clone(2) are in another order on s390.
 fn seccomp(is_s390: bool) -> serde_json::Result<Value> {
     let mut profile: Value = serde_json::from_str(SECCOMP)?;
+    profile["architectures"] = json!(ARCHITECTURES);
     for rule in profile["syscalls"].as_array_mut().into_iter().flatten().filter(|_| is_s390) {
         if rule["names"] == json!(["clone"]) {
             rule["args"][0]["index"] = 1.into();

@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn values_are_bytes_of_any_kind() {
-        let records = b"24 SCHILY.xattr.a=\n\0\xff\n=\n11 path=\xc3\xa4\n19 mtime=1700000.25\n";
+        let records = b"24 SCHILY.xattr.a=\n\0\xff\n=\n11 path=\xc3\xa4\n20 mtime=1700000.25\n";
         let extended = parse(records).unwrap();
         assert_eq!(extended.xattrs, [(b"a".to_vec(), b"\n\0\xff\n=".to_vec())]);
         assert_eq!(extended.path.as_deref(), Some("ä".as_bytes()).filter(|_| true));
