@@ -2,6 +2,7 @@
 
 use crate::sys::{self, fs};
 use anyhow::{Context, Result, bail};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What the plan needs to know about the machine.
@@ -118,4 +119,39 @@ pub fn read(path: impl AsRef<Path>) -> Result<String> {
     let data = fd.and_then(|fd| Ok(fs::read_all(std::os::fd::AsFd::as_fd(&fd), 64 << 20)?));
     let data = data.with_context(|| path.display().to_string())?;
     Ok(String::from_utf8_lossy(&data).into_owned())
+}
+
+/// The name of a user in the text of /etc/passwd.
+pub fn user_name(passwd: &str, uid: u32) -> Option<&str> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        fields.nth(1).filter(|field| field.parse() == Ok(uid)).map(|_| name)
+    })
+}
+
+/// The ranges of ids that the text of /etc/subuid or /etc/subgid gives to a user, by name or by number: the first and how many.
+pub fn id_ranges(text: &str, name: Option<&str>, uid: u32) -> Vec<(u32, u32)> {
+    let range = |line: &str| {
+        let mut fields = line.trim().split(':');
+        let owner = fields.next()?;
+        let (first, count) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let mine = Some(owner) == name || owner.parse() == Ok(uid);
+        Some((first, count)).filter(|_| mine && count > 0)
+    };
+    text.lines().filter_map(range).collect()
+}
+
+/// The ranges that `file` gives to the caller.
+pub fn own_id_ranges(file: &str) -> Vec<(u32, u32)> {
+    let passwd = read("/etc/passwd").unwrap_or_default();
+    let uid = nix::unistd::getuid().as_raw();
+    id_ranges(&read(file).unwrap_or_default(), user_name(&passwd, uid), uid)
+}
+
+/// Where a program is, in the folders of `PATH`.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let mut places = std::env::split_paths(&path).map(|folder| folder.join(name));
+    places.find(|place| place.metadata().is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0))
 }

@@ -12,7 +12,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("init", &["plan", "channel", "config", "sys"]),
     ("plan", &["config", "host", "sys"]),
     ("config", &["plan"]),
-    ("image", &["config", "sys"]),
+    ("image", &["config", "host", "sys"]),
     ("check", &["host", "sys"]),
     ("host", &["sys"]),
     ("channel", &["sys"]),

@@ -1,6 +1,7 @@
 //! `knarr check`: what is read from the kernel's files.
 
 use knarr::check::{Holder, at_least, holders};
+use knarr::host::{id_ranges, user_name};
 
 #[test]
 fn releases_are_compared_by_their_first_two_numbers() {
@@ -49,4 +50,14 @@ fn each_controller_has_a_holder() {
         ("hugetlb", Holder::Nobody),
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn ranges_of_ids_are_of_names_and_numbers() {
+    let text = "web:100000:65536\n1000:300000:10\nother:1:2\nweb:x:1\nweb:500000:0\n\n";
+    let passwd = "root:x:0:0::/:\nweb:x:1000:1000::/:\n";
+    let name = user_name(passwd, 1000);
+    assert_eq!(name, Some("web"));
+    assert_eq!(id_ranges(text, name, 1000), [(100_000, 65536), (300_000, 10)]);
+    assert_eq!(id_ranges(text, None, 7), []);
 }

@@ -579,3 +579,66 @@ fn many_at_once_unpack_a_layer_once() {
         assert_eq!(tree(&at.join("store/layers/sha256").join(sha256(layer))).len(), 201);
     }
 }
+
+/// Numbers that look random and are the same each time (splitmix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % limit as u64) as usize
+    }
+}
+
+/// Give each block that looks like a header the sum that it should have.
+fn sum_up(archive: &mut [u8]) {
+    for block in archive.chunks_exact_mut(512).filter(|block| block[257..262] == *b"ustar") {
+        block[148..156].fill(b' ');
+        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    }
+}
+
+#[test]
+fn damaged_archives_are_errors_or_files_inside() {
+    let layer = Layer::new()
+        .dir("d")
+        .file("d/f", "data")
+        .symlink("l", "d")
+        .file("l/g", "more")
+        .hard_link("h", "d/f")
+        .pax(&[("mtime", b"-9.5"), ("size", b"4"), ("SCHILY.xattr.user.x", b"y")])
+        .file("p", "four")
+        .pax(&[("GNU.sparse.size", b"9000"), ("GNU.sparse.map", b"0,2,4096,2")])
+        .file("s", "data")
+        .long(&"n".repeat(150), "")
+        .file("d/.wh.x", "")
+        .file(".wh..wh..opq", "");
+    let archive = [gnu_sparse(), layer.bytes()].concat();
+    let at = folder("image-mutated");
+    let beyond = outside(&at);
+    let mut numbers = Numbers(1);
+    let (mut good, mut bad) = (0, 0);
+    for _ in 0..200 {
+        let mut damaged = archive.clone();
+        for _ in 0..=numbers.below(4) {
+            let block = numbers.below(damaged.len() / 512) * 512;
+            // Where names, numbers and types are, more often than elsewhere.
+            let place = [numbers.below(16), 100 + numbers.below(65), numbers.below(512)][numbers.below(3)];
+            let value = [b'0', b'7', b'/', b'.', 0x80, 0xff, 0, numbers.below(256) as u8][numbers.below(8)];
+            damaged[block + place] = value;
+        }
+        sum_up(&mut damaged);
+        match copy_of(&at, &[damaged]) {
+            Ok(_) => good += 1,
+            Err(_) => bad += 1,
+        }
+        assert_eq!(tree(Path::new(&beyond)), ["canary"]);
+        for made in ["bundle", "img"] {
+            let _ = fs::remove_dir_all(at.join(made));
+        }
+    }
+    assert!(good > 10 && bad > 10, "{good} unpacked, {bad} refused");
+}

@@ -4,7 +4,7 @@
 #![cfg(feature = "image")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
-use knarr::image::config::{Options, Volume, convert, lowerdir, volumes};
+use knarr::image::config::{Options, Rootless, Volume, convert, lowerdir, volumes};
 use knarr::image::users::{User, resolve};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -24,14 +24,14 @@ fn options(user: &User) -> Options<'_> {
 fn configurations_are_as_before() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images");
     let user = User { uid: 7, gid: 1000, additional_gids: vec![8, 9] };
-    let root = User::default();
     let volumes = [
         Volume { path: "/cache".into(), mode: 0o1777, uid: 0, gid: 0 },
         Volume { path: "/var/lib/data".into(), mode: 0o700, uid: 70, gid: 71 },
     ];
+    let given = Rootless { own: (1000, 1001), given: Some([(100_000, 65536), (200_000, 65536)]) };
     let ours = Options { volumes: &volumes, ..options(&user) };
     let copied = Options { lowerdir: None, terminal: true, ..ours.clone() };
-    let rootless = Options { rootless: Some((1000, 1000)), user: &root, ..ours.clone() };
+    let rootless = Options { rootless: Some(given), ..ours.clone() };
     let table = [
         ("everything", "everything", &ours),
         ("docker", "docker", &copied),

@@ -298,14 +298,15 @@ test_an_ordinary_users_bundle() {
   knarr_only
   image makes deletes replaces
   opaque_layer
+  umoci config --image "$T/img:v1" --config.user user
   # shellcheck source=rootless.sh
   . "$STAGE/tests/rootless.sh"
   as_user
   chmod -R a+rX "$T/img"
-  "$RUNTIME" bundle --image "oci:$T/img:v1" --store "$T/store" "$T/bundle" -- sh -c 'echo $(id -u) /d/* /f /r/*; touch /new' >"$T/out" 2>&1 ||
+  "$RUNTIME" bundle --image "oci:$T/img:v1" --store "$T/store" "$T/bundle" -- sh -c 'echo $(id -u) /d/* /f /r/*; touch /tmp/new' >"$T/out" 2>&1 ||
     fail "$(<"$T/out")"
   assert_eq "$(<"$T/out")" ''
   run_ok run --bundle "$T/bundle" c1
-  assert_eq "$OUT" "0 $([ "$MODE" = native ] && echo /d/only || echo /d/2 /d/3 /d/only /d/sub) /f /r/4"
+  assert_eq "$OUT" "1000 $([ "$MODE" = native ] && echo /d/only || echo /d/2 /d/3 /d/only /d/sub) /f /r/4"
   assert_eq "$(stat -c '%u %a' "$T/store")" '1000 700'
 }

@@ -52,12 +52,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
 
 /// The name of `uid`, or its number.
 fn user_name(passwd: &str, uid: u32) -> String {
-    let name = passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
-    });
-    name.map_or_else(|| uid.to_string(), String::from)
+    host::user_name(passwd, uid).map_or_else(|| uid.to_string(), String::from)
 }
 
 fn table(containers: &[Shown<'_>]) -> String {

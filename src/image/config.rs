@@ -20,8 +20,17 @@ pub struct Options<'a> {
     pub volumes: &'a [Volume],
     /// The value of the annotation that names the layers, if they are to be merged by overlayfs.
     pub lowerdir: Option<&'a str>,
-    /// An ordinary user's ids, for a container in a user namespace in which they are root.
-    pub rootless: Option<(u32, u32)>,
+    /// For a container of an ordinary user, in a user namespace in which they are root.
+    pub rootless: Option<Rootless>,
+}
+
+/// The ids of an ordinary user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rootless {
+    /// Their own.
+    pub own: (u32, u32),
+    /// The ranges of user and group ids that are given to them, each the first and how many.
+    pub given: Option<[(u32, u32); 2]>,
 }
 
 /// A folder whose content is not a part of the image.
@@ -48,13 +57,18 @@ pub fn volumes(image: &ImageConfiguration) -> Vec<String> {
 /// The config.json of a bundle of this image.
 pub fn convert(image: &ImageConfiguration, options: &Options<'_>) -> Result<String> {
     let base = match options.rootless {
-        Some((uid, gid)) => spec::rootless(uid, gid)?,
+        Some(Rootless { own: (uid, gid), .. }) => spec::rootless(uid, gid)?,
         None => spec::DEFAULT.into(),
     };
     let mut config: Value = serde_json::from_str(&base)?;
     // Nothing of a later version is in it, and older runtimes refuse what they do not know.
     config["ociVersion"] = "1.0.2".into();
     docker::confine(&mut config)?;
+    for (maps, (first, count)) in ["uidMappings", "gidMappings"].into_iter().zip(given(options)) {
+        if let Some(maps) = config["linux"][maps].as_array_mut() {
+            maps.push(json!({ "containerID": 1, "hostID": first, "size": count }));
+        }
+    }
     process(&mut config["process"], image, options)?;
     config["root"] = json!({ "path": "rootfs", "readonly": false });
     config["annotations"] = Value::Object(annotations(image, options));
@@ -62,6 +76,10 @@ pub fn convert(image: &ImageConfiguration, options: &Options<'_>) -> Result<Stri
         mounts.extend(options.volumes.iter().map(mount));
     }
     Ok(format!("{config:#}\n"))
+}
+
+fn given(options: &Options<'_>) -> impl Iterator<Item = (u32, u32)> {
+    options.rootless.and_then(|rootless| rootless.given).into_iter().flatten()
 }
 
 fn process(process: &mut Value, image: &ImageConfiguration, options: &Options<'_>) -> Result<()> {

@@ -16,6 +16,7 @@ mod tree;
 pub mod users;
 
 use crate::config::annotation;
+use crate::host;
 use crate::sys::fs;
 use anyhow::{Context, Result, bail};
 use layer::{Omitted, Unpacker};
@@ -84,17 +85,25 @@ fn fill(request: &Request<'_>, image: &Image, new: &Bundle) -> Result<Vec<String
     };
     let files = Merged { layers: &layers, opaque: owner.opaque() };
     let (user, volumes) = (user(image, &files)?, volumes(image, &files, owner)?);
-    let ids = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
     let options = config::Options {
         args: request.args,
         terminal: request.terminal,
         user: &user,
         volumes: &volumes,
         lowerdir: lowerdir.as_deref(),
-        rootless: Some(ids).filter(|_| owner == Owner::Caller),
+        rootless: (owner == Owner::Caller).then(rootless),
     };
     new.write_config(&config::convert(&image.config, &options)?)?;
     Ok(warnings(image, &omitted))
+}
+
+/// The caller's ids, and others that they may have, which takes programs to map them.
+fn rootless() -> config::Rootless {
+    let own = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    let mapped = ["newuidmap", "newgidmap"].iter().all(|program| host::program(program).is_some());
+    let range = |file| host::own_id_ranges(file).first().copied();
+    let given = range("/etc/subuid").zip(range("/etc/subgid")).filter(|_| mapped);
+    config::Rootless { own, given: given.map(<[_; 2]>::from) }
 }
 
 fn warnings(image: &Image, omitted: &Omitted) -> Vec<String> {
