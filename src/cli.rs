@@ -117,6 +117,8 @@ pub enum Cmd {
     Bundle(cmd::bundle::Args),
     /// Print what config.json may ask for, in JSON
     Features,
+    /// Print what this machine offers and lacks for containers
+    Check(cmd::check::Args),
     /// Print what `create` would do, step by step, without doing it
     Plan(cmd::plan::Args),
 }
@@ -141,6 +143,7 @@ impl Cmd {
             #[cfg(feature = "image")]
             Cmd::Bundle(args) => cmd::bundle::run(args, global),
             Cmd::Features => cmd::features::run(),
+            Cmd::Check(args) => cmd::check::run(args),
             Cmd::Plan(args) => cmd::plan::run(args, global),
         }
     }

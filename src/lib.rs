@@ -3,6 +3,7 @@
 
 pub mod cgroup;
 pub mod channel;
+pub mod check;
 pub mod cli;
 pub mod cmd;
 pub mod config;

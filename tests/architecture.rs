@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What each room of the house may use of the others.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("cli", &["cmd", "log", "plan", "state", "run", "sys"]),
-    ("cmd", &["cli", "run", "state", "cgroup", "config", "plan", "host", "image", "log", "sys"]),
+    ("cmd", &["check", "cli", "run", "state", "cgroup", "config", "plan", "host", "image", "log", "sys"]),
     ("run", &["plan", "channel", "init", "cgroup", "state", "config", "host", "log", "sys"]),
     ("init", &["plan", "channel", "config", "sys"]),
     ("plan", &["config", "host", "sys"]),
     ("config", &["plan"]),
     ("image", &["config", "sys"]),
+    ("check", &["host", "sys"]),
     ("host", &["sys"]),
     ("channel", &["sys"]),
     ("cgroup", &["sys", "plan"]),

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "image")]
 pub mod bundle;
+pub mod check;
 pub mod create;
 pub mod delete;
 pub mod events;

@@ -55,6 +55,7 @@ pub fn convert(image: &ImageConfiguration, options: &Options<'_>) -> Result<Stri
     // Nothing of a later version is in it, and older runtimes refuse what they do not know.
     config["ociVersion"] = "1.0.2".into();
     docker::confine(&mut config)?;
+    filter_only(&mut config["linux"]["seccomp"]["architectures"], &image.architecture().to_string());
     process(&mut config["process"], image, options)?;
     config["root"] = json!({ "path": "rootfs", "readonly": false });
     config["annotations"] = Value::Object(annotations(image, options));
@@ -62,6 +63,22 @@ pub fn convert(image: &ImageConfiguration, options: &Options<'_>) -> Result<Stri
         mounts.extend(options.volumes.iter().map(mount));
     }
     Ok(format!("{config:#}\n"))
+}
+
+/// Of a filter for all architectures keep those of the image's machine: other runtimes refuse names that they do not know.
+fn filter_only(architectures: &mut Value, machine: &str) {
+    let of_machine: &[&str] = match machine {
+        "amd64" => &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+        "arm64" => &["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
+        "loong64" => &["SCMP_ARCH_LOONGARCH64"],
+        "ppc64le" => &["SCMP_ARCH_PPC64LE"],
+        "riscv64" => &["SCMP_ARCH_RISCV64"],
+        "s390x" => &["SCMP_ARCH_S390X", "SCMP_ARCH_S390"],
+        _ => return,
+    };
+    if let Some(names) = architectures.as_array_mut() {
+        names.retain(|name| of_machine.iter().any(|known| name == known));
+    }
 }
 
 fn process(process: &mut Value, image: &ImageConfiguration, options: &Options<'_>) -> Result<()> {

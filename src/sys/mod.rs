@@ -17,7 +17,6 @@ pub mod schedule;
 pub mod signal;
 pub mod socket;
 pub mod tty;
-#[cfg(feature = "image")]
 pub mod xattr;
 
 pub use nix::errno::Errno;

@@ -1,0 +1,90 @@
+//! The kernel as such: its version, the mount API, seccomp, security modules.
+
+use super::{Caller, Finding, Verdict, apart};
+use crate::host;
+use crate::sys::mount::{self, Follow, Reach};
+use crate::sys::{self, bpf};
+use std::path::Path;
+
+/// The oldest kernel that is supported.
+const OLDEST: (u32, u32) = (5, 14);
+
+/// Whether a release like `6.1.0-18-amd64` is at least this one; none if it is no release.
+pub fn at_least(release: &str, oldest: (u32, u32)) -> Option<bool> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    Some((major, minor) >= oldest)
+}
+
+pub(super) fn version() -> Finding {
+    let release = nix::sys::utsname::uname()
+        .map(|names| names.release().to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let finding = match at_least(&release, OLDEST) {
+        Some(true) => Finding::ok("Linux", release),
+        _ => Finding::lacks(
+            "Linux",
+            release,
+            "no container runs: system calls and flags of Linux 5.14 are used",
+            "boot Linux 5.14 or later",
+        ),
+    };
+    finding.needed()
+}
+
+/// Clone a tree, as is done with every bind mount and root filesystem.
+pub(super) fn mount_api(caller: Caller) -> Finding {
+    let namespaces = match caller {
+        Caller::Root => libc::CLONE_NEWNS,
+        Caller::User => libc::CLONE_NEWNS | libc::CLONE_NEWUSER,
+    };
+    let tried = apart(namespaces, || mount::clone_tree(Path::new("/"), Reach::Tree, Follow::Last).map(drop));
+    let effect = "no container runs: mounts are made by it";
+    let remedy =
+        "allow open_tree(2), fsopen(2) and move_mount(2): an engine's seccomp filter or LSM forbids them";
+    Finding::tried("mount API", tried, "open_tree(2) clones a tree", effect, remedy).needed()
+}
+
+pub(super) fn seccomp() -> Vec<Finding> {
+    let actions = host::read("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+    let has = |flag: u64| bpf::has_seccomp_flags(flag as u32);
+    let filters = if has(0) && !actions.is_empty() {
+        Finding::ok("seccomp", format!("actions {}", actions.trim()))
+    } else {
+        Finding::lacks(
+            "seccomp",
+            "no filters",
+            "a config.json with linux.seccomp is refused; engines write one into each",
+            "a kernel with CONFIG_SECCOMP_FILTER",
+        )
+    };
+    let listener = if has(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER) {
+        Finding::ok("seccomp notification", "a filter may have a listener")
+    } else {
+        let effect = "SCMP_ACT_NOTIFY and linux.seccomp.listenerPath are refused";
+        Finding::lacks("seccomp notification", "no listeners", effect, "a kernel with CONFIG_SECCOMP_FILTER")
+    };
+    vec![filters, listener]
+}
+
+/// Security modules that label processes.
+pub(super) fn modules() -> Vec<Finding> {
+    let module = |name: &str, enabled: bool, field: &str| {
+        if enabled {
+            Finding::ok(name, "enabled")
+        } else {
+            let effect = format!("a config.json with {field} is refused");
+            Finding::new(name, Verdict::None, "not enabled").with(&effect, "")
+        }
+    };
+    vec![
+        module("AppArmor", host::apparmor(), "process.apparmorProfile"),
+        module("SELinux", host::selinux(), "process.selinuxLabel or linux.mountLabel"),
+    ]
+}
+
+/// Load a device filter, without attaching it.
+pub(super) fn device_filter() -> sys::Result<()> {
+    // r0 = 1; exit
+    bpf::load_device_filter(&[0x0000_0001_0000_00b7, 0x95]).map(drop)
+}

@@ -1,0 +1,197 @@
+//! Namespaces, and what can be mounted in them.
+
+use super::{Caller, Finding, apart};
+use crate::sys::mount::{self, Follow, Reach};
+use crate::sys::process::{self, Cloned};
+use crate::sys::{self, Errno, cred, fs};
+use nix::mount::MsFlags;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// What a config.json calls them, and the flag of clone3(2).
+const NAMESPACES: [(&str, i32); 7] = [
+    ("mount", libc::CLONE_NEWNS),
+    ("pid", libc::CLONE_NEWPID),
+    ("network", libc::CLONE_NEWNET),
+    ("ipc", libc::CLONE_NEWIPC),
+    ("uts", libc::CLONE_NEWUTS),
+    ("cgroup", libc::CLONE_NEWCGROUP),
+    ("time", libc::CLONE_NEWTIME),
+];
+
+pub(super) fn all(caller: Caller) -> Vec<Finding> {
+    let mut findings = vec![user(caller)];
+    findings.extend(NAMESPACES.map(|(name, flag)| namespace(caller, name, flag)));
+    if caller == Caller::Root {
+        findings.push(users_of_others());
+        findings.push(id_mapped());
+    }
+    findings.extend(overlays(caller));
+    findings
+}
+
+fn with_user(caller: Caller) -> i32 {
+    if caller == Caller::User { libc::CLONE_NEWUSER } else { 0 }
+}
+
+fn namespace(caller: Caller, name: &str, flag: i32) -> Finding {
+    // Time namespaces are not for who makes them, but for their children.
+    let tried = apart(with_user(caller), || process::unshare(flag));
+    let title = format!("{name} namespace");
+    let effect = format!("a config.json that asks for a new one is refused: linux.namespaces, type {name}");
+    let (found, remedy) = ("can be made", why(tried.err(), name));
+    let finding = Finding::tried(&title, tried, found, &effect, &remedy);
+    if flag == libc::CLONE_NEWNS { finding.needed() } else { finding }
+}
+
+fn why(errno: Option<Errno>, name: &str) -> String {
+    match errno {
+        Some(Errno::ENOSPC) => limit(name),
+        Some(Errno::EINVAL) => format!("a kernel with {name} namespaces"),
+        Some(_) => "run it with CAP_SYS_ADMIN, and without a seccomp filter that forbids unshare(2)".into(),
+        None => String::new(),
+    }
+}
+
+fn limit(name: &str) -> String {
+    let file = match name {
+        "mount" => "mnt",
+        "network" => "net",
+        name => name,
+    };
+    format!("sysctl user.max_{file}_namespaces is too low")
+}
+
+fn user(caller: Caller) -> Finding {
+    let ids = own_ids();
+    let tried = apart(libc::CLONE_NEWUSER, || be_root(ids));
+    let effect = match caller {
+        Caller::Root => "a config.json with a user namespace is refused, and ids of mounts cannot be mapped",
+        Caller::User => "no container of an ordinary user runs",
+    };
+    let remedy = tried.err().map(|errno| user_remedy(errno, caller)).unwrap_or_default();
+    let finding = Finding::tried("user namespace", tried, "can be made", effect, &remedy);
+    if caller == Caller::User { finding.needed() } else { finding }
+}
+
+/// The settings that forbid it, those that are known.
+fn user_remedy(errno: Errno, caller: Caller) -> String {
+    let is = |path: &str, value: &str| crate::host::read(path).is_ok_and(|text| text.trim() == value);
+    let sysctl = |name: &str, value: &str| format!("sysctl -w {name}={value}");
+    if is("/proc/sys/user/max_user_namespaces", "0") || errno == Errno::ENOSPC {
+        sysctl("user.max_user_namespaces", "15000")
+    } else if caller == Caller::User && is("/proc/sys/kernel/unprivileged_userns_clone", "0") {
+        sysctl("kernel.unprivileged_userns_clone", "1")
+    } else if caller == Caller::User && is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
+        sysctl("kernel.apparmor_restrict_unprivileged_userns", "0")
+    } else if errno == Errno::EINVAL {
+        "a kernel with CONFIG_USER_NS".into()
+    } else {
+        "an LSM or a seccomp filter forbids it".into()
+    }
+}
+
+/// In a user namespace that the caller has just made: be root of it. The ids are theirs outside.
+fn be_root((uid, gid): (u32, u32)) -> sys::Result<()> {
+    let write = |name: &str, text: &str| {
+        let file = fs::open(format!("/proc/self/{name}"), fs::O_WRONLY, 0)?;
+        fs::write_once(file.as_fd(), text.as_bytes())
+    };
+    write("setgroups", "deny")?;
+    write("uid_map", &format!("0 {uid} 1"))?;
+    write("gid_map", &format!("0 {gid} 1"))
+}
+
+fn own_ids() -> (u32, u32) {
+    (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+}
+
+/// Another user than root: what they may not, an engine without root may not.
+const NOBODY: u32 = 65534;
+
+fn users_of_others() -> Finding {
+    let tried = apart(0, || {
+        cred::set_groups(&[])?;
+        cred::set_gid(NOBODY)?;
+        cred::set_uid(NOBODY)?;
+        process::unshare(libc::CLONE_NEWUSER)
+    });
+    let remedy = tried.err().map(|errno| user_remedy(errno, Caller::User)).unwrap_or_default();
+    let effect = "no container of an ordinary user runs";
+    Finding::tried("user namespace of an ordinary user", tried, "can be made", effect, &remedy)
+}
+
+/// A user namespace with one id, and nobody in it.
+fn user_namespace() -> sys::Result<OwnedFd> {
+    let (ours, theirs) = nix::unistd::pipe()?;
+    let (pid, pidfd) = match process::clone3(libc::CLONE_NEWUSER as u64, None)? {
+        Cloned::Child => {
+            // Until the parent closes its end, or is gone.
+            drop(theirs);
+            let _ = nix::unistd::read(&ours, &mut [0]);
+            process::exit_now(0)
+        }
+        Cloned::Parent { pid, pidfd } => (pid, pidfd),
+    };
+    let write = |name: &str| {
+        let file = fs::open(format!("/proc/{pid}/{name}"), fs::O_WRONLY, 0)?;
+        fs::write_once(file.as_fd(), b"0 1000 1")
+    };
+    let namespace = write("uid_map")
+        .and_then(|()| write("gid_map"))
+        .and_then(|()| fs::open(format!("/proc/{pid}/ns/user"), fs::O_RDONLY, 0));
+    drop((ours, theirs));
+    process::wait(pidfd.as_fd())?;
+    namespace
+}
+
+fn id_mapped() -> Finding {
+    let map = || {
+        let namespace = user_namespace()?;
+        apart(libc::CLONE_NEWNS, || {
+            let tree = mount::clone_tree(Path::new("/"), Reach::Top, Follow::Last)?;
+            mount::map_ids(tree.as_fd(), Reach::Top, namespace.as_fd())
+        })
+    };
+    let effect = "idmap and ridmap, and uidMappings of a mount, are refused for files of this filesystem";
+    let remedy = "a filesystem that can do it: ext4, xfs, btrfs, or tmpfs since Linux 6.3";
+    Finding::tried("id-mapped mounts of /", map(), "can be made", effect, remedy)
+}
+
+/// Mount an overlay with an upper layer on a tmpfs, in a mount namespace of its own.
+fn overlay(options: &str) -> sys::Result<()> {
+    let none: Option<&str> = None;
+    nix::mount::mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    // Any folder that is there on every machine: nobody else sees what is mounted on it.
+    nix::mount::mount(Some("none"), "/proc", Some("tmpfs"), MsFlags::empty(), none)?;
+    let top = fs::open("/proc", fs::O_PATH | fs::O_DIRECTORY, 0)?;
+    for name in ["lower", "upper", "work", "merged"] {
+        fs::mkdirat(top.as_fd(), name, 0o755)?;
+    }
+    let options = format!("lowerdir=/proc/lower,upperdir=/proc/upper,workdir=/proc/work{options}");
+    nix::mount::mount(Some("none"), "/proc/merged", Some("overlay"), MsFlags::empty(), Some(options.as_str()))
+}
+
+fn overlays(caller: Caller) -> Vec<Finding> {
+    let effect = "--overlay, org.knarr.overlay and bundles of layers (bundle without --copy) do not work";
+    let remedy = "modprobe overlay, or a kernel with CONFIG_OVERLAY_FS";
+    let ids = own_ids();
+    let in_user = apart(libc::CLONE_NEWUSER | libc::CLONE_NEWNS, || {
+        be_root(ids)?;
+        overlay(",userxattr")
+    });
+    let mut findings = Vec::new();
+    if caller == Caller::Root {
+        let here = apart(libc::CLONE_NEWNS, || overlay(""));
+        findings.push(Finding::tried("overlay", here, "can be mounted", effect, remedy));
+    }
+    let effect = "in a user namespace: ".to_string() + effect;
+    findings.push(Finding::tried(
+        "overlay in a user namespace",
+        in_user,
+        "can be mounted",
+        &effect,
+        "Linux 5.11 or later, with the module overlay loaded",
+    ));
+    findings
+}
