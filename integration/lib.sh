@@ -39,8 +39,8 @@ assert_absent() { [ ! -e "$1" ] && [ ! -L "$1" ] || fail "$1 is there"; }
 
 # ---- waiting, without a process for each nap ----
 nap() { local _; read -rt 0.02 _ <>"$NEVER" || :; }
-eventually() { # COMMAND...: true within 10 s
-  local deadline=$((SECONDS + 10))
+eventually() { # COMMAND...: true within 10 s, or PATIENCE
+  local deadline=$((SECONDS + ${PATIENCE:-10}))
   until "$@"; do [ $SECONDS -lt $deadline ] || fail "never: $*"; nap; done
 }
 slurp() { # VARIABLE FILE: without a fork, without the last newline

@@ -58,7 +58,7 @@ pub struct Global {
 
 /// An ordinary user records containers where their session has its files.
 fn default_root() -> PathBuf {
-    let session = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| !nix::unistd::geteuid().is_root());
+    let session = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| crate::sys::cred::user_of_host().is_some());
     session.map_or_else(|| DEFAULT_ROOT.into(), |folder| PathBuf::from(folder).join("knarr"))
 }
 

@@ -14,6 +14,9 @@ pub struct Host {
     pub own_cgroup: String,
     /// The runtime's effective user id.
     pub uid: u32,
+    /// The ordinary user, as the host knows them, whose rights the runtime has there; none: it is the host's root. Root of a
+    /// user namespace is its ordinary user's.
+    pub user: Option<u32>,
     /// The capabilities that the running kernel knows, as a set of bits.
     pub known_capabilities: u64,
     /// The capabilities in the runtime's bounding set.
@@ -63,6 +66,7 @@ pub fn probe(asked: Asked) -> Result<Host> {
         },
         own_cgroup: if asked.own_cgroup == OwnCgroup::Needed { own_cgroup()? } else { String::new() },
         uid: nix::unistd::geteuid().as_raw(),
+        user: sys::cred::user_of_host(),
         known_capabilities: known,
         bounding,
         apparmor: asked.security_modules && apparmor(),

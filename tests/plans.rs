@@ -14,6 +14,7 @@ fn host() -> Host {
         cgroup_root: "/sys/fs/cgroup".into(),
         own_cgroup: "/user/shell".into(),
         uid: 0,
+        user: None,
         known_capabilities: known,
         bounding: known,
         apparmor: true,

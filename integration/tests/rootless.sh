@@ -184,3 +184,34 @@ test_supplementary_groups() {
   as_user
   refused 'additionalGids|setgroups|mapped|gid|group' '.process.user.additionalGids = [0]'
 }
+
+# in_namespace: from here on the runtime is called by root of a user namespace of user 1000's, as rootless engines do it.
+in_namespace() {
+  as_user
+  cat >"$RUNTIME" <<SH
+#!/bin/sh
+echo 1000:100000:65536 >$T/subids
+exec unshare --mount sh -c 'mount --bind $T/subids /etc/subuid && mount --bind $T/subids /etc/subgid &&
+  XDG_RUNTIME_DIR=$T/run exec setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps=-all -- unshare --user --mount --map-root-user --map-auto -- $T/.runtime "\$@"' sh "\$@"
+SH
+}
+
+test_root_of_a_user_namespace() {
+  in_namespace
+  differs runc,crun 'need a cgroup that this user may write'
+  own_bundle c1 'rw | sh("id -u; tr -s \" \" </proc/self/uid_map; for d in null zero full random urandom tty; do test -c /dev/$d || echo no $d; done; touch /x && stat -c %u /x; test -e /dev/pts/ptmx && echo pts") | del(.linux.uidMappings, .linux.gidMappings) | no_ns("user") | no_ns("cgroup")'
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" $'0\n 0 1000 1\n 1 100000 65535\n0\npts'
+  assert_eq "$(stat -c %u "$B/rootfs/x")" 1000
+  run_ok run --overlay --bundle "$B" c1
+  assert_match "$OUT" $'0\n 0 1000 1'
+}
+
+test_root_of_a_user_namespace_execs_and_deletes() {
+  in_namespace
+  differs runc,crun 'need a cgroup that this user may write'
+  own_bundle c1 'args(["sleep", "100"]) | del(.linux.uidMappings, .linux.gidMappings) | no_ns("user") | no_ns("cgroup")'
+  run_ok run --detach --bundle "$B" c1
+  eventually has_status c1 running
+  run_ok delete --force c1
+}

@@ -204,7 +204,7 @@ test_wrong_values_are_errors_before_anything_is_changed() {
   rt update --pids-limit many c1
   assert_eq "$RC" 1
   assert_match "$ERR" many
-  run_fails 1 '--l3-cache-schema: changing the schemata of a container is not supported' update --l3-cache-schema L3:0=f c1
+  run_fails 1 '--l3-cache-schema: the container has no group of resctrl' update --l3-cache-schema L3:0=f c1
 }
 
 test_resources_that_cannot_be_read() {

@@ -5,7 +5,7 @@
 
 use crate::plan::gvariant::Value;
 use crate::plan::systemd::Manager;
-use crate::sys::{self, Errno, socket};
+use crate::sys::{self, Errno, cred, socket};
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::SockType;
@@ -72,7 +72,7 @@ impl Bus {
         for path in addresses(manager) {
             match socket::connect_to(&path, SockType::Stream) {
                 Ok(fd) => {
-                    let uid = nix::unistd::geteuid().to_string();
+                    let uid = cred::user_of_host().unwrap_or(0).to_string();
                     let hex: String = uid.bytes().map(|byte| format!("{byte:02x}")).collect();
                     let mut bus = Bus {
                         fd,
@@ -214,7 +214,7 @@ fn addresses(manager: Manager) -> Vec<PathBuf> {
         Manager::User => {
             let mut paths = given("DBUS_SESSION_BUS_ADDRESS");
             paths.extend(std::env::var_os("XDG_RUNTIME_DIR").map(|folder| PathBuf::from(folder).join("bus")));
-            paths.push(format!("/run/user/{}/bus", nix::unistd::geteuid()).into());
+            paths.push(format!("/run/user/{}/bus", cred::user_of_host().unwrap_or(0)).into());
             paths
         }
     }

@@ -1,9 +1,13 @@
 //! `knarr update`.
 
 use crate::cli::Global;
-use crate::config::update::{self, Asked};
+use crate::config::{
+    self,
+    update::{self, Asked},
+};
 use crate::host;
 use crate::plan;
+use crate::run::rdt::Schemata;
 use crate::state::{Command, Container};
 use crate::sys::fs;
 use anyhow::{Context, Result, anyhow, bail};
@@ -69,11 +73,11 @@ pub struct Args {
     /// Processes and threads; -1 is no limit
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub pids_limit: Option<i64>,
-    /// Schema of the level 3 cache; not supported yet
-    #[arg(long, value_name = "SCHEMA", hide = true)]
+    /// Line of the container's resctrl schemata for the level 3 cache, as L3:0=f;1=f
+    #[arg(long, value_name = "SCHEMA")]
     pub l3_cache_schema: Option<String>,
-    /// Schema of the memory bandwidth; not supported yet
-    #[arg(long, value_name = "SCHEMA", hide = true)]
+    /// Line of the container's resctrl schemata for the memory bandwidth, as MB:0=20;1=70
+    #[arg(long, value_name = "SCHEMA")]
     pub mem_bw_schema: Option<String>,
     /// A file of the cgroup and what to write to it; may be repeated
     #[arg(long, value_name = "FILE=VALUE")]
@@ -87,7 +91,11 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
         let resources = asked(args)?;
         let mut container = global.store().open_locked(&args.id)?;
         container.allow(Command::Update)?;
-        change(&mut container, resources, &mut warnings)
+        let previous = schemata(args, &container)?;
+        change(&mut container, resources, &mut warnings).map_err(|cause| match previous {
+            Some(previous) => previous.put_back(cause),
+            None => cause,
+        })
     };
     let mut update = update;
     update().with_context(|| format!("update {}", args.id.escape_debug()))?;
@@ -110,15 +118,24 @@ fn change(container: &mut Container, resources: Value, warnings: &mut Vec<String
     Ok(())
 }
 
+/// Change the schemata of the container's group of resctrl, if that is asked for; what they were.
+fn schemata(args: &Args, container: &Container) -> Result<Option<Schemata>> {
+    let options = [("--l3-cache-schema", &args.l3_cache_schema), ("--mem-bw-schema", &args.mem_bw_schema)];
+    let mut asked =
+        options.into_iter().filter_map(|(option, schema)| Some((option, schema.clone()?))).peekable();
+    let Some((option, _)) = asked.peek() else { return Ok(None) };
+    let option = *option;
+    let loaded = config::load(&container.dir.load_config()?, &container.state.about.bundle)?;
+    let Some(rdt) = loaded.config.rdt else {
+        bail!("{option}: the container has no group of resctrl (linux.intelRdt)");
+    };
+    let group = rdt.group.as_deref().unwrap_or(&container.state.about.id);
+    let lines: Vec<String> = asked.map(|(_, schema)| schema).collect();
+    Schemata::change(group, &lines).map(Some).context(option)
+}
+
 /// What `--resources` and the other options ask for, as `linux.resources`.
 fn asked(args: &Args) -> Result<Value> {
-    for (option, schema) in
-        [("--l3-cache-schema", &args.l3_cache_schema), ("--mem-bw-schema", &args.mem_bw_schema)]
-    {
-        if schema.is_some() {
-            bail!("{option}: changing the schemata of a container is not supported by this version");
-        }
-    }
     let mut resources = match &args.resources {
         Some(path) => read(path)?,
         None => json!({}),

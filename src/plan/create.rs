@@ -96,7 +96,7 @@ fn limits(
     steps.extend(limits.into_iter().map(|write| planned(write.field.clone(), HostStep::Limit(write))));
     let filter = devices::compile(&config.device_rules)?.unwrap_or_default();
     // An ordinary user cannot load one, and can make no device either.
-    if host.uid == 0 {
+    if host.user.is_none() {
         steps.push(planned("linux.resources.devices", HostStep::DeviceFilter(filter)));
     }
     steps.extend(delegation(config)?);
@@ -154,7 +154,7 @@ fn without_cgroup(config: &Config, host: &Host) -> Result<Option<String>, Invali
             "needs a cgroup, and there is none (--cgroup-manager disabled)",
         ));
     }
-    let rules = !config.device_rules.is_empty() && host.uid == 0;
+    let rules = !config.device_rules.is_empty() && host.user.is_none();
     Ok(rules
         .then(|| "linux.resources.devices: ignored, there is no cgroup (--cgroup-manager disabled)".into()))
 }

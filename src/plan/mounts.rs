@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// Collects the two lists that mounts turn into.
 pub(super) struct Rootfs<'a> {
     pub(super) config: &'a Config,
-    host: &'a Host,
+    pub(super) host: &'a Host,
     /// What the parent does before it copies.
     before: Vec<Planned<HostStep>>,
     /// Copies of host mounts, for the parent.
@@ -271,10 +271,11 @@ impl<'a> Rootfs<'a> {
         }
     }
 
-    /// A node; in a user namespace, where the kernel makes none, the host's own of the same path.
+    /// A node; in a user namespace, where the kernel makes none, and where that is the runtime's own, the host's of the same path.
     fn device(&mut self, field: impl Into<String>, device: Device) {
         let field = field.into();
-        if !self.config.namespaces.own(Namespace::User) || device.kind == libc::S_IFIFO {
+        let may_make = !self.config.namespaces.own(Namespace::User) && self.host.user.is_none();
+        if may_make || device.kind == libc::S_IFIFO {
             return self.step(field, Step::Node(device));
         }
         let slot = self.tree(&field, Path::new(&device.path), Reach::Top, Vec::new());

@@ -8,7 +8,7 @@ mod launch;
 mod net_devices;
 pub mod notify;
 mod overlay;
-mod rdt;
+pub mod rdt;
 mod relay;
 mod scope;
 pub mod seal;

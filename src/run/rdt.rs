@@ -1,8 +1,10 @@
 //! Groups of resctrl, for `linux.intelRdt`.
 
+use super::StepFault;
 use crate::config::Rdt;
 use crate::host;
 use crate::sys::{Errno, fs, mount};
+use anyhow::Result;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -70,6 +72,37 @@ impl Groups {
     /// Put process `pid` into them.
     pub(super) fn enter(&self, pid: i32) -> std::result::Result<(), (String, Errno)> {
         self.enter.iter().try_for_each(|group| write(&group.join("tasks"), &pid.to_string()))
+    }
+}
+
+/// Lines of a group's schemata as they were before they were changed.
+#[derive(Debug)]
+pub struct Schemata {
+    file: PathBuf,
+    lines: Vec<String>,
+}
+
+impl Schemata {
+    /// Write `lines` to the schemata of a group. If one is refused, those before it are put back.
+    pub fn change(group: &str, lines: &[String]) -> Result<Schemata> {
+        let file = Path::new(ROOT).join(group).join("schemata");
+        let now = host::read(&file)?;
+        let resource = |line: &str| line.split(':').next().unwrap_or_default().trim().to_string();
+        let changed: Vec<String> = lines.iter().map(|line| resource(line)).collect();
+        let lines_now = now.lines().filter(|line| changed.contains(&resource(line)));
+        let previous = Schemata { lines: lines_now.map(|line| line.trim().to_string()).collect(), file };
+        match write_lines(&previous.file, lines) {
+            Ok(()) => Ok(previous),
+            Err((call, errno)) => Err(previous.put_back(StepFault::new("", call, errno).into())),
+        }
+    }
+
+    /// Write them again, after a failure.
+    pub fn put_back(&self, cause: anyhow::Error) -> anyhow::Error {
+        match write_lines(&self.file, &self.lines) {
+            Ok(()) => cause,
+            Err((call, _)) => cause.context(format!("[then, putting back: {call}]")),
+        }
     }
 }
 
