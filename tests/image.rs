@@ -181,8 +181,10 @@ fn whoever_renames_meanwhile_changes_nothing_outside() {
 fn whiteouts_are_kept_as_overlayfs_knows_them() {
     let layer = Layer::new()
         .dir("d/")
-        .file("d/.wh.gone", "")
+        .file("d/.wh.before", "")
         .file("d/.wh..wh..opq", "")
+        .file("d/.wh.after", "")
+        .file("e/.wh.gone", "")
         .file("d/new", "")
         .file(".wh.first", "")
         .dir("first")
@@ -198,9 +200,9 @@ fn whiteouts_are_kept_as_overlayfs_knows_them() {
         .file("own/.wh.x", "")
         .raw(Type::Symlink, b".wh.link", b"x", 0o777, b"");
     let root = layer_of(&folder("image-whiteouts"), layer.bytes()).unwrap();
-    let names = ["d", "d/gone", "d/new", "first", "link", "moved", "own", "second", "second/x", "third"];
+    let names = ["d", "d/new", "e", "e/gone", "first", "link", "moved", "own", "second", "second/x", "third"];
     assert_eq!(tree(&root), names);
-    assert!(is_whiteout(&root.join("d/gone")) && is_whiteout(&root.join("link")));
+    assert!(is_whiteout(&root.join("e/gone")) && is_whiteout(&root.join("link")));
     // A folder in place of what was deleted does not show what lower layers have in it.
     for opaque in ["d", "first", "second", "third"] {
         assert!(is_opaque(&root.join(opaque)), "{opaque}");

@@ -156,7 +156,7 @@ test_deletions_and_replacements_across_layers() {
 
 opaque_layer() {
   mkdir -p "$T/opaque/d"
-  touch "$T/opaque/d/.wh..wh..opq" "$T/opaque/d/only"
+  touch "$T/opaque/d/.wh..wh..opq" "$T/opaque/d/.wh.1" "$T/opaque/d/only"
   tar -C "$T/opaque" -cf "$T/opaque.tar" d
   umoci raw add-layer --image "$T/img:v1" "$T/opaque.tar"
 }

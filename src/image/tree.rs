@@ -274,6 +274,10 @@ impl Tree {
             self.last = None;
             return self.delete_lower(at, parent.inode, name, 0).context("delete what a whiteout names");
         }
+        // Of a folder that is not merged overlayfs shows whiteouts: names that lead to nothing.
+        if xattr::get(at, self.owner.opaque())?.is_some() {
+            return Ok(());
+        }
         match fs::mknodat(at, name, libc::S_IFCHR, 0, 0) {
             Err(Errno::EEXIST) => {
                 // The layer has it itself. What a lower one has under that name is hidden by it, unless both are folders.
@@ -290,6 +294,11 @@ impl Tree {
     /// A deletion of all that lower layers have in `folder`.
     pub(crate) fn delete_all(&mut self, folder: &Folder) -> Result<()> {
         if self.deletions == Deletions::Kept {
+            for name in entries(folder.fd.as_fd())? {
+                if is_whiteout(&fs::statat(folder.fd.as_fd(), &name)?) {
+                    fs::unlinkat(folder.fd.as_fd(), &name, fs::Unlink::File).context("unlinkat")?;
+                }
+            }
             return self.set_opaque(folder.fd.as_fd());
         }
         self.last = None;
