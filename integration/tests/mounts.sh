@@ -496,3 +496,20 @@ test_nothing_that_is_stacked_on_the_hosts_root_stays() {
   assert_eq "$(awk '$5 == "/"' <<<"$OUT" | wc -l)" 1
   run_ok delete --force c2
 }
+
+test_a_shared_root_where_all_mounts_of_the_host_are_shared() {
+  # As systemd has them, and as engines ask for it where a volume is to be propagated both ways.
+  local p
+  mkdir "$T/vol"
+  mount -t tmpfs tmpfs "$T/vol"
+  mount --make-rshared /
+  trap 'mount --make-rprivate /; umount "$T/vol"' EXIT
+  for p in shared rshared; do
+    bundle c1 --arg t "$T" --arg p "$p" 'rw | .linux.rootfsPropagation = $p | bind($t + "/vol"; "/vol"; ["rbind", "rshared"]) | caps(["CAP_SYS_ADMIN"]) |
+      sh("grep \" / / .* shared:\" /proc/self/mountinfo >/dev/null || grep -c \" / .*shared:\" /proc/self/mountinfo; mkdir -p /vol/in && mount -t tmpfs tmpfs /vol/in && echo x >/vol/in/file && echo mounted")'
+    run_ok run --bundle "$B" c1
+    assert_match "$OUT" mounted
+    assert_eq "$(<"$T/vol/in/file")" x "$p"
+    umount "$T/vol/in"
+  done
+}

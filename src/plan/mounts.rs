@@ -39,7 +39,15 @@ impl<'a> Rootfs<'a> {
             late: Vec::new(),
         };
         rootfs.step("linux.namespaces", Step::Slave);
-        let slot = rootfs.tree("root.path", &config.root.path, Reach::Tree, Vec::new());
+        // As a peer of the host's it would carry the container's mounts there, and pivot_root(2) refuses it; it becomes shared
+        // at the very end. What is mounted below it and volumes are peers meanwhile.
+        let own = match config.rootfs_propagation.map(|p| p.kind) {
+            Some(libc::MS_SHARED) => {
+                vec![(Reach::Top, Change { propagation: libc::MS_PRIVATE, ..Change::default() })]
+            }
+            _ => Vec::new(),
+        };
+        let slot = rootfs.tree("root.path", &config.root.path, Reach::Tree, own);
         rootfs.step("root.path", Step::Root { slot, path: config.root.path.clone() });
         // Only now: the way to the root filesystem may be closed to the container's root.
         rootfs.steps.extend(after_root);
