@@ -229,6 +229,7 @@ fn identity(config: &Config, settle: &mut Vec<Planned<Settle>>) -> Vec<Planned<S
         if let Some(priority) = process.io_priority {
             settle.push(planned("process.ioPriority", Settle::IoPriority(priority)));
         }
+        settle.extend(process::ceilings(process, Settle::HardLimit));
     }
     for (host, container) in &config.net_devices {
         let device = NetDevice { host: host.clone(), container: container.clone() };
