@@ -20,9 +20,10 @@ version = 2
     conf_dir = "/etc/cni/net.d"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     default_runtime_name = "runc"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.handler]
       runtime_type = "io.containerd.runc.v2"
-      pod_annotations = ["rows.*"]
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.handler.options]
         BinaryName = "$RUNTIME"
         SystemdCgroup = $systemd
@@ -81,7 +82,7 @@ row_systemd_cgroup() {
 row_task_exec() {
   up c1
   called ctr tasks exec --exec-id e1 c1 sh -c 'echo in; exit 9'; assert_eq "$RC $OUT" '9 in'
-  assert_eq "$(on_a_terminal ctr tasks exec -t --exec-id e2 c1 tty)" /dev/pts/0
+  assert_eq "$(on_a_terminal ctr tasks exec -t --exec-id e2 c1 sh -c 'tty; sleep 2')" /dev/pts/0
   refuses 1 'executable file not found' ctr tasks exec --exec-id e3 c1 nothing
 }
 row_task_pause_and_resume() {
@@ -128,7 +129,7 @@ row_cri_pod_and_container() {
   pod p1
   asked PodSandboxStatus --arg id "$POD_ID" '{pod_sandbox_id: $id}'; assert_jq "$OUT" '.status.runtime_handler == "handler" and (.status.network.ip | startswith("10.88.7."))'
   pod_container main 'echo logged; hostname >/tmp/name; sleep 1000'
-  exec_sync 'cat /tmp/name; cat /proc/1/comm; echo bad >&2; exit 3'; assert_jq "$OUT" '.exit_code == 3 and .stdout == "p1\nsh\n" and .stderr == "bad\n"'
+  exec_sync 'cat /tmp/name; cat /proc/1/comm; echo bad >&2; exit 3'; assert_jq "$OUT" '.exit_code == 3 and .stdout == "p1\nsleep\n" and .stderr == "bad\n"'
   eventually grep -q 'stdout F logged' main.log
   pid_of_container "$ID"; assert_match "$CG" '/rows-pod.slice/cri-containerd-'
 }

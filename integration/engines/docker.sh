@@ -72,6 +72,17 @@ row_runtime_of_one_container() { # --runtime
   did docker exec c1 echo one; assert_eq "$OUT" one
   did docker exec c2 echo two; assert_eq "$OUT" two
 }
+row_in_place_of_runc() { # by dpkg-divert and update-alternatives
+  [ "$RT" != runc ] || skip 'it is runc'
+  trap 'update-alternatives --remove-all runc; dpkg-divert --local --rename --remove /usr/sbin/runc' EXIT
+  did dpkg-divert --local --rename --divert /usr/sbin/runc.distrib --add /usr/sbin/runc
+  did update-alternatives --install /usr/sbin/runc runc /usr/sbin/runc.distrib 10
+  did update-alternatives --install /usr/sbin/runc runc "$RUNTIME" 20
+  did runc --version; assert_match "$OUT" "^$RT version"
+  up c1 --runtime runc; did docker exec c1 echo in; assert_eq "$OUT" in
+  did "$RUNTIME" --root /run/docker/runtime-runc/moby state "$(inspect c1 '{{.Id}}')"; assert_jq "$OUT" '.status == "running"'
+  did docker rm -f c1
+}
 row_info_names_the_runtime() { did docker info -f '{{.DefaultRuntime}}'; assert_eq "$OUT" "$RT"; }
 
 # ---- run ----
@@ -291,7 +302,7 @@ row_exec_privileged() {
 }
 row_exec_of_what_is_not_there() {
   up c1
-  refuses 12[67] 'executable file not found' docker exec c1 nothing
+  refuses '12[67]' 'executable file not found' docker exec c1 nothing
   refuses 126 'permission denied' docker exec c1 /etc/not-a-program
   refuses '126|127' 'no such file or directory' docker exec -w /nowhere c1 true
   refuses 126 'unable to find user' docker exec -u nobody-here c1 true
@@ -400,7 +411,7 @@ row_command_that_is_no_program() {
   refuses 126 'is a directory|permission denied' docker run --rm box /etc
 }
 row_user_that_is_not_there() { refuses '125|126' 'unable to find user' docker run --rm --user nobody-here box true; }
-row_file_mounted_on_a_folder() { touch f; refuses 12[57] 'not a directory' docker run --rm -v "$T/f:/etc" box true; }
+row_file_mounted_on_a_folder() { touch f; refuses '12[57]' 'not a directory' docker run --rm -v "$T/f:/etc" box true; }
 row_sysctl_that_is_not_namespaced() { refuses '125|126|127' 'kernel.panic' docker run --rm --sysctl kernel.panic=1 box true; }
 row_failed_start_can_be_mended() { # the container stays, and a second start says the same
   refuses 127 'not found' docker run --name c1 box nothing
