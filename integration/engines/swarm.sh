@@ -21,7 +21,7 @@ engine_start() {
     ip -n node$n link set eth0 up
     ip -n node$n link set lo up
     echo '{"runtimes": {"knarr": {"path": "/usr/local/sbin/knarr"}}, "default-runtime": "'"$RT"'"}' >/var/lib/node$n/daemon.json
-    systemd-run --quiet --collect --unit node$n -p Delegate=yes -p TasksMax=infinity ip netns exec node$n unshare --uts sh -c "hostname node$n; exec dockerd --config-file /var/lib/node$n/daemon.json \
+    systemd-run --quiet --collect --unit node$n -p Delegate=yes -p TasksMax=infinity nsenter --net=/run/netns/node$n unshare --uts sh -c "hostname node$n; exec dockerd --config-file /var/lib/node$n/daemon.json \
       --data-root /var/lib/node$n/data --exec-root /run/node$n --pidfile /run/node$n.pid -H unix:///run/node$n.sock"
   done
   tar -C "$BOX" -cf /var/tmp/box.tar .

@@ -251,7 +251,8 @@ impl<'a> Rootfs<'a> {
     /// A node; in a user namespace, where the kernel makes none, the host's own of the same path.
     fn device(&mut self, field: impl Into<String>, device: Device) {
         let field = field.into();
-        if !self.config.namespaces.own(Namespace::User) || device.kind == libc::S_IFIFO {
+        let may_make = self.host.uid == 0 && !self.config.namespaces.own(Namespace::User);
+        if may_make || device.kind == libc::S_IFIFO {
             return self.step(field, Step::Node(device));
         }
         let slot = self.tree(&field, Path::new(&device.path), Reach::Top, Vec::new());
