@@ -39,7 +39,7 @@ tidy() {
 }
 # Containers, cgroups and shims of containers that are gone.
 left_behind() {
-  find /run/docker/runtime-*/moby -mindepth 1 -maxdepth 1
+  find /run/docker -mindepth 3 -maxdepth 3 -path '*/runtime-*/moby/*'
   find /sys/fs/cgroup -mindepth 1 -type d \( -name 'docker-*.scope' -o -path '*/docker/*' -o -path '*/buildkit/*' \)
   pgrep -af containerd-shim
 }

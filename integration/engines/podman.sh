@@ -156,7 +156,7 @@ row_cgroups_disabled() {
   up c1 --cgroups disabled; cgroup_of c1; assert_no_match "$CG" libpod
 }
 row_cgroups_split() {
-  did systemd-run --wait --pipe -p Delegate=yes --unit rows-split podman run --rm --cgroups split --cgroupns host box cat /proc/self/cgroup
+  did systemd-run --collect --wait --pipe -p Delegate=yes --unit rows-split podman run --rm --cgroups split --cgroupns host box cat /proc/self/cgroup
   assert_match "$OUT" '/rows-split.service/libpod-payload-'
 }
 row_pods() {
@@ -207,7 +207,8 @@ row_preserved_descriptors() { exec 3<<<three; did podman run --rm --preserve-fds
 row_logs_and_attach() {
   up c1 -i -- sh -c 'echo one; read x; echo got $x; sleep 5; exit 3'
   eventually gives one podman logs c1
-  called sh -c '(echo word; sleep 20) | podman attach c1'; assert_eq "$RC" 3
+  called sh -c '(echo word; sleep 20) | podman attach c1'; assert_eq "$RC" 0
+  did podman wait c1; assert_eq "$OUT" 3
   did podman logs c1; assert_eq "$OUT" $'one\ngot word'
 }
 row_stop_kill_and_wait() {
@@ -242,7 +243,7 @@ row_copy_diff_and_commit() {
 }
 row_root_filesystem_in_a_folder() { cp -a "$BOX" root; did podman run --rm --rootfs "$T/root" cat /var/www/index.html; assert_eq "$OUT" 'hello from the box'; }
 row_notify_socket_in_the_container() {
-  did systemd-run --wait --pipe -p Type=exec -p NotifyAccess=all --unit rows-notify podman run --rm --sdnotify container box sh -c 'test -S "$NOTIFY_SOCKET" && echo socket'
+  did systemd-run --collect --wait --pipe -p Type=exec -p NotifyAccess=all --unit rows-notify podman run --rm --sdnotify container box sh -c 'test -S "$NOTIFY_SOCKET" && echo socket'
   assert_eq "$OUT" socket
 }
 row_hooks_of_a_folder() {

@@ -11,6 +11,7 @@ on() { docker -H "unix:///run/node$1.sock" "${@:2}"; } # NODE COMMAND...
 engine_start() {
   local n
   modprobe -a ip_vs vxlan
+  iptables -P FORWARD ACCEPT # where a daemon ran before, bridged traffic is dropped
   ip link add nodes type bridge && ip link set nodes up
   for n in 1 2 3; do
     mkdir -p /var/lib/node$n
@@ -25,7 +26,7 @@ engine_start() {
       --data-root /var/lib/node$n/data --exec-root /run/node$n --pidfile /run/node$n.pid -H unix:///run/node$n.sock"
   done
   tar -C "$BOX" -cf /var/tmp/box.tar .
-  for n in 1 2 3; do eventually on $n version; on $n import -c 'CMD ["sh"]' /var/tmp/box.tar box; done
+  for n in 1 2 3; do eventually on $n version >/dev/null; on $n import -c 'CMD ["sh"]' /var/tmp/box.tar box; done
   on 1 swarm init --advertise-addr 10.9.0.1
   local token
   token=$(on 1 swarm join-token -q worker)
@@ -50,7 +51,7 @@ tidy() {
   for n in 1 2 3; do eventually gives '' on $n ps -q; all=$(on $n ps -aq); [ -z "$all" ] || on $n rm -f $all; done
   eventually gives $'Ready\nReady\nReady' on 1 node ls --format '{{.Status}}'
 }
-left_behind() { find /run/node[123]/runtime-*/moby -mindepth 1 -maxdepth 1; }
+left_behind() { find /run/node1 /run/node2 /run/node3 -mindepth 3 -maxdepth 3 -path '*/runtime-*/moby/*'; }
 
 service() { did on 1 service create --quiet --detach --no-resolve-image "$@"; }
 tasks() { on 1 service ps --filter desired-state=running --format '{{.CurrentState}}' "$1" | grep -c '^Running'; }
