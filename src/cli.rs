@@ -1,6 +1,7 @@
 //! The command line: what runc's users type, parsed and dispatched.
 
 use crate::cmd;
+use crate::host;
 use crate::log::{Format, Log};
 use crate::plan::CgroupDriver;
 use crate::state::Store;
@@ -58,7 +59,7 @@ pub struct Global {
 
 /// An ordinary user records containers where their session has its files.
 fn default_root() -> PathBuf {
-    let session = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| crate::sys::cred::user_of_host().is_some());
+    let session = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| host::user() != 0);
     session.map_or_else(|| DEFAULT_ROOT.into(), |folder| PathBuf::from(folder).join("knarr"))
 }
 

@@ -14,9 +14,8 @@ pub struct Host {
     pub own_cgroup: String,
     /// The runtime's effective user id.
     pub uid: u32,
-    /// The ordinary user, as the host knows them, whose rights the runtime has there; none: it is the host's root. Root of a
-    /// user namespace is its ordinary user's.
-    pub user: Option<u32>,
+    /// Whether the runtime is root with rights over the machine, and not of a user namespace.
+    pub is_root: bool,
     /// The capabilities that the running kernel knows, as a set of bits.
     pub known_capabilities: u64,
     /// The capabilities in the runtime's bounding set.
@@ -65,12 +64,31 @@ pub fn probe(asked: Asked) -> Result<Host> {
             cgroup_root()?
         },
         own_cgroup: if asked.own_cgroup == OwnCgroup::Needed { own_cgroup()? } else { String::new() },
-        uid: nix::unistd::geteuid().as_raw(),
-        user: sys::cred::user_of_host(),
+        uid: user(),
+        is_root: sys::cred::is_root_of_host(),
         known_capabilities: known,
         bounding,
         apparmor: asked.security_modules && apparmor(),
         selinux: asked.security_modules && selinux(),
+    })
+}
+
+/// The user of the machine that the runtime works for. An engine of an ordinary user calls it as the root of a user namespace of
+/// theirs, which has no more rights over the machine than they have. Such a root has a session, and is not called root.
+pub fn user() -> u32 {
+    let uid = nix::unistd::geteuid().as_raw();
+    let in_session = std::env::var_os("XDG_RUNTIME_DIR").is_some();
+    if uid != 0 || !in_session || std::env::var_os("USER").is_some_and(|name| name == "root") {
+        return uid;
+    }
+    read("/proc/self/uid_map").ok().and_then(|map| root_outside(&map)).unwrap_or(uid)
+}
+
+/// Whom root is outside of the user namespace with this uid_map.
+fn root_outside(map: &str) -> Option<u32> {
+    map.lines().find_map(|line| {
+        let mut ids = line.split_whitespace();
+        (ids.next()? == "0").then(|| ids.next()?.parse().ok())?
     })
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// What each room of the house may use of the others.
 const MAY_USE: [(&str, &[&str]); 14] = [
-    ("cli", &["cmd", "log", "plan", "state", "run", "sys"]),
+    ("cli", &["cmd", "host", "log", "plan", "state", "run", "sys"]),
     ("cmd", &["check", "cli", "run", "state", "cgroup", "config", "plan", "host", "image", "log", "sys"]),
     ("run", &["plan", "channel", "init", "cgroup", "state", "config", "host", "log", "sys"]),
     ("init", &["plan", "channel", "config", "sys"]),

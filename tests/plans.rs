@@ -14,7 +14,7 @@ fn host() -> Host {
         cgroup_root: "/sys/fs/cgroup".into(),
         own_cgroup: "/user/shell".into(),
         uid: 0,
-        user: None,
+        is_root: true,
         known_capabilities: known,
         bounding: known,
         apparmor: true,

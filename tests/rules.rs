@@ -161,8 +161,8 @@ fn a_namespace_that_is_missing_forbids_what_needs_it() {
     );
     let error = without("network", "/linux/sysctl", json!({"net.ipv4.ip_forward": "1"}));
     assert_eq!(error, "linux.sysctl.net.ipv4.ip_forward: needs a network namespace in linux.namespaces");
-    let error = without("mount", "/mounts", json!([{"destination": "/x", "type": "tmpfs"}]));
-    assert_eq!(error, "mounts: needs a new mount namespace in linux.namespaces");
+    let error = without("mount", "/linux/maskedPaths", json!(["/x"]));
+    assert_eq!(error, "linux.maskedPaths: needs a new mount namespace in linux.namespaces");
 }
 
 #[test]
@@ -192,10 +192,13 @@ fn what_the_specification_tolerates_is_accepted() {
         ["process.capabilities.bounding: unknown capability \"CAP_FROB\" ignored"]
     );
     assert_eq!(error_of(&changed("/process", json!(null))), "accepted");
-    assert_eq!(
-        error_of(&changed("/linux", json!(null))),
-        "mounts: needs a new mount namespace in linux.namespaces"
-    );
+    let mut nothing_new: Value = serde_json::from_str(&changed("/linux", json!(null))).unwrap();
+    nothing_new["root"]["readonly"] = false.into();
+    nothing_new["process"]["terminal"] = false.into();
+    nothing_new.as_object_mut().unwrap().remove("hostname");
+    let loaded = config::load(nothing_new.to_string().as_bytes(), Path::new("/b")).unwrap();
+    assert_eq!(loaded.warnings, ["mounts: ignored, there is no new mount namespace in linux.namespaces"]);
+    assert!(loaded.config.mounts.is_empty());
 }
 
 #[test]

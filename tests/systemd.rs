@@ -31,7 +31,7 @@ fn plan(change: impl FnOnce(&mut Value)) -> Result<String, String> {
         cgroup_root: "/sys/fs/cgroup".into(),
         own_cgroup: String::new(),
         uid: 0,
-        user: None,
+        is_root: true,
         known_capabilities: 0,
         bounding: 0,
         apparmor: false,

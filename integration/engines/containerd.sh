@@ -20,9 +20,10 @@ version = 2
     conf_dir = "/etc/cni/net.d"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     default_runtime_name = "runc"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.handler]
       runtime_type = "io.containerd.runc.v2"
-      pod_annotations = ["rows.*"]
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.handler.options]
         BinaryName = "$RUNTIME"
         SystemdCgroup = $systemd
@@ -34,7 +35,7 @@ CONF
   systemctl daemon-reload
   systemctl restart containerd
   [ -f /var/tmp/box-image.tar ] || {
-    tar -C "$BOX" -c . | podman import -c 'CMD ["sleep", "100000"]' - localhost/box:latest
+    tar -C "$BOX" -c . | podman import -c 'ENV PATH=/usr/bin:/bin' -c 'CMD ["sleep", "100000"]' - localhost/box:latest
     podman save --format docker-archive -o /var/tmp/box-image.tar localhost/box:latest
   }
   ctr -n k8s.io images import /var/tmp/box-image.tar
@@ -81,7 +82,7 @@ row_systemd_cgroup() {
 row_task_exec() {
   up c1
   called ctr tasks exec --exec-id e1 c1 sh -c 'echo in; exit 9'; assert_eq "$RC $OUT" '9 in'
-  assert_eq "$(on_a_terminal ctr tasks exec -t --exec-id e2 c1 tty)" /dev/pts/0
+  assert_eq "$(on_a_terminal ctr tasks exec -t --exec-id e2 c1 sh -c 'tty; sleep 2')" /dev/pts/0
   refuses 1 'executable file not found' ctr tasks exec --exec-id e3 c1 nothing
 }
 row_task_pause_and_resume() {
@@ -94,8 +95,7 @@ row_task_metrics_and_ps() {
   did ctr tasks metrics c1; assert_match "$OUT" 'memory.usage +[1-9]'; assert_match "$OUT" 'pids.current +1'
   did ctr tasks ps c1; assert_match "$OUT" "$PID"
 }
-row_task_kill_and_delete() { up c1; did ctr tasks kill -s KILL c1; eventually has STOPPED ctr tasks ls; called ctr tasks delete c1; assert_eq "$RC" 137; }
-row_create_and_start() { did ctr containers create --runc-binary "$RUNTIME" "$BOX_IMAGE" c1 echo started; did ctr tasks start c1; assert_eq "$OUT" started; }
+row_task_kill_and_delete() { up c1; did ctr tasks kill -s KILL c1; eventually has STOPPED ctr tasks ls; did ctr tasks delete c1; did ctr containers rm c1; }
 row_command_that_is_not_there() { refuses 1 'executable file not found in \$PATH' ctr run --rm --runc-binary "$RUNTIME" "$BOX_IMAGE" c1 nothing; }
 row_shim_reports_the_runtime() { # containerd keeps what `features` says
   did ctr run --rm --runc-binary "$RUNTIME" "$BOX_IMAGE" c1 true
@@ -128,7 +128,7 @@ row_cri_pod_and_container() {
   pod p1
   asked PodSandboxStatus --arg id "$POD_ID" '{pod_sandbox_id: $id}'; assert_jq "$OUT" '.status.runtime_handler == "handler" and (.status.network.ip | startswith("10.88.7."))'
   pod_container main 'echo logged; hostname >/tmp/name; sleep 1000'
-  exec_sync 'cat /tmp/name; cat /proc/1/comm; echo bad >&2; exit 3'; assert_jq "$OUT" '.exit_code == 3 and .stdout == "p1\nsh\n" and .stderr == "bad\n"'
+  exec_sync 'cat /tmp/name; cat /proc/1/comm; echo bad >&2; exit 3'; assert_jq "$OUT" '.exit_code == 3 and .stdout == "p1\nsleep\n" and .stderr == "bad\n"'
   eventually grep -q 'stdout F logged' main.log
   pid_of_container "$ID"; assert_match "$CG" '/rows-pod.slice/cri-containerd-'
 }

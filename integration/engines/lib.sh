@@ -25,6 +25,7 @@ gives() { # VALUE COMMAND...: to wait for
   shift
   got=$("$@" 2>/dev/null) && [ "$got" = "$value" ]
 }
+gone() { ! pgrep -fx "$1" >/dev/null; } # COMMAND LINE
 has() { # WORD COMMAND...: to wait for
   local word=$1
   shift

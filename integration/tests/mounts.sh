@@ -183,6 +183,10 @@ test_tmpfs_keeps_the_mode_of_the_folder() {
   run_ok run --bundle "$B" c1
   assert_eq "$OUT" 2750
 }
+test_an_empty_option_is_none() { # Podman writes one
+  in_container 'stat -c %a /new; test -f /srv/passwd' 'rw | tmpfs("/new"; ["rw", "", "mode=1770"]) | bind("/etc"; "/srv"; ["", "ro"])'
+  assert_eq "$OUT" 1770
+}
 test_tmpfs_read_only() { in_container '! touch /mnt/x 2>/dev/null' 'tmpfs("/mnt"; ["ro"])'; }
 test_tmpcopyup() {
   bundle c1 'rw | sh("cat /opt/dir/file && echo new >/opt/dir/file") | tmpfs("/opt/dir"; ["tmpcopyup"])'

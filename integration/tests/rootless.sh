@@ -102,6 +102,22 @@ test_the_default_root_is_the_sessions() {
   "$RUNTIME" delete --force own
 }
 
+test_called_by_root_of_the_users_namespace() { # as Podman does
+  as_user
+  own_bundle c1 'no_ns("user") | del(.linux.uidMappings, .linux.gidMappings) | .linux.namespaces += [{type: "network"}] | .annotations["run.oci.keep_original_groups"] = "1"
+    | sh("id -u; for d in null zero full random urandom tty; do test -c /dev/$d || echo no $d; done; echo x >/dev/null; echo end")'
+  cat >"$T/as-root" <<SH
+#!/bin/sh
+XDG_RUNTIME_DIR=$T/run exec setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps=-all -- unshare --user --map-root-user --mount $T/.runtime "\$@"
+SH
+  chmod 755 "$T/as-root"
+  env -u USER "$T/as-root" run --detach --bundle "$B" c1 >out 2>err </dev/null || fail "$(<err)"
+  env -u USER "$T/as-root" list -q >ids; assert_eq "$(<ids)" c1
+  eventually is_line_in end out
+  assert_eq "$(<out)" $'0\nend'
+  assert_exists "$T/run/${RUNTIME_NAME}/c1"
+  env -u USER "$T/as-root" delete --force c1
+}
 test_a_terminal() {
   as_user
   own_bundle c1 '.process.terminal = true | sh("tty")'

@@ -88,6 +88,21 @@ test_oom_score_adj_is_set_from_outside() {
   assert_eq "$OUT" 321
 }
 
+test_limits_above_the_callers_are_set_from_outside() {
+  [ "$MODE" != native ] || requires uml # this machine's root may raise no limit
+  ulimit -n 4096
+  local limits='.process.rlimits = [{type: "RLIMIT_NOFILE", soft: 5000, hard: 6000}]'
+  bundle c1 "userns | sh(\"ulimit -Sn; ulimit -Hn; exec sleep 100\") | $limits"
+  run_ok run --detach --bundle "$B" c1
+  eventually is_line_in 6000 "$LOG"
+  assert_eq "$(<"$LOG")" $'5000\n6000'
+  run_ok exec c1 sh -c 'ulimit -Sn; ulimit -Hn'
+  assert_eq "$OUT" $'5000\n6000'
+  pid_of c1
+  bundle c2 "join_ns(\"user\"; \"/proc/$PID/ns/user\") | sh(\"ulimit -Hn\") | $limits"
+  run_ok run --bundle "$B" c2
+  assert_eq "$OUT" 6000
+}
 test_a_terminal_and_its_console() {
   own_rootfs c1
   bundle c1 'userns | .process.terminal = true | sh("tty; stat -c %u /dev/console")'

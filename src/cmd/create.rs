@@ -193,7 +193,7 @@ pub(super) fn make(
 ) -> Result<Made> {
     // Until execve(2) no other process may look into this one or into init. The files through which an ordinary user maps ids
     // are root's while that holds, so for them init closes itself as soon as its ids are mapped.
-    if nix::unistd::geteuid().is_root() {
+    if host::user() == 0 {
         cred::set_dumpable(false).context("prctl")?;
     }
     let console = if args.console_socket.is_some() { Console::Socket } else { foreground };

@@ -18,6 +18,11 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     let mut mounts: Vec<Mount> =
         mounts.iter().enumerate().map(|(i, m)| mount(i, m, bundle, warnings)).collect();
+    let namespaces = namespaces(linux.namespaces().as_deref().unwrap_or_default());
+    if *namespaces.of(Namespace::Mount) != Place::New && !mounts.is_empty() {
+        warnings.push("mounts: ignored, there is no new mount namespace in linux.namespaces".into());
+        mounts.clear();
+    }
     let annotations = spec.annotations().clone().unwrap_or_default().into_iter().collect();
     let overlay = super::overlay::resolve(&annotations, &mut mounts, &mut root, bundle)?;
     let resources = linux.resources().as_ref().map(|r| resources::resolve(r, warnings)).transpose()?;
@@ -32,7 +37,7 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         mounts,
         hooks: spec.hooks().as_ref().map(hooks).unwrap_or_default(),
         annotations,
-        namespaces: namespaces(linux.namespaces().as_deref().unwrap_or_default()),
+        namespaces,
         id_maps: ids::resolve(linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref()),
         time_offsets: time_offsets(linux.time_offsets().iter().flatten()),
         cgroups_path: linux.cgroups_path().as_ref().map(|p| text(p)).filter(|p| !p.is_empty()),

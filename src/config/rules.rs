@@ -243,14 +243,14 @@ fn time_offsets(spec: &Spec) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Without a new mount namespace a container's mounts would be those of everybody in the namespace that it joins.
+/// Without a new mount namespace what hides or protects something would do so for everybody in the namespace that it joins, and
+/// is an error. `mounts` are left out, with a warning.
 fn private_mounts(spec: &Spec) -> Result<(), Invalid> {
     if is_new(spec, LinuxNamespaceType::Mount) {
         return Ok(());
     }
     let asks = |list: Option<&Vec<String>>| list.is_some_and(|l| !l.is_empty());
     let needs = [
-        ("mounts", spec.mounts().as_ref().is_some_and(|m| !m.is_empty())),
         ("linux.devices", linux(spec).is_some_and(|l| l.devices().as_ref().is_some_and(|d| !d.is_empty()))),
         ("linux.maskedPaths", linux(spec).is_some_and(|l| asks(l.masked_paths().as_ref()))),
         ("linux.readonlyPaths", linux(spec).is_some_and(|l| asks(l.readonly_paths().as_ref()))),

@@ -5,7 +5,7 @@ use super::{Call, Init, Outcome, Refusal, hook, labels, reaper};
 use crate::channel::{FromInit, InitEnd};
 use crate::config::{Hook, Scheduler};
 use crate::plan::seccomp::Filter;
-use crate::plan::{Computed, Lookup, Step};
+use crate::plan::{Computed, HardLimit, Lookup, Step};
 use crate::sys::schedule::SchedAttr;
 use crate::sys::{Errno, bpf, cred, fs, process as proc, schedule, socket};
 use std::ffi::CString;
@@ -27,6 +27,18 @@ pub(crate) fn set_scheduler(pid: i32, scheduler: &Scheduler) -> Result<(), Errno
     schedule::set_scheduler(pid, SchedAttr { policy, flags, nice, priority, runtime, deadline, period })
 }
 
+/// Let a process have a limit that is above its ceiling. Without the right to raise that, it is for setrlimit(2) to say so.
+pub(crate) fn raise_hard_limit(pid: i32, ceiling: &HardLimit) -> Result<(), Errno> {
+    let raise = || match proc::rlimit(pid, ceiling.resource)? {
+        (soft, hard) if hard < ceiling.hard => proc::set_rlimit(pid, ceiling.resource, soft, ceiling.hard),
+        _ => Ok(()),
+    };
+    match raise() {
+        Err(Errno::EPERM) => Ok(()),
+        done => done,
+    }
+}
+
 /// A new session keyring. A kernel without keyrings has none to share, so there is nothing to refuse.
 pub(super) fn keyring(name: &str) -> Outcome {
     match cred::join_session_keyring(name) {
@@ -44,8 +56,9 @@ impl Init<'_> {
     pub(super) fn take_process_step(&mut self, step: &Step) -> Outcome {
         match step {
             Step::MakeCwd(path) => self.make_cwd(path),
+            Step::HardLimit(ceiling) => raise_hard_limit(0, ceiling).call(|| "prlimit".into()),
             Step::Rlimit { resource, soft, hard, .. } => {
-                proc::set_rlimit(*resource, *soft, *hard).call(|| format!("setrlimit {soft} {hard}"))
+                proc::set_rlimit(0, *resource, *soft, *hard).call(|| format!("setrlimit {soft} {hard}"))
             }
             Step::Scheduler(scheduler) => set_scheduler(0, scheduler).call(|| "sched_setattr".into()),
             Step::IoPriority(priority) => {

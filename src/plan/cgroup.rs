@@ -21,7 +21,7 @@ pub(super) fn home(config: &Config, request: &Request, host: &Host) -> Result<Op
         (Some(path), CgroupDriver::Cgroupfs) => format!("{}/{path}", parent(&host.own_cgroup)),
         // An ordinary user has none to give, unless one is asked for.
         (None, CgroupDriver::Cgroupfs)
-            if host.user.is_some() && resources::writes(&config.resources).is_empty() =>
+            if host.uid != 0 && resources::writes(&config.resources).is_empty() =>
         {
             return Ok(None);
         }
@@ -56,11 +56,9 @@ fn scope(path: &str, host: &Host) -> Result<Home, Invalid> {
     if name.is_empty() || unit.len() > 255 || !unit.chars().all(is_name) {
         return Err(Invalid::new(FIELD, format!("\"{unit}\" is not the name of a unit of systemd")));
     }
-    let (manager, top, default) = match host.user {
-        None => (Manager::System, String::new(), "system.slice"),
-        Some(uid) => {
-            (Manager::User, format!("user.slice/user-{uid}.slice/user@{uid}.service/"), "user.slice")
-        }
+    let (manager, top, default) = match host.uid {
+        0 => (Manager::System, String::new(), "system.slice"),
+        uid => (Manager::User, format!("user.slice/user-{uid}.slice/user@{uid}.service/"), "user.slice"),
     };
     let slice = if slice.is_empty() { default } else { slice };
     let path = format!("{top}{}{unit}", expand(slice)?);
@@ -98,7 +96,7 @@ mod tests {
             cgroup_root: "/sys/fs/cgroup".into(),
             own_cgroup: String::new(),
             uid,
-            user: Some(uid).filter(|uid| *uid != 0),
+            is_root: uid == 0,
             known_capabilities: 0,
             bounding: 0,
             apparmor: false,

@@ -96,7 +96,7 @@ fn limits(
     steps.extend(limits.into_iter().map(|write| planned(write.field.clone(), HostStep::Limit(write))));
     let filter = devices::compile(&config.device_rules)?.unwrap_or_default();
     // An ordinary user cannot load one, and can make no device either.
-    if host.user.is_none() {
+    if host.is_root {
         steps.push(planned("linux.resources.devices", HostStep::DeviceFilter(filter)));
     }
     steps.extend(delegation(config)?);
@@ -154,7 +154,7 @@ fn without_cgroup(config: &Config, host: &Host) -> Result<Option<String>, Invali
             "needs a cgroup, and there is none (--cgroup-manager disabled)",
         ));
     }
-    let rules = !config.device_rules.is_empty() && host.user.is_none();
+    let rules = !config.device_rules.is_empty() && host.is_root;
     Ok(rules
         .then(|| "linux.resources.devices: ignored, there is no cgroup (--cgroup-manager disabled)".into()))
 }
@@ -235,6 +235,7 @@ fn identity(config: &Config, settle: &mut Vec<Planned<Settle>>) -> Vec<Planned<S
         if let Some(priority) = process.io_priority {
             settle.push(planned("process.ioPriority", Settle::IoPriority(priority)));
         }
+        settle.extend(process::ceilings(process, Settle::HardLimit));
     }
     for (host, container) in &config.net_devices {
         let device = NetDevice { host: host.clone(), container: container.clone() };

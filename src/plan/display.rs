@@ -1,8 +1,8 @@
 //! The text of a plan: what `knarr plan` prints and what golden tests compare.
 
 use super::{
-    Computed, Console, Exec, ExecCgroup, Filesystem, Groups, HostStep, IdSource, Launch, Lookup, Plan,
-    Planned, Settle, Source, Step, Symlink, Tree, Writable,
+    Computed, Console, Exec, ExecCgroup, Filesystem, Groups, HardLimit, HostStep, IdSource, Launch, Lookup,
+    Plan, Planned, Settle, Source, Step, Symlink, Tree, Writable,
 };
 use crate::config::{Namespace, Scheduler, capability};
 use crate::sys::mount::{Change, Reach, attr};
@@ -136,6 +136,7 @@ impl Display for Settle {
                 write!(f, "move network device {} in as {}", device.host, device.container)
             }
             Settle::IoPriority(priority) => io_priority_text(f, *priority),
+            Settle::HardLimit(ceiling) => hard_limit_text(f, ceiling),
         }
     }
 }
@@ -354,6 +355,7 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
         Step::ReadonlyPaths(paths) => write!(f, "read-only {}", paths.join(" ")),
         Step::MaskPaths { paths, null } => write!(f, "mask, files with copy #{null}: {}", paths.join(" ")),
         Step::MakeCwd(path) => write!(f, "make working directory {path}"),
+        Step::HardLimit(ceiling) => hard_limit_text(f, ceiling),
         Step::Rlimit { name, soft, hard, .. } => write!(f, "rlimit {name} {} {}", limit(*soft), limit(*hard)),
         Step::Scheduler(scheduler) => scheduler_text(f, scheduler),
         Step::IoPriority(priority) => io_priority_text(f, *priority),
@@ -429,4 +431,8 @@ fn io_priority_text(f: &mut Formatter<'_>, priority: u32) -> fmt::Result {
 
 fn limit(value: u64) -> String {
     if value == u64::MAX { "unlimited".into() } else { value.to_string() }
+}
+
+fn hard_limit_text(f: &mut Formatter<'_>, ceiling: &HardLimit) -> fmt::Result {
+    write!(f, "raise the ceiling of {} to {}", ceiling.name, limit(ceiling.hard))
 }

@@ -64,6 +64,9 @@ pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Ho
     if let Some(priority) = process.io_priority.filter(|_| in_user_namespace) {
         steps.push(planned("process.ioPriority", Step::IoPriority(priority)));
     }
+    if in_user_namespace {
+        steps.extend(process::ceilings(process, Step::HardLimit));
+    }
     if let Some(cpus) = &process.exec_affinity.last {
         steps.push(planned("process.execCPUAffinity.final", Step::Affinity(cpus.clone())));
     }

@@ -24,8 +24,8 @@ pub use create::create;
 pub use exec::{Exec, ExecCgroup, ExecRequest, exec};
 pub use options::{NAMES as MOUNT_OPTIONS, Options, Symlink};
 pub use steps::{
-    Computed, Console, Filesystem, Groups, HostStep, IdSource, Launch, Lookup, NetDevice, Settle, Source,
-    Step, Tree, Writable,
+    Computed, Console, Filesystem, Groups, HardLimit, HostStep, IdSource, Launch, Lookup, NetDevice, Settle,
+    Source, Step, Tree, Writable,
 };
 
 use crate::config::Upper;

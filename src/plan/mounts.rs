@@ -282,7 +282,7 @@ impl<'a> Rootfs<'a> {
     /// A node; in a user namespace, where the kernel makes none, and where that is the runtime's own, the host's of the same path.
     fn device(&mut self, field: impl Into<String>, device: Device) {
         let field = field.into();
-        let may_make = !self.config.namespaces.own(Namespace::User) && self.host.user.is_none();
+        let may_make = self.host.is_root && !self.config.namespaces.own(Namespace::User);
         if may_make || device.kind == libc::S_IFIFO {
             return self.step(field, Step::Node(device));
         }

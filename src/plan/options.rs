@@ -195,7 +195,8 @@ impl Options {
     /// Read the options of the mount at `field`. Later options win over earlier ones.
     pub fn parse(options: &[String], field: &str) -> Result<Options, Invalid> {
         let mut read = Options::default();
-        for option in options {
+        // Podman writes an empty one for `--systemd`. In mount(2)'s list, with commas between, it was nothing.
+        for option in options.iter().filter(|option| !option.is_empty()) {
             let known = TABLE.binary_search_by_key(&option.as_str(), |(name, _)| name);
             match known.map(|at| TABLE[at].1) {
                 Ok(Set { set, clear }) => apply(&mut read.top, set, clear),
@@ -273,6 +274,12 @@ mod tests {
         let read = parse(&["ro", "nodev", "rw", "noatime", "strictatime"]).unwrap();
         assert_eq!(read.top.set, attr::NODEV | attr::STRICTATIME);
         assert_eq!(read.top.clear, attr::RDONLY | attr::ATIME_MASK);
+    }
+
+    #[test]
+    fn an_empty_option_is_none() {
+        assert_eq!(parse(&["", "ro"]).unwrap(), parse(&["ro"]).unwrap());
+        assert!(parse(&["bind", ""]).is_ok());
     }
 
     #[test]

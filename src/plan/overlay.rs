@@ -50,7 +50,7 @@ impl Rootfs<'_> {
         });
         let mut parameters = overlay.parameters.clone();
         // The usual attributes are for the host's root only.
-        if user_namespace || self.host.user.is_some() {
+        if user_namespace || !self.host.is_root {
             parameters.push("userxattr".into());
         }
         parameters.extend(self.label("overlay")?.map(|(key, value)| {

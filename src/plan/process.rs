@@ -1,6 +1,6 @@
 //! The process: from a container with its mounts in place to execve(2).
 
-use super::{Computed, Groups, Planned, Step, seccomp};
+use super::{Computed, Groups, HardLimit, Planned, Step, planned, seccomp};
 use crate::config::{Capabilities, Config, Invalid, Namespace, Process, annotation};
 use crate::host::Host;
 
@@ -64,6 +64,14 @@ pub(super) fn steps(
     }
     step("process.args", Step::Exec);
     Ok(steps)
+}
+
+/// The ceilings of the process's limits, as steps. A user namespace has no right to raise them.
+pub(super) fn ceilings<T>(process: &Process, step: fn(HardLimit) -> T) -> impl Iterator<Item = Planned<T>> {
+    process.rlimits.iter().enumerate().map(move |(i, limit)| {
+        let (name, resource) = (limit.name.clone(), limit.resource);
+        planned(format!("process.rlimits[{i}]"), step(HardLimit { name, resource, hard: limit.hard }))
+    })
 }
 
 /// Whose supplementary groups the process has: engines say by an annotation that the caller's are to be kept.

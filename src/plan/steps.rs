@@ -102,10 +102,24 @@ pub enum Settle {
     Scheduler(Scheduler),
     /// Set its I/O priority, for the same reason.
     IoPriority(u32),
+    /// Raise the ceiling of one of its limits, for the same reason.
+    HardLimit(HardLimit),
     /// Put it into the groups of resctrl.
     ResctrlGroup,
     /// Move a network device of the host into its network namespace.
     NetDevice(NetDevice),
+}
+
+/// The ceiling of a resource limit, which only the host's root may raise. The limit itself comes later: it could be too low for
+/// what is to be done until then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HardLimit {
+    /// As `RLIMIT_NOFILE`.
+    pub name: String,
+    /// The kernel's number.
+    pub resource: u32,
+    /// What it has to be at least.
+    pub hard: u64,
 }
 
 /// A network device that moves.
@@ -339,6 +353,8 @@ pub enum Step {
     },
     /// Make the working directory if it is missing.
     MakeCwd(String),
+    /// Raise the ceiling of a limit before a user namespace is entered.
+    HardLimit(HardLimit),
     /// setrlimit(2).
     Rlimit {
         /// As `RLIMIT_NOFILE`.

@@ -5,7 +5,7 @@ use super::net_devices::Moved;
 use super::rdt;
 use crate::channel;
 use crate::config::{IdMaps, IdRange, ids};
-use crate::init::process::set_scheduler;
+use crate::init::process::{raise_hard_limit, set_scheduler};
 use crate::plan::{Planned, Settle};
 use crate::sys::process::{self, Cloned};
 use crate::sys::{self, Errno, fs, schedule};
@@ -30,6 +30,9 @@ pub(super) fn settle(
             }
             Settle::IoPriority(priority) => {
                 schedule::set_io_priority(pid, *priority).map_err(|errno| ("ioprio_set".into(), errno))
+            }
+            Settle::HardLimit(ceiling) => {
+                raise_hard_limit(pid, ceiling).map_err(|errno| ("prlimit".into(), errno))
             }
             Settle::NetDevice(device) => destination(moved, &mut network, pid).and_then(|to| to.take(device)),
         };

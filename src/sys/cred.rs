@@ -67,24 +67,12 @@ struct CapData {
 
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
-/// The user whose rights this process has on the host, if that is not root: with its id there, where it is in a user namespace.
-pub fn user_of_host() -> Option<u32> {
-    const ALL: &str = "0 0 4294967295";
-    let own = nix::unistd::geteuid().as_raw();
-    let map = super::fs::open("/proc/self/uid_map", super::fs::O_RDONLY, 0)
-        .and_then(|fd| super::fs::read_all(std::os::fd::AsFd::as_fd(&fd), 1 << 16))
-        .unwrap_or_default();
-    let map = String::from_utf8_lossy(&map);
-    let mut ranges = map.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
-    if own == 0 && (map.is_empty() || ranges.clone().any(|range| range.join(" ") == ALL)) {
-        return None;
-    }
-    let outside = ranges.find_map(|range| {
-        let [inside, outside, count] = range[..] else { return None };
-        let within = own.checked_sub(inside.parse().ok()?)?;
-        (within < count.parse().ok()?).then_some(outside.parse::<u32>().ok()? + within)
-    });
-    Some(outside.unwrap_or(own))
+/// Whether this process is root with rights over the host: not that of a user namespace.
+pub fn is_root_of_host() -> bool {
+    /// `PROC_USER_INIT_INO`, linux/proc_ns.h: the number of the first user namespace.
+    const INITIAL: u64 = 0xefff_fffd;
+    let namespace = || nix::sys::stat::stat("/proc/self/ns/user").map(|stat| stat.st_ino);
+    nix::unistd::geteuid().is_root() && namespace().is_ok_and(|inode| inode == INITIAL)
 }
 
 /// capset(2) of this thread.

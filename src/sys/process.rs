@@ -272,20 +272,22 @@ pub fn set_domainname(name: &str) -> Result<()> {
     Errno::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }).map(drop)
 }
 
-/// setrlimit(2) by the number of the resource.
-pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<()> {
+/// A soft and a hard limit by prlimit(2), by the number of the resource; pid 0 is the caller.
+pub fn rlimit(pid: i32, resource: u32) -> Result<(u64, u64)> {
+    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    prlimit(pid, resource, std::ptr::null(), &raw mut limit)?;
+    Ok((limit.rlim_cur, limit.rlim_max))
+}
+
+/// Set both.
+pub fn set_rlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> Result<()> {
     let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
-    // SAFETY: `limit` is live over the call; the old value is not asked for.
-    Errno::result(unsafe {
-        libc::syscall(
-            libc::SYS_prlimit64,
-            0,
-            resource,
-            &raw const limit,
-            std::ptr::null_mut::<libc::rlimit64>(),
-        )
-    })
-    .map(drop)
+    prlimit(pid, resource, &raw const limit, std::ptr::null_mut())
+}
+
+fn prlimit(pid: i32, resource: u32, new: *const libc::rlimit64, old: *mut libc::rlimit64) -> Result<()> {
+    // SAFETY: both callers pass null or a pointer to a local of theirs that is live over the call.
+    Errno::result(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, new, old) }).map(drop)
 }
 
 /// End this process at once, without unwinding or flushing: for the child of [`clone3`].
