@@ -231,3 +231,12 @@ test_root_of_a_user_namespace_execs_and_deletes() {
   eventually has_status c1 running
   run_ok delete --force c1
 }
+
+test_root_of_a_user_namespace_that_may_drop_no_groups() {
+  in_namespace
+  differs runc,crun 'need a cgroup that this user may write'
+  sed -i 's/--map-root-user --map-auto/--map-root-user/' "$RUNTIME"
+  own_bundle c1 'sh("cat /proc/self/setgroups") | del(.linux.uidMappings, .linux.gidMappings) | no_ns("user") | no_ns("cgroup")'
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" deny
+}

@@ -22,6 +22,9 @@ pub struct Args {
     /// Directory with config.json and, usually, the root filesystem
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub bundle: PathBuf,
+    /// File to read in place of config.json in the bundle
+    #[arg(short = 'f', long, value_name = "FILE", default_value = "config.json")]
+    pub config: PathBuf,
     /// Unix socket that receives the other end of the container's terminal
     #[arg(long, value_name = "SOCKET")]
     pub console_socket: Option<PathBuf>,
@@ -52,7 +55,16 @@ pub struct Args {
 /// Make the container.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
     Fds::take(args.preserve_fds)
-        .and_then(|fds| make(Bundle::read(&args.bundle)?, args, global, Start::OnRequest, Console::None, fds))
+        .and_then(|fds| {
+            make(
+                Bundle::read(&args.bundle, &args.config)?,
+                args,
+                global,
+                Start::OnRequest,
+                Console::None,
+                fds,
+            )
+        })
         .with_context(|| format!("create {}", args.id.escape_debug()))?;
     Ok(0)
 }
@@ -77,9 +89,9 @@ pub(super) struct Bundle {
 }
 
 impl Bundle {
-    pub(super) fn read(folder: &Path) -> Result<Bundle> {
+    pub(super) fn read(folder: &Path, config: &Path) -> Result<Bundle> {
         let folder = folder.canonicalize().with_context(|| format!("--bundle {}", folder.display()))?;
-        let path = folder.join("config.json");
+        let path = folder.join(config);
         let text =
             fs::open(&path, fs::O_RDONLY, 0).and_then(|fd| fs::read_all(fd.as_fd(), config::load::LIMIT));
         Ok(Bundle { text: text.with_context(|| path.display().to_string())?, folder })

@@ -14,6 +14,9 @@ pub struct Args {
     /// Directory with config.json
     #[arg(value_name = "BUNDLE", default_value = ".")]
     pub bundle: PathBuf,
+    /// As for create
+    #[arg(short = 'f', long, value_name = "FILE", default_value = "config.json")]
+    pub config: PathBuf,
     /// The id that the container would have
     #[arg(long, default_value = "plan")]
     pub id: String,
@@ -30,6 +33,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
     let create = create::Args {
         id: args.id.clone(),
         bundle: args.bundle.clone(),
+        config: args.config.clone(),
         console_socket: None,
         pidfd_socket: None,
         pid_file: None,
@@ -39,7 +43,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
         init: args.init,
         preserve_fds: 0,
     };
-    let compiled = Bundle::read(&args.bundle)
+    let compiled = Bundle::read(&args.bundle, &args.config)
         .and_then(|bundle| compile(bundle, &create, global, Start::OnRequest, Fds::default()));
     let compiled = compiled.with_context(|| format!("plan {}", args.bundle.display()))?;
     compiled.warnings.iter().for_each(|warning| global.log().warning(warning));

@@ -45,7 +45,7 @@ fn bundle(args: &Args) -> Result<Bundle> {
     if args.host_root {
         sandbox::bundle(&args.command, args.detach)
     } else {
-        Bundle::read(&args.create.bundle)
+        Bundle::read(&args.create.bundle, &args.create.config)
     }
 }
 
