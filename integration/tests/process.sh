@@ -149,6 +149,11 @@ test_missing_cwd_is_made() {
   assert_exists "$B/rootfs/srv/deep/folder"
 }
 
+test_missing_cwd_is_made_below_a_read_only_root() {
+  in_container 'pwd' '.process.cwd = "/made/here"'
+  assert_eq "$OUT" /made/here
+}
+
 test_missing_cwd_behind_a_symlink_stays_inside() {
   bundle c1 'rw | args(["pwd"]) | .process.cwd = "/escape/made"'
   ln -s "$T" "$B/rootfs/escape"

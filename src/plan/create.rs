@@ -43,6 +43,8 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
         init.append(&mut hooks(config));
         init.push(planned("", if request.pivot == Pivot::Root { Step::Pivot } else { Step::MoveRoot }));
         init.extend(terminal(config));
+        // Before the root is read-only.
+        init.extend(working_directory(config));
         init.append(&mut finish);
         init.extend(mounts::root_propagation(config.rootfs_propagation));
     } else {
@@ -54,6 +56,7 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
         init.push(planned("root.path", Step::RootDirectory(config.root.path.clone())));
         init.append(&mut hooks(config));
         init.push(planned("", Step::Chroot));
+        init.extend(working_directory(config));
     }
     init.append(&mut become_process(config, request, host)?);
     if let Some(field) = init_field(config, request) {
@@ -302,9 +305,12 @@ fn become_process(config: &Config, request: &Request, host: &Host) -> Result<Vec
     if !config.hooks.start_container.is_empty() {
         gate.push(planned("hooks.startContainer", Step::StartHooks(config.hooks.start_container.clone())));
     }
-    let mut steps = vec![planned("process.cwd", Step::MakeCwd(process.cwd.clone()))];
-    steps.append(&mut process::steps(config, process, gate, &request.listen_env, host)?);
-    Ok(steps)
+    process::steps(config, process, gate, &request.listen_env, host)
+}
+
+fn working_directory(config: &Config) -> Option<Planned<Step>> {
+    let cwd = config.process.as_ref()?.cwd.clone();
+    Some(planned("process.cwd", Step::MakeCwd(cwd)))
 }
 
 fn hooks(config: &Config) -> Vec<Planned<Step>> {
