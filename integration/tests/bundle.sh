@@ -296,6 +296,7 @@ test_a_debian_image() {
 
 test_an_ordinary_users_bundle() {
   knarr_only
+  python3 -c 'import os, sys; os.setxattr(sys.argv[1], "user.knarr", b"x")' "$T" 2>/dev/null || skip 'needs user attributes on /tmp (tmpfs: Linux 6.6)'
   image makes deletes replaces
   opaque_layer
   umoci config --image "$T/img:v1" --config.user user
@@ -307,6 +308,6 @@ test_an_ordinary_users_bundle() {
     fail "$(<"$T/out")"
   assert_eq "$(<"$T/out")" ''
   run_ok run --bundle "$T/bundle" c1
-  assert_eq "$OUT" "1000 $([ "$MODE" = native ] && echo /d/only || echo /d/2 /d/3 /d/only /d/sub) /f /r/4"
+  assert_eq "$OUT" "1000 /d/only /f /r/4"
   assert_eq "$(stat -c '%u %a' "$T/store")" '1000 700'
 }
