@@ -13,7 +13,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("plan", &["config", "host", "sys"]),
     ("config", &["plan"]),
     ("image", &["config", "host", "sys"]),
-    ("check", &["host", "sys"]),
+    ("check", &["config", "host", "sys"]),
     ("host", &["sys"]),
     ("channel", &["sys"]),
     ("cgroup", &["sys", "plan"]),

@@ -191,6 +191,8 @@ test_what_cannot_be_is_an_error() {
   refused 'annotations.org.knarr.overlay.lowerdir: open_tree /no/such: no such file' '.annotations["org.knarr.overlay.lowerdir"] = "/no/such"'
   refused 'annotations.org.knarr.overlay: open .*|mkdir /no/such/folder: no such file' '.annotations["org.knarr.overlay"] = "/no/such/folder"'
   refused 'mount namespace' '.annotations["org.knarr.overlay"] = "ephemeral" | no_ns("mount") | .mounts = [] | .linux.maskedPaths = [] | .linux.readonlyPaths = [] | .root.readonly = false'
+  refused 'mounts\[1\].destination: mounts\[0\] is on / already' '.mounts |= [range(2) | {destination: "/", type: "overlay", options: ["lowerdir=/"]}] + .'
+  refused 'mounts\[1\] /proc: ' '.mounts |= [{destination: "/", type: "overlay", options: ["lowerdir=/usr:/etc"]}] + . | .mounts[1].options = ["no-such-option"]'
   refused 'no lowerdir' '.mounts |= [{destination: "/", type: "overlay", options: ["upperdir=/u", "workdir=/w"]}] + .'
   refused 'upperdir and workdir need each other' '.mounts |= [{destination: "/", type: "overlay", options: ["lowerdir=/", "upperdir=/u"]}] + .'
   refused 'destination: "/" is the root filesystem itself' '.mounts |= [{destination: "/", type: "tmpfs", source: "tmpfs"}] + .'

@@ -223,7 +223,7 @@ test_root_of_a_user_namespace() {
   assert_match "$OUT" $'0\n 0 1000 1'
 }
 
-test_root_of_a_user_namespace_execs_and_deletes() {
+test_root_of_another_user_namespace_of_the_user_deletes() {
   in_namespace
   differs runc,crun 'need a cgroup that this user may write'
   own_bundle c1 'args(["sleep", "100"]) | del(.linux.uidMappings, .linux.gidMappings) | no_ns("user") | no_ns("cgroup")'

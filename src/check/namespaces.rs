@@ -1,6 +1,7 @@
 //! Namespaces, and what can be mounted in them.
 
 use super::{Caller, Finding, apart};
+use crate::config::Namespace;
 use crate::sys::mount::{self, Follow, Reach};
 use crate::sys::process::{self, Cloned};
 use crate::sys::{self, Errno, cred, fs};
@@ -8,20 +9,20 @@ use nix::mount::MsFlags;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// What a config.json calls them, and the flag of clone3(2).
-const NAMESPACES: [(&str, i32); 7] = [
-    ("mount", libc::CLONE_NEWNS),
-    ("pid", libc::CLONE_NEWPID),
-    ("network", libc::CLONE_NEWNET),
-    ("ipc", libc::CLONE_NEWIPC),
-    ("uts", libc::CLONE_NEWUTS),
-    ("cgroup", libc::CLONE_NEWCGROUP),
-    ("time", libc::CLONE_NEWTIME),
+/// All but the user namespace, the one that no container can do without first.
+const NAMESPACES: [Namespace; 7] = [
+    Namespace::Mount,
+    Namespace::Pid,
+    Namespace::Network,
+    Namespace::Ipc,
+    Namespace::Uts,
+    Namespace::Cgroup,
+    Namespace::Time,
 ];
 
 pub(super) fn all(caller: Caller) -> Vec<Finding> {
     let mut findings = vec![user(caller)];
-    findings.extend(NAMESPACES.map(|(name, flag)| namespace(caller, name, flag)));
+    findings.extend(NAMESPACES.map(|kind| namespace(caller, kind)));
     if caller == Caller::Root {
         findings.push(users_of_others());
         findings.push(id_mapped());
@@ -34,32 +35,24 @@ fn with_user(caller: Caller) -> i32 {
     if caller == Caller::User { libc::CLONE_NEWUSER } else { 0 }
 }
 
-fn namespace(caller: Caller, name: &str, flag: i32) -> Finding {
+fn namespace(caller: Caller, kind: Namespace) -> Finding {
+    let name = kind.name();
     // Time namespaces are not for who makes them, but for their children.
-    let tried = apart(with_user(caller), || process::unshare(flag));
+    let tried = apart(with_user(caller), || process::unshare(kind.clone_flag()));
     let title = format!("{name} namespace");
     let effect = format!("a config.json that asks for a new one is refused: linux.namespaces, type {name}");
-    let (found, remedy) = ("can be made", why(tried.err(), name));
+    let (found, remedy) = ("can be made", why(tried.err(), kind));
     let finding = Finding::tried(&title, tried, found, &effect, &remedy);
-    if flag == libc::CLONE_NEWNS { finding.needed() } else { finding }
+    if kind == Namespace::Mount { finding.needed() } else { finding }
 }
 
-fn why(errno: Option<Errno>, name: &str) -> String {
+fn why(errno: Option<Errno>, kind: Namespace) -> String {
     match errno {
-        Some(Errno::ENOSPC) => limit(name),
-        Some(Errno::EINVAL) => format!("a kernel with {name} namespaces"),
+        Some(Errno::ENOSPC) => format!("sysctl user.max_{}_namespaces is too low", kind.file()),
+        Some(Errno::EINVAL) => format!("a kernel with {} namespaces", kind.name()),
         Some(_) => "run it with CAP_SYS_ADMIN, and without a seccomp filter that forbids unshare(2)".into(),
         None => String::new(),
     }
-}
-
-fn limit(name: &str) -> String {
-    let file = match name {
-        "mount" => "mnt",
-        "network" => "net",
-        name => name,
-    };
-    format!("sysctl user.max_{file}_namespaces is too low")
 }
 
 fn user(caller: Caller) -> Finding {

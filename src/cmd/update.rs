@@ -120,17 +120,17 @@ fn change(container: &mut Container, resources: Value, warnings: &mut Vec<String
 
 /// Change the schemata of the container's group of resctrl, if that is asked for; what they were.
 fn schemata(args: &Args, container: &Container) -> Result<Option<Schemata>> {
-    let options = [("--l3-cache-schema", &args.l3_cache_schema), ("--mem-bw-schema", &args.mem_bw_schema)];
-    let mut asked =
-        options.into_iter().filter_map(|(option, schema)| Some((option, schema.clone()?))).peekable();
-    let Some((option, _)) = asked.peek() else { return Ok(None) };
-    let option = *option;
+    let lines: Vec<String> =
+        [&args.l3_cache_schema, &args.mem_bw_schema].into_iter().flatten().cloned().collect();
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    let option = if args.l3_cache_schema.is_some() { "--l3-cache-schema" } else { "--mem-bw-schema" };
     let loaded = config::load(&container.dir.load_config()?, &container.state.about.bundle)?;
     let Some(rdt) = loaded.config.rdt else {
         bail!("{option}: the container has no group of resctrl (linux.intelRdt)");
     };
     let group = rdt.group.as_deref().unwrap_or(&container.state.about.id);
-    let lines: Vec<String> = asked.map(|(_, schema)| schema).collect();
     Schemata::change(group, &lines).map(Some).context(option)
 }
 

@@ -13,7 +13,7 @@ pub struct Overlay {
     pub lower: Option<Vec<PathBuf>>,
     /// Where changes go; none: the root filesystem is read-only.
     pub upper: Option<Upper>,
-    /// Other parameters of overlayfs: a key, and a value unless it is a flag.
+    /// Other parameters of overlayfs, as mount(8) writes them.
     pub parameters: Vec<String>,
 }
 
@@ -35,18 +35,22 @@ pub enum Upper {
     },
 }
 
-/// What config.json asks for, if anything. A mount of type overlay on `/` is taken out of `mounts`.
+/// What config.json asks for, if anything. A mount on `/`, which is an overlay, stays in the list: the others keep their numbers.
 pub(super) fn resolve(
     annotations: &BTreeMap<String, String>,
-    mounts: &mut Vec<Mount>,
+    mounts: &[Mount],
     root: &mut Root,
     bundle: &Path,
 ) -> Result<Option<Overlay>, Invalid> {
     let annotated = annotated(annotations, bundle)?;
     let Some(at) = mounts.iter().position(|mount| mount.destination == "/") else { return Ok(annotated) };
-    let mount = mounts.remove(at);
+    let mount = &mounts[at];
+    if let Some(other) = mounts[at + 1..].iter().position(|mount| mount.destination == "/") {
+        let reason = format!("mounts[{at}] is on / already");
+        return Err(Invalid::new(format!("mounts[{}].destination", at + 1 + other), reason));
+    }
     root.readonly |= mount.options.iter().any(|option| option == "ro");
-    let mounted = of_mount(&mount, &format!("mounts[{at}] /"), bundle)?;
+    let mounted = of_mount(mount, &format!("mounts[{at}] /"), bundle)?;
     match annotated {
         Some(annotated) => Err(Invalid::new(annotated.field, "mounts has an overlay on / too")),
         None => Ok(Some(mounted)),

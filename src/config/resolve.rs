@@ -24,7 +24,7 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         mounts.clear();
     }
     let annotations = spec.annotations().clone().unwrap_or_default().into_iter().collect();
-    let overlay = super::overlay::resolve(&annotations, &mut mounts, &mut root, bundle)?;
+    let overlay = super::overlay::resolve(&annotations, &mounts, &mut root, bundle)?;
     let resources = linux.resources().as_ref().map(|r| resources::resolve(r, warnings)).transpose()?;
     Ok(Config {
         oci_version: spec.version().clone(),

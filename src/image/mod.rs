@@ -61,7 +61,7 @@ const ACCOUNTS_LIMIT: usize = 16 << 20;
 /// Make the bundle; what was left out, one line each. A bundle that cannot be made is not there afterwards.
 pub fn bundle(request: &Request<'_>) -> Result<Vec<String>> {
     // Files get the modes that the image says.
-    fs::umask(0);
+    nix::sys::stat::umask(nix::sys::stat::Mode::empty());
     let image = source::open(request.source).with_context(|| request.source.to_string())?;
     let new = Bundle::make(request.bundle)?;
     let made = fill(request, &image, &new);

@@ -30,7 +30,8 @@ impl Init<'_> {
             self.attach_layer(bench.as_fd(), &names[number], *slot)?;
         }
         // The kernel wants at least one, and two where nothing can be written.
-        if names.len() < if upper.is_none() { 2 } else { 1 } {
+        let least = if upper.is_none() { 2 } else { 1 };
+        if names.len() < least {
             fs::mkdirat(bench.as_fd(), "empty", 0o755).call(|| "mkdir empty".into())?;
             names.push("empty".into());
         }

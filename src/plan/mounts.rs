@@ -52,7 +52,8 @@ impl<'a> Rootfs<'a> {
         // Only now: the way to the root filesystem may be closed to the container's root.
         rootfs.steps.extend(after_root);
         overlay.map_or(Ok(()), |overlay| rootfs.overlay(overlay))?;
-        for (i, mount) in config.mounts.iter().enumerate() {
+        // What is on / is the root itself: that overlay.
+        for (i, mount) in config.mounts.iter().enumerate().filter(|(_, mount)| mount.destination != "/") {
             rootfs.mount(mount, &format!("mounts[{i}]"))?;
         }
         rootfs.dev();

@@ -237,12 +237,6 @@ pub fn syncfs(fd: BorrowedFd<'_>) -> Result<()> {
     nix::unistd::syncfs(fd)
 }
 
-/// umask(2).
-pub fn umask(mask: u32) -> u32 {
-    // SAFETY: no pointers are passed; the call does not fail.
-    unsafe { libc::umask(mask) }
-}
-
 /// Whether `fd` refers to a symlink itself.
 pub fn is_symlink(fd: BorrowedFd<'_>) -> bool {
     stat_fd(fd).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFLNK)

@@ -117,6 +117,13 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// From what waitid(2) for WEXITED has filled.
+    pub(super) fn of(info: &libc::siginfo_t) -> Exit {
+        // SAFETY: the kernel has set si_status, or left the zeroes of a child that is not there.
+        let status = unsafe { info.si_status() };
+        if info.si_code == libc::CLD_EXITED { Exit::Status(status) } else { Exit::Signal(status) }
+    }
+
     /// The status as a shell gives it: the process's own, or 128 + the signal.
     pub fn code(self) -> i32 {
         match self {
@@ -140,9 +147,7 @@ pub fn wait(pidfd: BorrowedFd<'_>) -> Result<Exit> {
             Ok(_) => break,
         }
     }
-    // SAFETY: after a successful waitid for WEXITED the kernel has filled si_status.
-    let status = unsafe { info.si_status() };
-    Ok(if info.si_code == libc::CLD_EXITED { Exit::Status(status) } else { Exit::Signal(status) })
+    Ok(Exit::of(&info))
 }
 
 /// execve(2). Returns only on failure.

@@ -56,10 +56,9 @@ fn ended(kind: libc::idtype_t, id: libc::id_t, flags: i32) -> Result<Option<(i32
         Err(Errno::ECHILD) => return Ok(None),
         other => other?,
     };
-    // SAFETY: after a successful waitid the kernel has filled both, with zeroes if no child has ended.
-    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
-    let exit = if info.si_code == libc::CLD_EXITED { Exit::Status(status) } else { Exit::Signal(status) };
-    Ok((pid != 0).then_some((pid, exit)))
+    // SAFETY: after a successful waitid the kernel has filled it, with zero if no child has ended.
+    let pid = unsafe { info.si_pid() };
+    Ok((pid != 0).then(|| (pid, Exit::of(&info))))
 }
 
 /// Reap the children that have ended, as far as `child` is not the first of them.
