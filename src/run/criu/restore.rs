@@ -61,7 +61,7 @@ pub struct Restored {
 pub fn restore(order: &Order<'_>) -> Result<Restored> {
     let program = find(order.program)?;
     let descriptors = descriptors(order.options.images())?;
-    make_folder("--work-path", order.options.work())?;
+    make_folder("--work-path", order.options.work(), 0o700)?;
     let mut undo = Undo::default();
     match build(order, &program, &descriptors, &mut undo) {
         Ok(restored) => Ok(restored),
