@@ -82,7 +82,7 @@ fn message(request: &Checkpoint<'_>) -> Result<Message> {
     }
     options.tell(&mut message, LOG);
     dump.tell(&mut message);
-    config_file(container.state.about.annotations.get("org.criu.config").map(String::as_str), &mut message);
+    config_file(&container.state.about.annotations, &mut message);
     for namespace in kept(request.config) {
         if let Some(key) = namespace.key {
             let file = namespace.kind.file();

@@ -143,7 +143,7 @@ fn request(
         .text(field::ROOT, own.config.root.path.as_os_str().as_encoded_bytes());
     order.options.tell(&mut message, LOG);
     order.restore_options.tell(&mut message);
-    config_file(own.config.annotations.get("org.criu.config").map(String::as_str), &mut message);
+    config_file(&own.config.annotations, &mut message);
     for external in with_those_below(&order.restore.externals)? {
         message.text(field::EXTERNAL, format!("mnt[{}]:{}", external.key, external.source.display()));
     }
