@@ -54,6 +54,12 @@ test_a_device_of_the_host() {
   assert_eq "$OUT" 1:b
 }
 
+test_domainname_by_sysctl() { # which is how Docker passes its option
+  differs runc,crun 'they write the file, which is of the machine'
+  in_user_container 'cat /proc/sys/kernel/domainname' '.linux.sysctl = {"kernel.domainname": "sea.example"}'
+  assert_eq "$OUT" sea.example
+}
+
 test_the_hosts_ptmx_is_not_taken() { # which a privileged container of an ordinary user's Docker is given with all the others
   in_user_container 'readlink /dev/ptmx' '.linux.devices = [{path: "/dev/ptmx", type: "c", major: 5, minor: 2}]'
   assert_eq "$OUT" pts/ptmx
