@@ -5,6 +5,7 @@ use crate::host;
 use crate::log::{Format, Log};
 use crate::plan::CgroupDriver;
 use crate::state::Store;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -186,7 +187,7 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(err) => {
-            let _ = err.print();
+            complain(&err);
             return ExitCode::from(u8::from(err.use_stderr()));
         }
     };
@@ -209,6 +210,22 @@ pub fn main() -> ExitCode {
 /// containerd's shim writes this one option with a single dash, as Go's flag package allows.
 fn long_option(arg: OsString) -> OsString {
     if arg == "-no-subreaper" { "--no-subreaper".into() } else { arg }
+}
+
+/// Podman asks for an option without its value, and knows it by these words.
+fn complain(err: &clap::Error) {
+    if err.kind() == ErrorKind::InvalidValue && err.get(ContextKind::InvalidValue).is_none_or(is_empty) {
+        eprint!(
+            "{}",
+            err.to_string().replace("a value is required", "flag needs an argument: a value is required")
+        );
+    } else {
+        let _ = err.print();
+    }
+}
+
+fn is_empty(value: &ContextValue) -> bool {
+    matches!(value, ContextValue::String(text) if text.is_empty())
 }
 
 fn version() -> String {

@@ -101,6 +101,7 @@ fn make(args: &Args, global: &Global, fds: Fds) -> Result<Restored> {
     let (loaded, host, request) = create::asked(&bundle, &args.create(), global, Start::AtOnce, fds)?;
     let config = loaded.config;
     let plan = plan::restore::restore(&config, &request, &host)?;
+    global.log().debug(&plan);
     let console = match (&args.console_socket, args.detach) {
         (Some(_), _) => Console::Socket,
         (None, false) => Console::Foreground,

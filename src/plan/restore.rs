@@ -7,6 +7,8 @@ use super::{HostStep, Plan, Planned, Request, Settle, Source, Step, Tree, create
 use crate::config::{Config, Invalid, Namespace, Place};
 use crate::host::Host;
 use crate::sys::mount::Reach;
+use std::collections::BTreeSet;
+use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 
 /// A mount of the host's in the container: CRIU neither saves nor makes it, but is told what it is.
@@ -144,7 +146,10 @@ pub struct Restore {
 /// scheduling, terminal.
 pub fn restore(config: &Config, request: &Request, host: &Host) -> Result<Restore, Invalid> {
     let mut trial = create(config, request, host)?;
-    let externals = externals(config, request.notify.as_deref(), host)?;
+    let mut externals = externals(config, request.notify.as_deref(), host)?;
+    // All masks are called the same.
+    let mut keys = BTreeSet::new();
+    externals.retain(|external| keys.insert(external.key.clone()));
     let mounted = |planned: &Planned<Step>| matches!(planned.step, Step::Pivot | Step::MoveRoot);
     trial.init.truncate(trial.init.iter().position(mounted).unwrap_or(trial.init.len()));
     trial.init.retain(|planned| {
@@ -179,5 +184,25 @@ impl External {
             source: mount.into(),
             reach: self.reach,
         })
+    }
+}
+
+impl Display for Restore {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "trial of the mounts: {}", self.trial)?;
+        writeln!(f, "CRIU, in a mount namespace of its own:")?;
+        for External { target, key, source, reach } in &self.externals {
+            let tree = if *reach == Reach::Tree { ", and what is below" } else { "" };
+            let what = if key == target { "mount" } else { "mask" };
+            writeln!(f, "  {what} {key} is {}{tree}", source.display())?;
+        }
+        for Kept { kind, path, .. } in &self.kept {
+            writeln!(f, "  {} namespace is {}", kind.name(), path.display())?;
+        }
+        writeln!(f, "parent, while the restored process waits:")?;
+        if self.loopback {
+            writeln!(f, "  lo up")?;
+        }
+        self.settle.iter().try_for_each(|planned| writeln!(f, "  {}    # {}", planned.step, planned.field))
     }
 }

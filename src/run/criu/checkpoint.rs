@@ -5,13 +5,14 @@ use super::rpc::{self, Message, kind};
 use super::{
     Criu, DumpOptions, Options, Place, failure, find, inode, make_folder, tell_folders, with_those_below,
 };
-use crate::config::Config;
+use crate::config::{Config, Namespace};
+use crate::host;
 use crate::plan::restore::{External, kept, overlay};
 use crate::state::Container;
-use crate::sys::fs;
-use anyhow::{Context, Result};
+use crate::sys::{fs, mount};
+use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// The file in the images that says what standard input, output and error were, as other runtimes have it too.
@@ -42,8 +43,10 @@ pub struct Checkpoint<'a> {
 pub fn checkpoint(request: &Checkpoint<'_>) -> Result<()> {
     let Checkpoint { options, dump, .. } = request;
     let program = find(request.program)?;
-    make_folder("--image-path", options.images())?;
-    make_folder("--work-path", options.work())?;
+    // What is in it is nobody else's to see. The root of a user namespace looks for files there when it is restored.
+    let mode = if request.config.namespaces.own(Namespace::User) { 0o711 } else { 0o700 };
+    make_folder("--image-path", options.images(), mode)?;
+    make_folder("--work-path", options.work(), 0o700)?;
     dump.check(options.images())?;
     let mut message = message(request)?;
     let asked = if dump.pre_dump { kind::PRE_DUMP } else { kind::DUMP };
@@ -79,7 +82,7 @@ fn message(request: &Checkpoint<'_>) -> Result<Message> {
     }
     options.tell(&mut message, LOG);
     dump.tell(&mut message);
-    config_file(container.state.about.annotations.get("org.criu.config").map(String::as_str), &mut message);
+    config_file(&container.state.about.annotations, &mut message);
     for namespace in kept(request.config) {
         if let Some(key) = namespace.key {
             let file = namespace.kind.file();
@@ -89,7 +92,9 @@ fn message(request: &Checkpoint<'_>) -> Result<Message> {
     }
     if !dump.pre_dump {
         mounts(request.externals, &root, &mut message)?;
-        let descriptors = descriptors(pid)?;
+        let seen = Mounts::of(pid)?;
+        refuse_own_init(pid, &seen)?;
+        let descriptors = descriptors(pid, &seen)?;
         for descriptor in descriptors.iter().filter(|name| name.starts_with("file[")) {
             message.text(field::EXTERNAL, descriptor);
         }
@@ -128,23 +133,50 @@ fn mounts(externals: &[External], root: &OwnedFd, message: &mut Message) -> Resu
     Ok(())
 }
 
+/// Which mounts process `pid` sees, by their numbers.
+struct Mounts(Vec<u64>);
+
+impl Mounts {
+    fn of(pid: i32) -> Result<Mounts> {
+        let text = host::read(format!("/proc/{pid}/mountinfo"))?;
+        Ok(Mounts(text.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect()))
+    }
+
+    /// The number of the mount that a file is on, if it is none of these.
+    fn foreign(&self, file: BorrowedFd<'_>) -> Result<Option<u64>> {
+        let number = mount::id(file).context("statx")?;
+        Ok((!self.0.contains(&number)).then_some(number))
+    }
+}
+
+/// The init that `--init` starts is this program, which the container has no file of.
+fn refuse_own_init(pid: i32, mounts: &Mounts) -> Result<()> {
+    let exe = format!("/proc/{pid}/exe");
+    let file = fs::open(&exe, fs::O_PATH, 0).context(exe)?;
+    match mounts.foreign(file.as_fd())? {
+        None => Ok(()),
+        Some(_) => {
+            bail!("its init, /proc/1/exe, is no file of the container's (--init), and cannot be saved")
+        }
+    }
+}
+
 /// What standard input, output and error of the process are: files of the host's, which CRIU could not open again, as
 /// `file[MOUNT:INODE]`, its name for such; everything else as /proc/PID/fd has it.
-fn descriptors(pid: i32) -> Result<Vec<String>> {
-    let own = crate::host::read(format!("/proc/{pid}/mountinfo"))?;
-    let own: Vec<&str> = own.lines().filter_map(|line| line.split(' ').next()).collect();
+fn descriptors(pid: i32, mounts: &Mounts) -> Result<Vec<String>> {
     let describe = |fd: i32| -> Result<String> {
         let link = format!("/proc/{pid}/fd/{fd}");
         // One that is closed.
         let Ok(name) = std::fs::read_link(&link) else { return Ok(String::new()) };
         let name = name.to_string_lossy().into_owned();
-        let info = crate::host::read(format!("/proc/{pid}/fdinfo/{fd}"))?;
-        let mount = info.lines().find_map(|line| line.strip_prefix("mnt_id:")).unwrap_or_default().trim();
-        if !name.starts_with('/') || own.contains(&mount) {
+        if !name.starts_with('/') {
             return Ok(name);
         }
-        let mount: u64 = mount.parse().with_context(|| format!("mnt_id of {link}"))?;
-        Ok(format!("file[{mount:x}:{:x}]", inode(Path::new(&link))?))
+        let file = fs::open(&link, fs::O_PATH, 0).with_context(|| link.clone())?;
+        match mounts.foreign(file.as_fd())? {
+            Some(mount) => Ok(format!("file[{mount:x}:{:x}]", inode(Path::new(&link))?)),
+            None => Ok(name),
+        }
     };
     (0..3).map(describe).collect()
 }

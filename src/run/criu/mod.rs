@@ -107,14 +107,26 @@ impl Criu {
     /// The next packet, and what came along.
     fn hear(&self) -> Result<(Vec<u8>, Option<OwnedFd>)> {
         let mut packet = vec![0; ROOM];
-        let received = socket::receive(self.channel.as_fd(), &mut packet).context("recvmsg from CRIU")?;
+        let received = match socket::receive(self.channel.as_fd(), &mut packet) {
+            // It has ended with a request unread.
+            Err(Errno::ECONNRESET) => return Ok((Vec::new(), None)),
+            received => received.context("recvmsg from CRIU")?,
+        };
         packet.truncate(received.length);
         Ok((packet, received.fd))
     }
 
+    fn tell(&self, message: &Message) -> Result<()> {
+        match socket::send(self.channel.as_fd(), message.bytes(), None) {
+            // What it has said before it ended is still to be read.
+            Err(Errno::EPIPE) => Ok(()),
+            sent => sent.context("sendmsg to CRIU"),
+        }
+    }
+
     /// Have a request done, and answer what is reported meanwhile. What `report` finds wrong makes CRIU take everything back.
     fn ask(&self, request: &Message, report: &mut dyn FnMut(Report) -> Result<()>) -> Result<Response> {
-        socket::send(self.channel.as_fd(), request.bytes(), None).context("sendmsg to CRIU")?;
+        self.tell(request)?;
         let mut wrong = None;
         loop {
             let (packet, fd) = self.hear()?;
@@ -128,7 +140,7 @@ impl Criu {
             let told = report(Report { script: response.script, pid: response.pid, fd });
             let answer = rpc::notified(told.is_ok());
             wrong = wrong.or(told.err());
-            socket::send(self.channel.as_fd(), answer.bytes(), None).context("sendmsg to CRIU")?;
+            self.tell(&answer)?;
         }
     }
 
@@ -196,10 +208,10 @@ fn find(program: &Path) -> Result<PathBuf> {
     Ok(found)
 }
 
-/// Make a folder for images or a log, which are nobody else's to see, unless it is there.
-fn make_folder(flag: &str, path: &Path) -> Result<()> {
+/// Make a folder for images or a log unless it is there.
+fn make_folder(flag: &str, path: &Path, mode: u32) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(path);
     made.with_context(|| format!("{flag} {}", path.display()))
 }
 

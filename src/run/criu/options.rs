@@ -1,7 +1,9 @@
 //! What `checkpoint` and `restore` are asked for, and how CRIU is told.
 
 use super::rpc::Message;
+use crate::config::annotation;
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Numbers of fields of CRIU's `criu_opts`.
@@ -253,14 +255,12 @@ impl RestoreOptions {
     }
 }
 
-/// What CRIU's configuration file is: the one that the annotation `org.criu.config` names, none if that is empty, or the
-/// machine's for runtimes.
-pub(super) fn config_file(annotation: Option<&str>, message: &mut Message) {
-    let file = match annotation {
-        Some(file) => Some(file).filter(|file| !file.is_empty()),
-        None => {
-            ["/etc/criu/knarr.conf", "/etc/criu/runc.conf"].into_iter().find(|file| Path::new(file).exists())
-        }
-    };
-    message.optional(field::CONFIG_FILE, file);
+/// What CRIU's configuration file is: the one that the annotation names, none if that is empty, or the machine's for runtimes.
+pub(super) fn config_file(annotations: &BTreeMap<String, String>, message: &mut Message) {
+    let machines = || MACHINES_CONFIG.into_iter().find(|file| Path::new(file).exists());
+    let file = annotations.get(annotation::CRIU_CONFIG).map_or_else(machines, |file| Some(file.as_str()));
+    message.optional(field::CONFIG_FILE, file.filter(|file| !file.is_empty()));
 }
+
+/// The second is what machines have that were set up for runc.
+const MACHINES_CONFIG: [&str; 2] = ["/etc/criu/knarr.conf", "/etc/criu/runc.conf"];

@@ -61,7 +61,7 @@ pub struct Restored {
 pub fn restore(order: &Order<'_>) -> Result<Restored> {
     let program = find(order.program)?;
     let descriptors = descriptors(order.options.images())?;
-    make_folder("--work-path", order.options.work())?;
+    make_folder("--work-path", order.options.work(), 0o700)?;
     let mut undo = Undo::default();
     match build(order, &program, &descriptors, &mut undo) {
         Ok(restored) => Ok(restored),
@@ -143,7 +143,7 @@ fn request(
         .text(field::ROOT, own.config.root.path.as_os_str().as_encoded_bytes());
     order.options.tell(&mut message, LOG);
     order.restore_options.tell(&mut message);
-    config_file(own.config.annotations.get("org.criu.config").map(String::as_str), &mut message);
+    config_file(&own.config.annotations, &mut message);
     for external in with_those_below(&order.restore.externals)? {
         message.text(field::EXTERNAL, format!("mnt[{}]:{}", external.key, external.source.display()));
     }
