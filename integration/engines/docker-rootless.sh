@@ -57,3 +57,7 @@ row_bind_volume_read_only() { # the file system's own nosuid and nodev stay
   rmdir "$XDG_RUNTIME_DIR/data"
 }
 row_device() { in_box --device /dev/fuse 'exec 3<>/dev/fuse && echo opened'; assert_eq "$OUT" opened; }
+row_domainname() {
+  differs runc 'it writes a file that only root of the machine may write'
+  in_box --domainname sea.example 'cat /proc/sys/kernel/domainname'; assert_eq "$OUT" sea.example
+}
