@@ -30,7 +30,7 @@ differs() { # NAME[,NAME...] WHY: these runtimes do not do what the specificatio
 # ---- assertions ----
 fail() {
   local i
-  for ((i = 1; i < ${#FUNCNAME[@]}; i++)); do [[ ${FUNCNAME[i]} != test_* ]] || break; done
+  for ((i = 1; i < ${#FUNCNAME[@]}; i++)); do [[ ${FUNCNAME[i]} != @(test|row)_* ]] || break; done
   echo "line ${BASH_LINENO[i - 1]}: $*" >&2
   trap - ERR
   exit 1

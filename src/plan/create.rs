@@ -287,8 +287,12 @@ fn namespace_owner(config: &Config, request: &Request) -> Vec<Planned<Step>> {
             '/' => '.',
             other => other,
         };
-        let path = name.chars().map(swap).collect();
-        steps.push(planned(format!("linux.sysctl.{name}"), Step::Sysctl { path, value: value.clone() }));
+        let step = match name.as_str() {
+            // The root of a user namespace has the call, but may not write the file.
+            "kernel.domainname" => Step::Domainname(value.clone()),
+            name => Step::Sysctl { path: name.chars().map(swap).collect(), value: value.clone() },
+        };
+        steps.push(planned(format!("linux.sysctl.{name}"), step));
     }
     steps
 }
