@@ -169,12 +169,13 @@ impl Init<'_> {
                 Ok(())
             }
             Step::Join(kind) => self.join(*kind),
+            Step::New(kind) => proc::unshare(kind.clone_flag()).call(|| format!("unshare {}", kind.name())),
             Step::Time(offsets) => namespaces::time(offsets),
             Step::NamespaceRoot { groups } => namespaces::become_root(*groups),
             Step::Enter(kinds) => self.enter(kinds),
             Step::Fork => self.fork(),
             Step::Session => nix::unistd::setsid().map(drop).call(|| "setsid".into()),
-            Step::Keyring(name) => process::keyring(name),
+            Step::Keyring { name, label } => process::keyring(name, label.as_deref()),
             Step::Loopback => process::loopback(),
             Step::Hostname(name) => nix::unistd::sethostname(name).call(|| "sethostname".into()),
             Step::Domainname(name) => proc::set_domainname(name).call(|| "setdomainname".into()),
@@ -205,7 +206,7 @@ impl Init<'_> {
             Step::RootPropagation(reach, kind) => self.root_propagation(*reach, *kind),
             Step::Terminal { size, uid, console } => self.terminal(*size, *uid, *console),
             Step::ReadonlyPaths(paths) => self.readonly_paths(paths),
-            Step::MaskPaths { paths, null } => self.mask_paths(paths, *null),
+            Step::MaskPaths { paths, null, empty } => self.mask_paths(paths, *null, empty),
             _ => self.take_process_step(step),
         }
     }
