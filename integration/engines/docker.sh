@@ -380,7 +380,7 @@ row_pause() {
   did docker unpause c1
   did docker exec c1 true
 }
-row_remove_a_running_one() { up c1; refuses 1 'container is running|cannot remove' docker rm c1; did docker rm -f c1; refuses 1 'no such' docker inspect c1; }
+row_remove_a_running_one() { up c1; refuses 1 'container is running|cannot remove' docker rm c1; did docker rm -f c1; refuses 1 'no such' docker container inspect c1; } # a name may begin another object's ID
 row_rename() { up c1; did docker rename c1 c2; did docker exec c2 true; }
 row_events() {
   up c1; did docker kill c1; did docker wait c1
