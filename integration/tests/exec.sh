@@ -76,12 +76,22 @@ test_process_leads_a_session_of_its_own() {
   assert_eq "$session" "$pid"
 }
 
-test_process_has_the_containers_session_keyring() {
+# The serial number of the session keyring by keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0), of init and of exec.
+same_session_keyring() { # FILTER
+  local serial='$| = 1; print syscall(250, 0, -3, 0)' log
+  requires debian
+  bundle c1 --arg r "$DEBIAN" --arg s "$serial; sleep 100" ".root.path = \$r | args([\"perl\", \"-e\", \$s]) | $1"
+  run_ok run --detach --bundle "$B" c1
+  log=$LOG
+  eventually test -s "$log"
+  run_ok exec c1 perl -e "$serial"
+  assert_eq "$OUT" "$(<"$log")"
+}
+test_process_has_the_containers_session_keyring() { differs crun "the caller's"; same_session_keyring .; }
+test_process_has_the_session_keyring_of_a_user_namespace() {
   differs crun "the caller's"
-  requires file /proc/keys
-  running '.linux.maskedPaths = []'
-  within 'cat /proc/keys'
-  assert_match "$OUT" 'keyring +_ses.c1'
+  differs runc 'the container root has to walk the path'
+  same_session_keyring userns
 }
 
 test_joined_namespaces_are_joined_again() {

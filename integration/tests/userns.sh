@@ -88,6 +88,11 @@ test_masked_and_readonly_paths() {
   assert_eq "$OUT" read-only
 }
 
+test_message_queues_belong_to_its_root() {
+  in_user_container 'stat -c %u:%g /dev/mqueue'
+  assert_eq "$OUT" 0:0
+}
+
 test_names_and_kernel_parameters() {
   in_user_container 'hostname; cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax /proc/sys/fs/mqueue/msg_max' \
     '.hostname = "inside" | .linux.sysctl = {"net.ipv4.ip_forward": "1", "kernel.msgmax": "4321", "fs.mqueue.msg_max": "17"}'

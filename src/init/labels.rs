@@ -1,6 +1,6 @@
-//! What execve(2) makes of the process for a security module: an AppArmor profile, a SELinux label.
+//! What execve(2) makes of the process for a security module: an AppArmor profile, a SELinux label; and that of its keys.
 //!
-//! Asked for by writing to a file of /proc/self/attr. That /proc is the container's, so it must prove to be one.
+//! Asked for by writing to a file of /proc/self/attr. That /proc may be the container's, so it must prove to be one.
 
 use super::mounts::PROC_SUPER_MAGIC;
 use super::paths;
@@ -27,6 +27,13 @@ pub(super) fn selinux(label: &str) -> Outcome {
     let file = attribute("exec")?;
     fs::write_once(file.as_fd(), label.as_bytes())
         .call(|| format!("write \"{label}\" to /proc/self/attr/exec"))
+}
+
+/// The label of keyrings that this process makes, until execve(2) takes it back.
+pub(super) fn keys(label: &str) -> Outcome {
+    let file = attribute("keycreate")?;
+    fs::write_once(file.as_fd(), label.as_bytes())
+        .call(|| format!("write \"{label}\" to /proc/self/attr/keycreate"))
 }
 
 /// Open one of this process's attributes; no part of the path may be mounted over.

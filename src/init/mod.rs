@@ -17,7 +17,7 @@ mod terminal;
 use crate::channel::{Fault, FromInit, InitEnd};
 use crate::config::Namespace;
 use crate::plan::{Planned, Step, Tree};
-use crate::sys::process::{self as proc, Cloned};
+use crate::sys::process as proc;
 use crate::sys::{self, Errno, cred, fs};
 use copy_up::CopyUp;
 use hook::About;
@@ -169,12 +169,13 @@ impl Init<'_> {
                 Ok(())
             }
             Step::Join(kind) => self.join(*kind),
+            Step::New(kind) => proc::unshare(kind.clone_flag()).call(|| format!("unshare {}", kind.name())),
             Step::Time(offsets) => namespaces::time(offsets),
             Step::NamespaceRoot { groups } => namespaces::become_root(*groups),
             Step::Enter(kinds) => self.enter(kinds),
             Step::Fork => self.fork(),
             Step::Session => nix::unistd::setsid().map(drop).call(|| "setsid".into()),
-            Step::Keyring(name) => process::keyring(name),
+            Step::Keyring { name, label } => process::keyring(name, label.as_deref()),
             Step::Loopback => process::loopback(),
             Step::Hostname(name) => nix::unistd::sethostname(name).call(|| "sethostname".into()),
             Step::Domainname(name) => proc::set_domainname(name).call(|| "setdomainname".into()),
@@ -205,7 +206,7 @@ impl Init<'_> {
             Step::RootPropagation(reach, kind) => self.root_propagation(*reach, *kind),
             Step::Terminal { size, uid, console } => self.terminal(*size, *uid, *console),
             Step::ReadonlyPaths(paths) => self.readonly_paths(paths),
-            Step::MaskPaths { paths, null } => self.mask_paths(paths, *null),
+            Step::MaskPaths { paths, null, empty } => self.mask_paths(paths, *null, empty),
             _ => self.take_process_step(step),
         }
     }
@@ -231,9 +232,7 @@ impl Init<'_> {
     /// Only a child is born in a pid namespace that was entered. It takes this process's place under the parent and says so
     /// itself: whichever of the two is killed meanwhile, the parent hears a birth or a closed channel.
     fn fork(&self) -> Outcome {
-        if let Cloned::Parent { .. } = proc::clone3_sibling(0).call(|| "clone3".into())? {
-            proc::exit_now(0);
-        }
+        proc::continue_as_sibling().call(|| "clone3".into())?;
         // Until the parent has made it known it does not outlive it.
         cred::set_parent_death_signal(libc::SIGKILL).call(|| "prctl".into())?;
         self.inherited.channel.tell(&FromInit::Born(nix::unistd::getpid().as_raw())).call(|| "sendmsg".into())

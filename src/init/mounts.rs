@@ -7,7 +7,7 @@ use crate::config::Device;
 use crate::config::rules::may_cover_in_proc;
 use crate::plan::{Filesystem, Lookup, Source, Symlink, Tree};
 use crate::sys::mount::{self, Change, Follow, Reach, attr};
-use crate::sys::{self, Errno, fs};
+use crate::sys::{self, Errno, fs, xattr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub(super) const PROC_SUPER_MAGIC: i64 = 0x9fa0;
@@ -97,16 +97,16 @@ impl Init<'_> {
 
     /// Cover each path: a directory with one empty tmpfs, any other file with the host's own /dev/null, never with a
     /// node of the container's.
-    pub(super) fn mask_paths(&mut self, list: &[String], null: usize) -> Outcome {
+    pub(super) fn mask_paths(&mut self, list: &[String], null: usize, empty: &Filesystem) -> Outcome {
         let null = self.tree(null)?;
-        let (mut null, mut empty) = (Cover { mount: null, attached: false }, None);
+        let (mut null, mut folder) = (Cover { mount: null, attached: false }, None);
         let root = self.root()?;
         for path in list {
             let Some(fd) = existing(root, path)? else { continue };
             let cover = if paths::is_directory(fd.as_fd()).call(|| format!("fstat {path}"))? {
-                match &mut empty {
+                match &mut folder {
                     Some(cover) => cover,
-                    none => none.insert(Cover { mount: empty_tmpfs()?, attached: false }),
+                    none => none.insert(Cover { mount: new_filesystem(empty, None)?, attached: false }),
                 }
             } else {
                 &mut null
@@ -211,21 +211,6 @@ fn existing(root: BorrowedFd<'_>, path: &str) -> Outcome<Option<OwnedFd>> {
     }
 }
 
-fn empty_tmpfs() -> Outcome<OwnedFd> {
-    let parameters = [("nr_blocks", "1"), ("nr_inodes", "1"), ("mode", "0555")];
-    let filesystem = Filesystem {
-        fstype: "tmpfs".into(),
-        source: "tmpfs".into(),
-        parameters: parameters
-            .iter()
-            .map(|(key, value)| (key.to_string(), Some(value.to_string())))
-            .collect(),
-        attrs: attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC,
-        mode_from_target: false,
-    };
-    new_filesystem(&filesystem, None)
-}
-
 fn mode_of(fd: BorrowedFd<'_>) -> Outcome<u32> {
     Ok(fs::stat_fd(fd).call(|| "fstat".into())?.st_mode & 0o7777)
 }
@@ -243,7 +228,10 @@ pub(super) fn new_filesystem(filesystem: &Filesystem, mode: Option<u32>) -> Outc
             Some(value) => mount::fsconfig_string(fs, key, value),
             None => mount::fsconfig_flag(fs, key),
         };
-        set.call(|| format!("fsconfig {key}")).map_err(explain)?;
+        // SELinux does not say what it does not like.
+        let label = value.as_deref().filter(|_| key.ends_with("context"));
+        let label = label.map(|label| format!(" \"{label}\"")).unwrap_or_default();
+        set.call(|| format!("fsconfig {key}{label}")).map_err(explain)?;
     }
     if let Some(mode) = mode {
         mount::fsconfig_string(fs, "mode", &format!("{mode:o}"))
@@ -251,7 +239,13 @@ pub(super) fn new_filesystem(filesystem: &Filesystem, mode: Option<u32>) -> Outc
             .map_err(explain)?;
     }
     mount::fsconfig_create(fs).call(|| format!("create {}", filesystem.fstype)).map_err(explain)?;
-    mount::fsmount(fs, filesystem.attrs).call(|| "fsmount".into()).map_err(explain)
+    let mount = mount::fsmount(fs, filesystem.attrs).call(|| "fsmount".into()).map_err(explain)?;
+    if let Some(label) = &filesystem.root_label {
+        let root = fs::openat(mount.as_fd(), ".", fs::O_RDONLY | fs::O_DIRECTORY, 0);
+        root.and_then(|root| xattr::set(root.as_fd(), "security.selinux", label.as_bytes()))
+            .call(|| format!("fsetxattr security.selinux \"{label}\""))?;
+    }
+    Ok(mount)
 }
 
 /// config.json was checked for destinations inside /proc by name; a symlink of the image may still lead there.

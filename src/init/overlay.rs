@@ -73,6 +73,7 @@ fn workbench() -> Outcome<OwnedFd> {
         parameters: vec![("mode".into(), Some("0700".into()))],
         attrs: 0,
         mode_from_target: false,
+        root_label: None,
     };
     new_filesystem(&tmpfs, None)
 }

@@ -15,6 +15,9 @@ use std::path::Path;
 /// The longest /etc/passwd of an image that is searched for a home, in bytes.
 const PASSWD_LIMIT: usize = 1 << 20;
 
+/// Who may do what with a session keyring: its possessor all, its owner what the kernel gives (view, read, link), and find it by name.
+const SESSION_KEYRING: u32 = 0x3f1b_0000;
+
 /// Write a file of the kernel through the host's /proc, while host paths are valid.
 pub(super) fn write_host_file(path: &str, value: &str) -> Outcome {
     let fd = fs::open(path, fs::O_WRONLY, 0).call(|| format!("open {path}"))?;
@@ -39,10 +42,13 @@ pub(crate) fn raise_hard_limit(pid: i32, ceiling: &HardLimit) -> Result<(), Errn
     }
 }
 
-/// A new session keyring. A kernel without keyrings has none to share, so there is nothing to refuse.
-pub(super) fn keyring(name: &str) -> Outcome {
+/// The session keyring of this name, which is made if it is not there, so that who comes later finds it. A kernel without keyrings
+/// has none to share, so there is nothing to refuse.
+pub(super) fn keyring(name: &str, label: Option<&str>) -> Outcome {
+    label.map_or(Ok(()), labels::keys)?;
     match cred::join_session_keyring(name) {
-        Ok(_) | Err(Errno::ENOSYS) => Ok(()),
+        Ok(serial) => cred::set_key_permissions(serial, SESSION_KEYRING).call(|| "keyctl".into()),
+        Err(Errno::ENOSYS) => Ok(()),
         Err(errno) => Err(Refusal::kernel("keyctl", errno)),
     }
 }

@@ -37,7 +37,7 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
     let overlay = overlay::asked(config, request)?;
     if *config.namespaces.of(Namespace::Mount) == Place::New {
         let mut rootfs = Rootfs::plan(config, host, own, overlay.as_ref())?;
-        let mut finish = rootfs.finish();
+        let mut finish = rootfs.finish()?;
         let (mut trees, mut steps) = rootfs.into_steps(host);
         parent.append(&mut trees);
         init.append(&mut steps);
@@ -192,6 +192,7 @@ fn launch(config: &Config, into_cgroup: bool) -> Launch {
         match config.namespaces.of(kind) {
             // A process that is born in its time namespace can set no offsets there.
             Place::New if kind == Namespace::Time && !config.time_offsets.is_empty() => {}
+            Place::New if kind == Namespace::Ipc && config.namespaces.own(Namespace::User) => {}
             Place::New => launch.new |= kind.clone_flag() as u64,
             Place::Joined { .. } if kind == Namespace::Pid => launch.joins_pid = launch.through.is_empty(),
             _ => {}
@@ -276,9 +277,13 @@ fn namespace_owner(config: &Config, request: &Request) -> Vec<Planned<Step>> {
     let mut steps = Vec::new();
     if config.namespaces.own(Namespace::User) {
         steps.push(planned("linux.namespaces", Step::NamespaceRoot { groups: process::groups(config) }));
+        // The filesystem of its message queues is made with it, and belongs to who makes it.
+        if *config.namespaces.of(Namespace::Ipc) == Place::New {
+            steps.push(planned("linux.namespaces", Step::New(Namespace::Ipc)));
+        }
     }
     if request.keyring == Keyring::New {
-        steps.push(planned("", Step::Keyring(format!("_ses.{}", request.id))));
+        steps.push(process::keyring(&request.id, config.process.as_ref()));
     }
     for (name, value) in &config.sysctl {
         // In the resolved name dots part, and a slash is a dot of a part.

@@ -234,7 +234,10 @@ impl Display for Filesystem {
             }
         }
         let attrs = attr_names(self.attrs);
-        if attrs.is_empty() { Ok(()) } else { write!(f, " ({})", attrs.join(" ")) }
+        if !attrs.is_empty() {
+            write!(f, " ({})", attrs.join(" "))?;
+        }
+        self.root_label.iter().try_for_each(|label| write!(f, ", its root labelled {label}"))
     }
 }
 
@@ -336,11 +339,15 @@ fn identity_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
                 offsets.iter().map(|o| format!("{} {}.{:09}", o.clock, o.seconds, o.nanoseconds)).collect();
             write!(f, "time namespace with offsets {}", offsets.join(", "))
         }
+        Step::New(kind) => write!(f, "new {} namespace", kind.name()),
         Step::Join(kind) => write!(f, "join {} namespace", kind.name()),
         Step::Enter(kinds) => write!(f, "enter {} of init", names(kinds)),
         Step::Fork => write!(f, "fork and tell the parent"),
         Step::Session => write!(f, "new session"),
-        Step::Keyring(name) => write!(f, "session keyring {name}"),
+        Step::Keyring { name, label } => {
+            write!(f, "session keyring {name}")?;
+            label.iter().try_for_each(|label| write!(f, " with SELinux label {label}"))
+        }
         Step::Loopback => write!(f, "loopback up"),
         Step::Hostname(name) => write!(f, "hostname {name}"),
         Step::Domainname(name) => write!(f, "domainname {name}"),
@@ -353,7 +360,9 @@ fn identity_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
 fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
     match step {
         Step::ReadonlyPaths(paths) => write!(f, "read-only {}", paths.join(" ")),
-        Step::MaskPaths { paths, null } => write!(f, "mask, files with copy #{null}: {}", paths.join(" ")),
+        Step::MaskPaths { paths, null, empty } => {
+            write!(f, "mask, files with copy #{null}, folders with {empty}: {}", paths.join(" "))
+        }
         Step::MakeCwd(path) => write!(f, "make working directory {path}"),
         Step::HardLimit(ceiling) => hard_limit_text(f, ceiling),
         Step::Rlimit { name, soft, hard, .. } => write!(f, "rlimit {name} {} {}", limit(*soft), limit(*hard)),

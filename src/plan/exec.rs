@@ -87,7 +87,7 @@ pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Ho
     }
     steps.push(planned("", Step::Session));
     if request.keyring == Keyring::New {
-        steps.push(planned("", Step::Keyring(format!("_ses.{}", request.id))));
+        steps.push(process::keyring(&request.id, Some(process)));
     }
     if process.terminal {
         let (size, uid) = (process.console_size, process.user.uid);

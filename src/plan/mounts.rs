@@ -8,6 +8,12 @@ use crate::host::Host;
 use crate::sys::mount::{Change, Reach, attr};
 use std::path::{Path, PathBuf};
 
+/// Parameters of any filesystem that label its files.
+const CONTEXTS: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"];
+
+/// A parameter of a filesystem: a key, and a value unless it is a flag.
+type Parameter = (String, Option<String>);
+
 /// Collects the two lists that mounts turn into.
 pub(super) struct Rootfs<'a> {
     pub(super) config: &'a Config,
@@ -61,11 +67,12 @@ impl<'a> Rootfs<'a> {
     }
 
     /// The steps that make things read-only or hide them, for after pivot_root(2).
-    pub(super) fn finish(&mut self) -> Vec<Planned<Step>> {
-        let null = if self.config.masked_paths.is_empty() {
+    pub(super) fn finish(&mut self) -> Result<Vec<Planned<Step>>, Invalid> {
+        let covers = if self.config.masked_paths.is_empty() {
             None
         } else {
-            Some(self.tree("linux.maskedPaths", Path::new("/dev/null"), Reach::Top, Vec::new()))
+            let null = self.tree("linux.maskedPaths", Path::new("/dev/null"), Reach::Top, Vec::new());
+            Some((null, self.empty_tmpfs()?))
         };
         let mut steps = std::mem::take(&mut self.late);
         let mut step = |field: &str, step| steps.push(Planned { step, field: field.into() });
@@ -76,10 +83,26 @@ impl<'a> Rootfs<'a> {
         if !self.config.readonly_paths.is_empty() {
             step("linux.readonlyPaths", Step::ReadonlyPaths(self.config.readonly_paths.clone()));
         }
-        if let Some(null) = null {
-            step("linux.maskedPaths", Step::MaskPaths { paths: self.config.masked_paths.clone(), null });
+        if let Some((null, empty)) = covers {
+            let paths = self.config.masked_paths.clone();
+            step("linux.maskedPaths", Step::MaskPaths { paths, null, empty });
         }
-        steps
+        Ok(steps)
+    }
+
+    /// What covers folders that are masked.
+    fn empty_tmpfs(&self) -> Result<Filesystem, Invalid> {
+        let parameters = [("nr_blocks", "1"), ("nr_inodes", "1"), ("mode", "0555")];
+        let parameters = parameters.map(|(key, value)| (key.to_string(), Some(value.to_string())));
+        let (label, root_label) = self.label("tmpfs")?;
+        Ok(Filesystem {
+            fstype: "tmpfs".into(),
+            source: "tmpfs".into(),
+            parameters: parameters.into_iter().chain(label).collect(),
+            attrs: attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC,
+            mode_from_target: false,
+            root_label,
+        })
     }
 
     /// What the parent does, and what init does. An ordinary user copies mounts in the new namespace only.
@@ -218,7 +241,11 @@ impl<'a> Rootfs<'a> {
         }
         let fstype = if mount.fstype == "cgroup" { "cgroup2" } else { &mount.fstype };
         let mut parameters = options.parameters.clone();
-        parameters.extend(self.label(fstype)?);
+        let (label, root_label) = match parameters.iter().any(|(key, _)| CONTEXTS.contains(&key.as_str())) {
+            true => (None, None),
+            false => self.label(fstype)?,
+        };
+        parameters.extend(label);
         let mode_given = options.parameters.iter().any(|(key, _)| key == "mode");
         Ok(Filesystem {
             fstype: fstype.into(),
@@ -226,23 +253,29 @@ impl<'a> Rootfs<'a> {
             parameters,
             attrs,
             mode_from_target: mount.fstype == "tmpfs" && !mode_given,
+            root_label,
         })
     }
 
-    /// The label of a new filesystem's files. Those of the kernel's own filesystems have theirs by policy.
-    pub(super) fn label(&self, fstype: &str) -> Result<Option<(String, Option<String>)>, Invalid> {
-        let Some(label) = &self.config.mount_label else { return Ok(None) };
+    /// The label of a new filesystem's files: as a parameter, or as an attribute of its root. The files of the kernel's own
+    /// filesystems have theirs by policy, and the one of message queues is there already, with the namespace.
+    pub(super) fn label(&self, fstype: &str) -> Result<(Option<Parameter>, Option<String>), Invalid> {
+        let Some(label) = &self.config.mount_label else { return Ok((None, None)) };
         process::selinux(self.host, "linux.mountLabel", label)?;
-        if matches!(fstype, "proc" | "sysfs" | "cgroup2") {
-            return Ok(None);
+        match fstype {
+            "proc" | "sysfs" | "cgroup2" => return Ok((None, None)),
+            "mqueue" => {
+                let own = self.config.namespaces.own(Namespace::Ipc);
+                return Ok((None, own.then(|| label.clone())));
+            }
+            _ => {}
         }
-        let kinds = ["context", "fscontext", "defcontext", "rootcontext"];
         let asked = self.config.annotations.get(annotation::MOUNT_CONTEXT_TYPE).map(String::as_str);
-        match kinds.iter().find(|kind| **kind == asked.unwrap_or("context")) {
-            Some(kind) => Ok(Some((kind.to_string(), Some(label.clone())))),
+        match CONTEXTS.iter().find(|kind| **kind == asked.unwrap_or("context")) {
+            Some(kind) => Ok((Some((kind.to_string(), Some(label.clone()))), None)),
             None => Err(Invalid::new(
                 format!("annotations.{}", annotation::MOUNT_CONTEXT_TYPE),
-                format!("\"{}\" is not one of {}", asked.unwrap_or_default(), kinds.join(", ")),
+                format!("\"{}\" is not one of {}", asked.unwrap_or_default(), CONTEXTS.join(", ")),
             )),
         }
     }

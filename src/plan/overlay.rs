@@ -53,7 +53,7 @@ impl Rootfs<'_> {
         if user_namespace || !self.host.is_root {
             parameters.push("userxattr".into());
         }
-        parameters.extend(self.label("overlay")?.map(|(key, value)| {
+        parameters.extend(self.label("overlay")?.0.map(|(key, value)| {
             // The kernel's parser of mount options splits at commas, which labels with categories have.
             format!("{key}=\"{}\"", value.unwrap_or_default())
         }));

@@ -121,6 +121,13 @@ fn security_labels(process: &Process, host: &Host) -> Result<Vec<(&'static str, 
     Ok(steps)
 }
 
+/// The session keyring of the container's processes. It has the process's label, or the process could not use it.
+pub(super) fn keyring(id: &str, process: Option<&Process>) -> Planned<Step> {
+    let label = process.and_then(|process| process.selinux_label.clone());
+    let field = if label.is_some() { "process.selinuxLabel" } else { "" };
+    planned(field, Step::Keyring { name: format!("_ses.{id}"), label })
+}
+
 /// A label means something only to SELinux.
 pub(super) fn selinux(host: &Host, field: &str, label: &str) -> Result<(), Invalid> {
     if host.selinux {

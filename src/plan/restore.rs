@@ -36,7 +36,7 @@ pub fn externals(config: &Config, notify: Option<&Path>, host: &Host) -> Result<
     }
     let config = &*with_notify(config, notify);
     let mut rootfs = Rootfs::plan(config, host, Vec::new(), None)?;
-    let finish = rootfs.finish();
+    let finish = rootfs.finish()?;
     let (parent, init) = rootfs.into_steps(host);
     let trees = parent.iter().filter_map(|planned| match &planned.step {
         HostStep::CloneTree(tree) => Some(tree),
@@ -53,7 +53,7 @@ pub fn externals(config: &Config, notify: Option<&Path>, host: &Host) -> Result<
             Step::Mount { target, source: Source::Tree(slot) | Source::TreeOrLink(slot), .. } => {
                 found.push(external(&trees, *slot, target, target, field)?);
             }
-            Step::MaskPaths { paths, null } => {
+            Step::MaskPaths { paths, null, .. } => {
                 for path in paths {
                     found.push(external(&trees, *null, path, NULL, field)?);
                 }
@@ -154,7 +154,7 @@ pub fn restore(config: &Config, request: &Request, host: &Host) -> Result<Restor
     trial.init.truncate(trial.init.iter().position(mounted).unwrap_or(trial.init.len()));
     trial.init.retain(|planned| {
         let hooks = matches!(planned.step, Step::HostHooks | Step::ContainerHooks(_));
-        !hooks && !matches!(planned.step, Step::OpenSelf | Step::Keyring(_) | Step::OomScoreAdj(_))
+        !hooks && !matches!(planned.step, Step::OpenSelf | Step::Keyring { .. } | Step::OomScoreAdj(_))
     });
     trial.init.push(planned("", Step::Ready));
     let (now, later) = std::mem::take(&mut trial.settle)

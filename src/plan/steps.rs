@@ -191,6 +191,8 @@ pub struct Filesystem {
     pub attrs: u64,
     /// Whether a tmpfs takes over the mode of the directory that it covers.
     pub mode_from_target: bool,
+    /// The SELinux label of its root, where the filesystem takes none as a parameter.
+    pub root_label: Option<String>,
 }
 
 /// Where the changes of an overlay go.
@@ -236,6 +238,8 @@ pub enum Step {
     Join(Namespace),
     /// A new time namespace with these offsets, and into it.
     Time(Vec<TimeOffset>),
+    /// A new namespace of this kind, and into it.
+    New(Namespace),
     /// Become root of the user namespace.
     NamespaceRoot {
         /// Whether the caller's supplementary groups are kept.
@@ -247,8 +251,13 @@ pub enum Step {
     Fork,
     /// setsid(2), so that no signal or terminal of the caller's reaches the container.
     Session,
-    /// A new session keyring of this name.
-    Keyring(String),
+    /// A new session keyring.
+    Keyring {
+        /// Its name.
+        name: String,
+        /// Its SELinux label, unless that is this process's own.
+        label: Option<String>,
+    },
     /// Bring up `lo` of a new network namespace.
     Loopback,
     /// sethostname(2).
@@ -350,6 +359,8 @@ pub enum Step {
         paths: Vec<String>,
         /// The number of the copy of the host's /dev/null.
         null: usize,
+        /// The tmpfs.
+        empty: Filesystem,
     },
     /// Make the working directory if it is missing.
     MakeCwd(String),

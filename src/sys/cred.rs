@@ -107,7 +107,17 @@ pub fn set_uid(uid: u32) -> Result<()> {
     Errno::result(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
 }
 
-/// keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING`: a new session keyring of that name. Returns its serial number.
+/// keyctl(2) `KEYCTL_SETPERM`.
+pub fn set_key_permissions(serial: i32, permissions: u32) -> Result<()> {
+    // SAFETY: integers only.
+    Errno::result(unsafe {
+        libc::syscall(libc::SYS_keyctl, libc::KEYCTL_SETPERM as libc::c_long, serial, permissions)
+    })
+    .map(drop)
+}
+
+/// keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING`: the session keyring of that name, a new one if there is none that may be found. Returns
+/// its serial number.
 pub fn join_session_keyring(name: &str) -> Result<i32> {
     let name = c(name)?;
     // SAFETY: `name` is NUL-terminated and outlives the call.
