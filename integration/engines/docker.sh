@@ -411,7 +411,7 @@ row_diff_commit_and_export() {
   up c1; did docker exec c1 sh -c 'echo new >/etc/new'
   did docker diff c1; assert_match "$OUT" 'A /etc/new'
   did docker commit c1 box:new; did docker run --rm box:new cat /etc/new; assert_eq "$OUT" new
-  did docker export -o all.tar c1; tar -tf all.tar | grep -qx etc/new
+  did docker export -o all.tar c1; tar -tf all.tar >list; grep -qx etc/new list
   did docker rmi -f box:new
 }
 row_prune() { did docker run --name c1 box true; up c2; did docker system prune -f; did docker ps -a --format '{{.Names}}'; assert_eq "$OUT" c2; }
