@@ -95,7 +95,7 @@ pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Ho
         steps.push(planned("process.terminal", Step::Terminal { size, uid, console: Console::None }));
     }
     let gate = vec![planned("", Step::AwaitRecord)];
-    steps.append(&mut process::steps(config, process, gate, &request.listen_env, host)?);
+    steps.append(&mut process::steps(config, process, gate, None, &request.listen_env, host)?);
     let keep_fds = 3 + request.preserve_fds as i32;
     let initial_cpus = process.exec_affinity.initial.clone();
     Ok(Exec { id: request.id.clone(), keep_fds, cgroup: request.cgroup.clone(), initial_cpus, steps })
