@@ -122,6 +122,14 @@ test_exec_with_a_process_file() {
   run_ok exec --process "$T/process.json" c1
   assert_eq "$OUT" system_u:system_r:spc_t:s0
 }
+test_exec_with_a_process_file_without_a_label() {
+  created .
+  jq '{args: ["cat", "/proc/self/attr/current"], cwd: "/", user: {uid: 0, gid: 0}, env: ["PATH=/bin"]}' -n >"$T/process.json"
+  run_ok exec --process "$T/process.json" c1
+  assert_eq "$OUT" "$PROCESS"
+  run_ok exec --process-label '' c1 cat /proc/self/attr/current
+  assert_eq "$OUT" "$PROCESS"
+}
 test_exec_with_a_label_that_the_policy_has_not() {
   created .
   rt exec --process-label system_u:system_r:frob_t:s0 c1 true

@@ -52,8 +52,7 @@ pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Ho
     let mut steps = Vec::new();
     // The host's /proc is in reach until the namespaces are entered. The caller's own score, often one that spares it, is not
     // for the container.
-    let score = process.oom_score_adj.or_else(|| config.process.as_ref()?.oom_score_adj);
-    if let Some(score) = score {
+    if let Some(score) = process.oom_score_adj {
         steps.push(planned("process.oomScoreAdj", Step::OomScoreAdj(score)));
     }
     // Rights that a user namespace does not give.
