@@ -7,11 +7,17 @@ shopt -s nullglob dotglob globstar
 # ---- conditions: the only ways to skip ----
 skip() { echo "$1" >"$T/skip"; exit 77; }
 
-requires() { # uml | native | vm | controller NAME | debian | kernel X.Y
+requires() { # uml | native | vm | controller NAME | debian | criu | file PATH
   case $1 in
     uml | native | vm) [ "$MODE" = "$1" ] || skip "needs $1${2:+: $2}" ;;
     controller) [[ " $(<"$V2$BASE/cgroup.controllers") " == *" $2 "* ]] || skip "needs the $2 controller in cgroup v2" ;;
     debian) [ -d "$DEBIAN" ] || skip "needs a Debian root file system" ;;
+    criu) # one that works here, as $CRIU
+      [ "$MODE" != uml ] || skip "User-mode Linux lacks what CRIU needs"
+      CRIU=$STAGE/helpers/criu
+      [ "$MODE" != vm ] || CRIU=$(command -v criu) || skip "needs CRIU"
+      "$CRIU" check >"$T/criu" 2>&1 || skip "CRIU does not work here: $(grep -m1 Error "$T/criu")"
+      ;;
     file) [ -e "$2" ] || skip "needs $2" ;;
     *) fail "requires: $1" ;;
   esac
@@ -24,7 +30,7 @@ differs() { # NAME[,NAME...] WHY: these runtimes do not do what the specificatio
 # ---- assertions ----
 fail() {
   local i
-  for ((i = 1; i < ${#FUNCNAME[@]}; i++)); do [[ ${FUNCNAME[i]} != test_* ]] || break; done
+  for ((i = 1; i < ${#FUNCNAME[@]}; i++)); do [[ ${FUNCNAME[i]} != @(test|row)_* ]] || break; done
   echo "line ${BASH_LINENO[i - 1]}: $*" >&2
   trap - ERR
   exit 1

@@ -5,6 +5,7 @@ use crate::host;
 use crate::log::{Format, Log};
 use crate::plan::CgroupDriver;
 use crate::state::Store;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -49,6 +50,9 @@ pub struct Global {
     /// Who makes cgroups; with systemd linux.cgroupsPath is slice:prefix:name [default: cgroupfs]
     #[arg(long, value_enum, value_name = "MANAGER")]
     pub cgroup_manager: Option<CgroupDriver>,
+    /// CRIU, which checkpoints and restores
+    #[arg(long, value_name = "FILE", default_value = "criu")]
+    pub criu: PathBuf,
     /// Accepted for compatibility
     #[arg(long, value_name = "true|false|auto", num_args = 1)]
     pub rootless: Option<String>,
@@ -109,6 +113,10 @@ pub enum Cmd {
     Ps(cmd::ps::Args),
     /// Print what a container uses, and when the kernel kills a process of it for memory
     Events(cmd::events::Args),
+    /// Save the processes of a container to files, by CRIU
+    Checkpoint(Box<cmd::checkpoint::Args>),
+    /// Make a container of the files of a checkpoint
+    Restore(Box<cmd::restore::Args>),
     /// Change the limits of a container
     Update(Box<cmd::update::Args>),
     /// Write a config.json to start from
@@ -139,6 +147,8 @@ impl Cmd {
             Cmd::Resume(args) => cmd::pause::resume(args, global),
             Cmd::Ps(args) => cmd::ps::run(args, global),
             Cmd::Events(args) => cmd::events::run(args, global),
+            Cmd::Checkpoint(args) => cmd::checkpoint::run(args, global),
+            Cmd::Restore(args) => cmd::restore::run(args, global),
             Cmd::Update(args) => cmd::update::run(args, global),
             Cmd::Spec(args) => cmd::spec::run(args),
             #[cfg(feature = "image")]
@@ -151,12 +161,12 @@ impl Cmd {
 
     /// Whether the command makes a process that enters a container.
     fn enters(&self) -> bool {
-        matches!(self, Cmd::Create(_) | Cmd::Run(_) | Cmd::Exec(_))
+        matches!(self, Cmd::Create(_) | Cmd::Run(_) | Cmd::Exec(_) | Cmd::Restore(_))
     }
 }
 
 /// The verbs of [`Cmd::enters`], looked for before anything is parsed.
-const ENTERING: [&str; 3] = ["create", "run", "exec"];
+const ENTERING: [&str; 4] = ["create", "run", "exec", "restore"];
 
 /// The exit status of a failing command. That of `exec` is one that few programs have.
 fn failure(command: Option<&Cmd>) -> u8 {
@@ -177,7 +187,7 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(err) => {
-            let _ = err.print();
+            complain(&err);
             return ExitCode::from(u8::from(err.use_stderr()));
         }
     };
@@ -200,6 +210,22 @@ pub fn main() -> ExitCode {
 /// containerd's shim writes this one option with a single dash, as Go's flag package allows.
 fn long_option(arg: OsString) -> OsString {
     if arg == "-no-subreaper" { "--no-subreaper".into() } else { arg }
+}
+
+/// Podman asks for an option without its value, and knows it by these words.
+fn complain(err: &clap::Error) {
+    if err.kind() == ErrorKind::InvalidValue && err.get(ContextKind::InvalidValue).is_none_or(is_empty) {
+        eprint!(
+            "{}",
+            err.to_string().replace("a value is required", "flag needs an argument: a value is required")
+        );
+    } else {
+        let _ = err.print();
+    }
+}
+
+fn is_empty(value: &ContextValue) -> bool {
+    matches!(value, ContextValue::String(text) if text.is_empty())
 }
 
 fn version() -> String {

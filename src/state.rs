@@ -69,6 +69,8 @@ pub enum Command {
     Update,
     /// `events`.
     Events,
+    /// `checkpoint`.
+    Checkpoint,
 }
 
 /// The error of a command that the status does not allow; none where it does.
@@ -86,6 +88,10 @@ pub fn refuse(status: Status, command: Command, id: &str) -> Option<String> {
         (Command::Resume, _) => Some("container not paused".into()),
         (Command::Events, Created | Running | Paused) => None,
         (Command::Events, Stopped | Creating) => Some(format!("container with id {id} is not running")),
+        (Command::Checkpoint, Running | Paused) => None,
+        (Command::Checkpoint, Created | Stopped | Creating) => {
+            Some(format!("a container that is {status} cannot be checkpointed"))
+        }
         (Command::Delete, Created | Stopped) => None,
         (Command::Exec, Created | Running) => None,
         (Command::Exec, Paused) => {

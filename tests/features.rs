@@ -173,7 +173,7 @@ fn engines_find_what_they_look_for() {
         ("/linux/seccomp/enabled", json!(true)),
         ("/linux/cgroup/v2", json!(true)),
         ("/linux/netDevices/enabled", json!(true)),
-        ("/annotations/org.opencontainers.runc.checkpoint.enabled", json!("false")),
+        ("/annotations/org.opencontainers.runc.checkpoint.enabled", json!("true")),
     ] {
         assert_eq!(features.pointer(pointer), Some(&value), "{pointer}");
     }

@@ -105,6 +105,54 @@ fn every_exec_compiles_to_its_golden_plan() {
     compare_with_golden(&folder().join("exec"), 4, |text| exec_plan_of(text, &exec_request()));
 }
 
+#[test]
+fn every_restore_compiles_to_its_golden_plan() {
+    compare_with_golden(&folder().join("restore"), 4, |case| {
+        let case: serde_json::Value = serde_json::from_str(case).unwrap();
+        let text = std::fs::read_to_string(folder().join(case["config"].as_str().unwrap())).unwrap();
+        let mut request = request(Start::AtOnce);
+        request.cgroup_driver = driver_for(&text);
+        restore_plan_of(&text, &request)
+    });
+}
+
+fn restore_plan_of(text: &str, request: &Request) -> Result<String, String> {
+    let loaded = config::load(text.as_bytes(), Path::new("/bundle")).map_err(|e| format!("{e:#}"))?;
+    let plan = plan::restore::restore(&loaded.config, request, &host()).map_err(|e| e.to_string())?;
+    Ok(plan.to_string())
+}
+
+#[test]
+fn what_criu_would_lose_is_refused() {
+    let default: serde_json::Value = serde_json::from_str(config::spec::DEFAULT).unwrap();
+    let refused = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut config = default.clone();
+        change(&mut config);
+        restore_plan_of(&config.to_string(), &request(Start::AtOnce)).unwrap_err()
+    };
+    let mapped = serde_json::json!({
+        "destination": "/data", "type": "bind", "source": "/srv", "options": ["bind"],
+        "uidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}],
+        "gidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}],
+    });
+    let said = refused(&|config| config["mounts"].as_array_mut().unwrap().push(mapped.clone()));
+    assert!(said.contains("/data: an id-mapped mount cannot be checkpointed"), "{said}");
+    let said =
+        refused(&|config| config["annotations"] = serde_json::json!({"org.knarr.overlay": "ephemeral"}));
+    assert!(said.starts_with("annotations.org.knarr.overlay: the layers of an overlay"), "{said}");
+    let said = refused(&|config| {
+        let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "mount");
+        config["mounts"] = serde_json::json!([]);
+        for field in ["maskedPaths", "readonlyPaths"] {
+            config["linux"].as_object_mut().unwrap().remove(field);
+        }
+        config["root"]["readonly"] = false.into();
+        config["process"]["terminal"] = false.into();
+    });
+    assert!(said.starts_with("linux.namespaces: without a mount namespace"), "{said}");
+}
+
 fn compare_with_golden(folder: &Path, at_least: usize, plan_of: impl Fn(&str) -> Result<String, String>) {
     let configs = configs(folder);
     assert!(configs.len() >= at_least, "the golden configs are gone");

@@ -90,6 +90,17 @@ row_task_pause_and_resume() {
   did ctr tasks pause c1; assert_match "$(ctr tasks ls)" PAUSED; assert_match "$(cat "$CG/cgroup.events")" 'frozen 1'
   did ctr tasks resume c1; assert_match "$(ctr tasks ls)" RUNNING
 }
+row_checkpoint_and_restore() { # by CRIU, into an image
+  did ctr run -d --runc-binary "$RUNTIME" --log-uri "file://$T/c1" "$BOX_IMAGE" c1 sh -c "$COUNTER"
+  eventually grep -qx 5 c1
+  did ctr containers checkpoint --rw --image --task c1 kept
+  goes_on_counting cat c1
+  did ctr tasks rm -f c1; did ctr containers rm c1
+  ctr containers restore --rw --live c2 kept >c2 2>&1 &
+  eventually has 'c2 .*RUNNING' ctr tasks ls
+  did ctr tasks exec --exec-id e1 c2 echo in; assert_eq "$OUT" in
+  did ctr tasks kill -s KILL c2; wait; did ctr images rm kept
+}
 row_task_metrics_and_ps() {
   up c1
   did ctr tasks metrics c1; assert_match "$OUT" 'memory.usage +[1-9]'; assert_match "$OUT" 'pids.current +1'

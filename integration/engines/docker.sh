@@ -6,6 +6,7 @@ versions() {
   "$RT" --version | head -1
 }
 
+DAEMON_JSON=/etc/docker/daemon.json DATA=/var/lib/docker EXEC=/run/docker
 engine_start() {
   mkdir -p /etc/docker /etc/systemd/system/docker.service.d
   cat >/etc/systemd/system/docker.service.d/rows.conf <<UNIT
@@ -22,16 +23,17 @@ engine_stop() { systemctl stop docker docker.socket containerd; }
 
 # daemon FILTER: restart it with the usual configuration, changed by a filter.
 daemon() {
-  jq -n --arg rt "$RT" --arg path "$RUNTIME" '{"runtimes": {"knarr": {path: "/usr/local/sbin/knarr"}}, "default-runtime": $rt,
-    "storage-driver": "overlay2", "init-path": "/usr/bin/docker-init", "shutdown-timeout": 3} | '"$1" >"$WORK/daemon.json"
-  cmp -s "$WORK/daemon.json" /etc/docker/daemon.json && systemctl is-active -q docker && return
-  cp "$WORK/daemon.json" /etc/docker/daemon.json
-  systemctl restart docker || { journalctl -u docker --no-pager -n 20; return 1; }
+  local json
+  json=$(jq -n --arg rt "$RT" --arg path "$RUNTIME" '{"runtimes": {"knarr": {path: "/usr/local/sbin/knarr"}}, "default-runtime": $rt,
+    "storage-driver": "overlay2", "init-path": "/usr/bin/docker-init", "shutdown-timeout": 3} | '"$1")
+  [ "$json" = "$(cat "$DAEMON_JSON")" ] && systemctl is-active -q docker && return
+  echo "$json" >"$DAEMON_JSON"
+  systemctl restart docker || { journalctl -q --no-pager -n 10; return 1; }
 }
 
 # Every call of the command line takes a second without KVM, so look on the disk first.
 tidy() {
-  local containers=(/var/lib/docker/containers/*/ /var/lib/docker/*.*/containers/*/) volumes=(/var/lib/docker/volumes/*/ /var/lib/docker/*.*/volumes/*/)
+  local containers=("$DATA"/{,*.*/}containers/*/) volumes=("$DATA"/{,*.*/}volumes/*/)
   [ ${#containers[@]} = 0 ] || timeout 60 docker rm -fv $(printf '%s\n' "${containers[@]}" | xargs -n1 basename) >/dev/null
   [ ${#volumes[@]} = 0 ] || docker volume prune -af >/dev/null
   [[ ${ROW:-} != *network* ]] || docker network prune -f >/dev/null
@@ -39,7 +41,7 @@ tidy() {
 }
 # Containers, cgroups and shims of containers that are gone.
 left_behind() {
-  find /run/docker -mindepth 3 -maxdepth 3 -path '*/runtime-*/moby/*'
+  find "$EXEC" -mindepth 3 -maxdepth 3 -path '*/runtime-*/moby/*'
   find /sys/fs/cgroup -mindepth 1 -type d \( -name 'docker-*.scope' -o -path '*/docker/*' -o -path '*/buildkit/*' \)
   pgrep -af containerd-shim
 }
@@ -62,8 +64,8 @@ in_box() { did docker run --rm "${@:1:$#-1}" box sh -c "${*: -1}"; } # [OPTION..
 row_the_default_runtime_makes_the_container() {
   up c1
   assert_eq "$(inspect c1 '{{.HostConfig.Runtime}}')" "$RT"
-  "$RUNTIME" --root /run/docker/runtime-runc/moby state "$(inspect c1 '{{.Id}}')" >state || "$RUNTIME" --root "/run/docker/runtime-$RT/moby" state "$(inspect c1 '{{.Id}}')" >state
-  assert_jq "$(cat state)" '.status == "running"'
+  local id; id=$(inspect c1 '{{.Id}}')
+  did "$RUNTIME" --root "$(dirname "$EXEC"/runtime-*/moby/"$id")" state "$id"; assert_jq "$OUT" '.status == "running"'
 }
 row_runtime_of_one_container() { # --runtime
   up c1 --runtime knarr
@@ -111,9 +113,10 @@ row_environment() {
 row_working_directory_is_made() { in_box -w /not/there 'pwd'; assert_eq "$OUT" /not/there; }
 row_entrypoint() { did docker run --rm --entrypoint echo box hi; assert_eq "$OUT" hi; }
 row_hostname_and_hosts() {
-  in_box --hostname ship --domainname sea.example --add-host crew:10.1.2.3 'hostname; cat /proc/sys/kernel/domainname; grep crew /etc/hosts'
-  assert_match "$OUT" $'^ship\nsea.example\n10.1.2.3'
+  in_box --hostname ship --add-host crew:10.1.2.3 'hostname; grep crew /etc/hosts'
+  assert_match "$OUT" $'^ship\n10.1.2.3'
 }
+row_domainname() { in_box --domainname sea.example 'cat /proc/sys/kernel/domainname'; assert_eq "$OUT" sea.example; }
 row_labels_and_annotations() {
   up c1 --label a=b --annotation x.y=z
   assert_eq "$(inspect c1 '{{.Config.Labels.a}} {{index .HostConfig.Annotations "x.y"}}')" 'b z'
@@ -385,6 +388,18 @@ row_events() {
   assert_match "$OUT" $'create\nstart\nkill\ndie'
 }
 row_killed_from_outside() { up c1; kill -KILL "$(inspect c1 '{{.State.Pid}}')"; did docker wait c1; assert_eq "$OUT" 137; }
+row_checkpoint_and_start_from_it() { # by CRIU
+  daemon '.experimental = true'
+  up c1 -- sh -c "$COUNTER"
+  eventually has '^5$' docker logs c1
+  did docker checkpoint create --leave-running c1 one; assert_eq "$(inspect c1 '{{.State.Status}}')" running
+  goes_on_counting docker logs c1
+  did docker checkpoint create c1 two; did docker wait c1; assert_eq "$(inspect c1 '{{.State.Status}}')" exited
+  did docker checkpoint ls c1; assert_match "$OUT" $'one\ntwo'
+  did docker start --checkpoint two c1; goes_on_counting docker logs c1
+  did docker exec c1 echo in; assert_eq "$OUT" in
+  did docker stop -t 0 c1
+}
 
 # ---- files of a container, images ----
 row_copy_in_and_out() {

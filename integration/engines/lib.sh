@@ -32,3 +32,19 @@ has() { # WORD COMMAND...: to wait for
   "$@" 2>&1 | grep -q -- "$word"
 }
 on_a_terminal() { python3 "$SHARE/tty" --size 33x77 "$@" | tr -d '\r'; } # COMMAND...: with 33 rows of 77 columns
+COUNTER='i=0; while :; do i=$((i + 1)); echo $i; sleep 0.3; done' # for sh: a process whose memory can be told from its output
+# goes_on_counting COMMAND...: what it prints, the output of COUNTER, gets three longer and never begins again.
+goes_on_counting() {
+  eventually has "^$(($("$@" | wc -l) + 3))\$" "$@"
+  assert_eq "$("$@" | grep -cx 1)" 1 'times it began'
+}
+
+# The ordinary user: a session of their own, with a bus, and the identifiers that Debian gives a user.
+users_session() {
+  grep -q ^user: /etc/subuid || { echo user:100000:65536 >>/etc/subuid; echo user:100000:65536 >>/etc/subgid; }
+  loginctl enable-linger user
+  eventually test -S /run/user/1000/bus
+}
+AS_USER=(setpriv --reuid 1000 --regid 1000 --init-groups env HOME=/home/user USER=user XDG_RUNTIME_DIR=/run/user/1000
+  DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1000/bus)
+as_user() { (cd / && "${AS_USER[@]}" "$@"); } # COMMAND...

@@ -19,19 +19,16 @@ knarr = ["/usr/local/sbin/knarr"]
 runc = ["/usr/sbin/runc"]
 CONF
   printf '{"default": [{"type": "insecureAcceptAnything"}]}' >/etc/containers/policy.json
-  grep -q ^user: /etc/subuid || { echo user:100000:65536 >>/etc/subuid; echo user:100000:65536 >>/etc/subgid; }
   podman system reset -f
   tar -C "$BOX" -cf /var/tmp/box.tar .
   podman import -c 'CMD ["sh"]' /var/tmp/box.tar box
   podman import -c 'CMD ["/bin/pause"]' /var/tmp/box.tar pause
-  loginctl enable-linger user
-  eventually test -S /run/user/1000/bus
+  users_session
   as_user podman system reset -f
   as_user podman import -c 'CMD ["sh"]' /var/tmp/box.tar box
   as_user podman import -c 'CMD ["/bin/pause"]' /var/tmp/box.tar pause
 }
 engine_stop() { podman system reset -f; as_user podman system reset -f; }
-as_user() { (cd / && setpriv --reuid 1000 --regid 1000 --init-groups env -i PATH="$PATH" HOME=/home/user USER=user XDG_RUNTIME_DIR=/run/user/1000 DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1000/bus "$@"); }
 
 tidy() {
   podman pod rm -fa -t 0; podman rm -fa -t 0; podman volume prune -f; podman network prune -f
@@ -225,6 +222,23 @@ row_pause() {
   assert_eq "$(inspect c1 '{{.State.Status}}') $(sed -n 's/frozen //p' "$CG/cgroup.events")" 'paused 1'
   did podman unpause c1; did podman exec c1 true
 }
+row_checkpoint_and_restore() { # by CRIU
+  up c1 -- sh -c "$COUNTER"
+  eventually has '^5$' podman logs c1
+  did podman container checkpoint --leave-running c1; assert_eq "$(inspect c1 '{{.State.Status}}')" running
+  goes_on_counting podman logs c1
+  did podman container checkpoint c1; assert_eq "$(inspect c1 '{{.State.Status}} {{.State.Checkpointed}}')" 'exited true'
+  did podman container restore c1; goes_on_counting podman logs c1
+  did podman exec c1 echo in; assert_eq "$OUT" in
+}
+row_checkpoint_moved_to_another_container() {
+  up c1 -- sh -c 'echo $$ >/tmp/f; x=kept; trap "echo \$x" USR1; while :; do sleep 0.2; done'
+  eventually podman exec c1 test -s /tmp/f
+  did podman container checkpoint --export "$T/c1.tar.gz" c1; did podman rm c1
+  did podman container restore --import "$T/c1.tar.gz" --name c2
+  did podman exec c2 cat /tmp/f; assert_eq "$OUT" 1
+  did podman kill -s USR1 c2; eventually gives kept podman logs c2
+}
 row_stats_and_top() {
   up c1 --memory 64m
   did podman stats --no-stream --format '{{.MemUsage}} {{.PIDs}}' c1; assert_match "$OUT" '/ 67.11MB 1$'
@@ -296,7 +310,7 @@ row_buildah_from_scratch() {
 # ---- of an ordinary user ----
 row_rootless_run() { users_box 'id -u; cat /proc/self/uid_map; touch /f; hostname'; assert_match "$OUT" $'^0\n *0 +1000 +1\n *1 +100000 +65536'; }
 row_rootless_user_and_keep_id() { users_box --userns=keep-id 'id -u'; assert_eq "$OUT" 1000; users_box --user user 'id -u; cat /proc/self/attr/current'; assert_match "$OUT" ^1000; }
-row_rootless_volume() { install -d -o 1000 data; chmod 755 "$WORK" "$T"; users_box -v "$T/data:/data" 'touch /data/f'; assert_eq "$(stat -c %u data/f)" 1000; }
+row_rootless_volume() { install -d -o 1000 data; users_box -v "$T/data:/data" 'touch /data/f'; assert_eq "$(stat -c %u data/f)" 1000; }
 row_rootless_exec_and_stop() {
   did as_user podman run -d --name c1 box sh -c 'trap "exit 5" TERM; while :; do sleep 0.2; done'
   did as_user podman exec c1 sh -c 'id -u; touch /x'; assert_eq "$OUT" 0
@@ -320,5 +334,5 @@ row_rootless_read_only_and_privileged() {
   users_box --privileged 'mount -t tmpfs t /mnt && echo mounted'; assert_eq "$OUT" mounted
 }
 row_rootless_keep_groups() { users_box --group-add keep-groups 'id -u'; assert_eq "$OUT" 0; }
-row_rootless_build() { install -d -o 1000 b; chmod 755 "$WORK" "$T"; printf 'FROM box\nRUN id -u >/u\n' >b/Dockerfile; did as_user podman build -t made "$T/b"; did as_user podman run --rm made cat /u; assert_eq "$OUT" 0; }
-row_rootless_build_with_the_runtime() { install -d -o 1000 b; chmod 755 "$WORK" "$T"; printf 'FROM box\nRUN id -u >/u\n' >b/Dockerfile; did as_user podman build --isolation oci --runtime "$RUNTIME" -t made "$T/b"; did as_user podman run --rm made cat /u; assert_eq "$OUT" 0; }
+row_rootless_build() { install -d -o 1000 b; printf 'FROM box\nRUN id -u >/u\n' >b/Dockerfile; did as_user podman build -t made "$T/b"; did as_user podman run --rm made cat /u; assert_eq "$OUT" 0; }
+row_rootless_build_with_the_runtime() { install -d -o 1000 b; printf 'FROM box\nRUN id -u >/u\n' >b/Dockerfile; did as_user podman build --isolation oci --runtime "$RUNTIME" -t made "$T/b"; did as_user podman run --rm made cat /u; assert_eq "$OUT" 0; }

@@ -53,7 +53,7 @@ tidy() {
 }
 left_behind() { find /run/node1 /run/node2 /run/node3 -mindepth 3 -maxdepth 3 -path '*/runtime-*/moby/*'; }
 
-service() { did on 1 service create --quiet --detach --no-resolve-image "$@"; }
+service() { did on 1 service create --quiet --detach --no-resolve-image --stop-grace-period 1s --update-monitor 1s --rollback-monitor 1s "$@"; }
 tasks() { on 1 service ps --filter desired-state=running --format '{{.CurrentState}}' "$1" | grep -c '^Running'; }
 nodes_of() { on 1 service ps --filter desired-state=running --format '{{.Node}}' "$1" | sort -u | tr '\n' ' '; }
 
@@ -105,6 +105,12 @@ row_published_port_on_every_node() {
   eventually gives 'hello from the box' ip netns exec node2 busybox wget -qO- -T 5 http://10.9.0.2:8000/
   eventually gives 'hello from the box' ip netns exec node1 busybox wget -qO- -T 5 http://10.9.0.3:8000/
 }
+row_published_port_in_host_mode() {
+  service --name web --publish mode=host,published=8001,target=80 --constraint node.hostname==node2 box httpd -f -p 80 -h /var/www
+  eventually gives 1 tasks web
+  eventually gives 'hello from the box' ip netns exec node1 busybox wget -qO- -T 5 http://10.9.0.2:8001/
+  called ip netns exec node1 busybox wget -qO- -T 5 http://10.9.0.3:8001/; [ "$RC" != 0 ] || fail 'another node has it, too'
+}
 row_drained_node_gives_its_tasks_away() {
   service --name s --replicas 3 box sleep 1000; eventually gives 3 tasks s
   did on 1 node update --availability drain node3
@@ -120,4 +126,4 @@ row_tasks_of_a_lost_node_move() {
   eventually gives Ready on 1 node ls --filter name=node3 --format '{{.Status}}'
   eventually gives '' on 3 ps -q # what ran on there is stopped
 }
-row_global_service() { service --name s --mode global box sleep 1000; eventually gives 3 tasks s; }
+row_global_service() { service --name s --mode global box sleep 1000; eventually gives 3 tasks s; assert_eq "$(nodes_of s)" 'node1 node2 node3 '; }

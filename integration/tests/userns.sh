@@ -54,6 +54,17 @@ test_a_device_of_the_host() {
   assert_eq "$OUT" 1:b
 }
 
+test_domainname_by_sysctl() { # which is how Docker passes its option
+  differs runc,crun 'they write the file, which is of the machine'
+  in_user_container 'cat /proc/sys/kernel/domainname' '.linux.sysctl = {"kernel.domainname": "sea.example"}'
+  assert_eq "$OUT" sea.example
+}
+
+test_the_hosts_ptmx_is_not_taken() { # which a privileged container of an ordinary user's Docker is given with all the others
+  in_user_container 'readlink /dev/ptmx' '.linux.devices = [{path: "/dev/ptmx", type: "c", major: 5, minor: 2}]'
+  assert_eq "$OUT" pts/ptmx
+}
+
 test_a_fifo() {
   differs runc,crun 'they bind one of the host'
   in_user_container 'test -p /dev/pipe && stat -c %a /dev/pipe' '.linux.devices = [{path: "/dev/pipe", type: "p", fileMode: 384}]'

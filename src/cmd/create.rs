@@ -1,7 +1,7 @@
 //! `knarr create`, and what it shares with `knarr run`.
 
 use crate::cli::Global;
-use crate::config::{self, Config, Invalid, Upper};
+use crate::config::{self, Config, Invalid, Loaded, Upper};
 use crate::host::{self, Asked, Host, OwnCgroup};
 use crate::plan::{self, CgroupDriver, Keyring, Pivot, Plan, Request, Start};
 use crate::run::create::{Made, Order, create};
@@ -115,6 +115,22 @@ pub(super) fn compile(
     start: Start,
     fds: Fds,
 ) -> Result<Compiled> {
+    let (loaded, host, request) = asked(&bundle, args, global, start, fds)?;
+    let mut plan = plan::create(&loaded.config, &request, &host)?;
+    global.log().debug(&plan);
+    let mut warnings = loaded.warnings;
+    warnings.append(&mut plan.warnings);
+    Ok(Compiled { bundle, config: loaded.config, host, plan, warnings })
+}
+
+/// What a bundle and the command line ask for, and of which machine.
+pub(super) fn asked(
+    bundle: &Bundle,
+    args: &Args,
+    global: &Global,
+    start: Start,
+    fds: Fds,
+) -> Result<(Loaded, Host, Request)> {
     crate::state::check_id(&args.id)?;
     let loaded = config::load(&bundle.text, &bundle.folder)?;
     let absolute = loaded.config.cgroups_path.as_deref().is_some_and(|path| path.starts_with('/'));
@@ -136,11 +152,7 @@ pub(super) fn compile(
         init: args.init,
         notify: host_socket().map(|_| global.store().notify_folder(&args.id)),
     };
-    let mut plan = plan::create(&loaded.config, &request, &host)?;
-    global.log().debug(&plan);
-    let mut warnings = loaded.warnings;
-    warnings.append(&mut plan.warnings);
-    Ok(Compiled { bundle, config: loaded.config, host, plan, warnings })
+    Ok((loaded, host, request))
 }
 
 /// Where `--overlay` has changes go.
@@ -212,14 +224,7 @@ pub(super) fn make(
     let compiled = compile(bundle, args, global, start, fds)?;
     let terminal = compiled.config.process.as_ref().is_some_and(|p| p.terminal);
     check_console(terminal, console)?;
-    if !compiled.config.root.path.is_dir() {
-        let path = compiled.config.root.path.display();
-        return Err(Invalid::new(
-            "root.path",
-            format!("{path} is not a directory: no such file or directory"),
-        )
-        .into());
-    }
+    check_root(&compiled.config)?;
     let order = Order {
         config: &compiled.config,
         plan: &compiled.plan,
@@ -236,6 +241,15 @@ pub(super) fn make(
     let log = global.log();
     compiled.warnings.iter().for_each(|warning| log.warning(warning));
     Ok(made)
+}
+
+pub(super) fn check_root(config: &Config) -> Result<(), Invalid> {
+    let path = &config.root.path;
+    if path.is_dir() {
+        return Ok(());
+    }
+    let reason = format!("{} is not a directory: no such file or directory", path.display());
+    Err(Invalid::new("root.path", reason))
 }
 
 pub(super) fn check_console(terminal: bool, console: Console) -> Result<()> {

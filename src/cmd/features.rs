@@ -22,7 +22,7 @@ pub fn run() -> Result<u8> {
         "annotations": {
             "org.knarr.version": env!("CARGO_PKG_VERSION"),
             // What tools look for, whatever the runtime.
-            "org.opencontainers.runc.checkpoint.enabled": "false",
+            "org.opencontainers.runc.checkpoint.enabled": "true",
         },
         "potentiallyUnsafeConfigAnnotations": features::UNSAFE_ANNOTATIONS,
     });

@@ -3,6 +3,7 @@
 #[cfg(feature = "image")]
 pub mod bundle;
 pub mod check;
+pub mod checkpoint;
 pub mod create;
 pub mod delete;
 pub mod events;
@@ -13,6 +14,7 @@ pub mod list;
 pub mod pause;
 pub mod plan;
 pub mod ps;
+pub mod restore;
 pub mod run;
 mod sandbox;
 pub mod spec;

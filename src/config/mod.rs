@@ -9,6 +9,7 @@ pub mod features;
 pub mod ids;
 pub mod load;
 mod locate;
+pub mod mountinfo;
 pub mod overlay;
 pub mod rdt;
 mod resolve;
@@ -43,6 +44,8 @@ pub mod annotation {
     pub const OVERLAY: &str = "org.knarr.overlay";
     /// The read-only layers of the root filesystem, the top one first: overlayfs's `lowerdir`.
     pub const OVERLAY_LOWER: &str = "org.knarr.overlay.lowerdir";
+    /// CRIU's configuration file, for checkpoint and restore; empty is none.
+    pub const CRIU_CONFIG: &str = "org.criu.config";
     /// `true`: PID 1 is an init that reaps, and the process is its child.
     pub const INIT: &str = "org.knarr.init";
 

@@ -1,6 +1,6 @@
 //! The config.json of a sandbox for a command on the host's own files, with no bundle.
 
-use super::{annotation, docker, spec};
+use super::{annotation, docker, mountinfo, spec};
 use serde_json::{Value, json};
 
 /// What the sandbox is for.
@@ -76,7 +76,7 @@ pub fn disks(mountinfo: &str) -> Vec<String> {
     let mut disks: Vec<String> = Vec::new();
     for line in mountinfo.lines() {
         let Some((mount, filesystem)) = line.split_once(" - ") else { continue };
-        let Some(path) = mount.split(' ').nth(4).map(unescaped) else { continue };
+        let Some(path) = mount.split(' ').nth(4).map(mountinfo::unescaped) else { continue };
         // What is mounted later on the same place covers what was there.
         disks.retain(|other| *other != path);
         let mut words = filesystem.split(' ');
@@ -96,18 +96,6 @@ pub fn is_own(path: &str) -> bool {
 
 /// Filesystems of disks whose source is no device of this machine.
 const DISKLESS: [&str; 7] = ["zfs", "btrfs", "bcachefs", "nfs", "nfs4", "9p", "virtiofs"];
-
-/// A path of mountinfo, in which a space is `\040` (proc_pid_mountinfo(5)).
-fn unescaped(path: &str) -> String {
-    let mut parts = path.split('\\');
-    let mut text: Vec<u8> = parts.next().unwrap_or_default().into();
-    for part in parts {
-        let (code, rest) = part.split_at_checked(3).unwrap_or((part, ""));
-        text.extend(u8::from_str_radix(code, 8));
-        text.extend(rest.bytes());
-    }
-    String::from_utf8_lossy(&text).into_owned()
-}
 
 #[cfg(test)]
 mod tests {

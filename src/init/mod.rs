@@ -17,7 +17,7 @@ mod terminal;
 use crate::channel::{Fault, FromInit, InitEnd};
 use crate::config::Namespace;
 use crate::plan::{Planned, Step, Tree};
-use crate::sys::process::{self as proc, Cloned};
+use crate::sys::process as proc;
 use crate::sys::{self, Errno, cred, fs};
 use copy_up::CopyUp;
 use hook::About;
@@ -232,9 +232,7 @@ impl Init<'_> {
     /// Only a child is born in a pid namespace that was entered. It takes this process's place under the parent and says so
     /// itself: whichever of the two is killed meanwhile, the parent hears a birth or a closed channel.
     fn fork(&self) -> Outcome {
-        if let Cloned::Parent { .. } = proc::clone3_sibling(0).call(|| "clone3".into())? {
-            proc::exit_now(0);
-        }
+        proc::continue_as_sibling().call(|| "clone3".into())?;
         // Until the parent has made it known it does not outlive it.
         cred::set_parent_death_signal(libc::SIGKILL).call(|| "prctl".into())?;
         self.inherited.channel.tell(&FromInit::Born(nix::unistd::getpid().as_raw())).call(|| "sendmsg".into())

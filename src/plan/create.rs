@@ -9,10 +9,11 @@ use crate::config::rules::sysctl_namespace;
 use crate::config::{Config, IdMaps, Invalid, Mount, Namespace, Place};
 use crate::host::Host;
 use std::borrow::Cow;
+use std::path::Path;
 
 /// Decide all that is done to make the container.
 pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, Invalid> {
-    let config = &*with_notify(config, request);
+    let config = &*with_notify(config, request.notify.as_deref());
     let cgroup = cgroup::home(config, request, host)?;
     let mut warnings = Vec::new();
     let mut parent = match &cgroup {
@@ -108,8 +109,8 @@ fn limits(
 
 /// With the folder of the notification socket among the mounts, and its place in the container among the variables. A container
 /// without mounts of its own is ready when it has started: nobody could ask it.
-fn with_notify<'a>(config: &'a Config, request: &Request) -> Cow<'a, Config> {
-    let (Some(folder), Place::New) = (&request.notify, config.namespaces.of(Namespace::Mount)) else {
+pub(super) fn with_notify<'a>(config: &'a Config, folder: Option<&Path>) -> Cow<'a, Config> {
+    let (Some(folder), Place::New) = (folder, config.namespaces.of(Namespace::Mount)) else {
         return Cow::Borrowed(config);
     };
     let mut config = config.clone();
@@ -291,8 +292,12 @@ fn namespace_owner(config: &Config, request: &Request) -> Vec<Planned<Step>> {
             '/' => '.',
             other => other,
         };
-        let path = name.chars().map(swap).collect();
-        steps.push(planned(format!("linux.sysctl.{name}"), Step::Sysctl { path, value: value.clone() }));
+        let step = match name.as_str() {
+            // The root of a user namespace has the call, but may not write the file.
+            "kernel.domainname" => Step::Domainname(value.clone()),
+            name => Step::Sysctl { path: name.chars().map(swap).collect(), value: value.clone() },
+        };
+        steps.push(planned(format!("linux.sysctl.{name}"), step));
     }
     steps
 }

@@ -15,6 +15,7 @@ mod options;
 mod overlay;
 mod process;
 pub mod resources;
+pub mod restore;
 pub mod seccomp;
 mod steps;
 pub mod systemd;

@@ -289,7 +289,9 @@ impl<'a> Rootfs<'a> {
             self.default_node(path, 1, minor);
         }
         self.default_node("tty", 5, 0);
-        for (i, device) in self.config.devices.iter().enumerate() {
+        // The host's /dev/ptmx makes terminals of the host. An engine that gives all devices gives it, too.
+        let devices = self.config.devices.iter().enumerate().filter(|(_, device)| device.path != "/dev/ptmx");
+        for (i, device) in devices {
             self.device(format!("linux.devices[{i}]"), device.clone());
         }
         let links = [

@@ -14,7 +14,7 @@ use crate::host::Host;
 use crate::init;
 use crate::init::hook::{self, About};
 use crate::plan::{HostStep, IdSource, Keyring, Plan, Planned, Tree};
-use crate::state::{Agent, Container, State, Store, process_stat};
+use crate::state::{Agent, Container, Dir, State, Store, process_stat};
 use crate::sys::mount;
 use crate::sys::{Errno, fs, process, tty};
 use anyhow::{Context, Result, anyhow};
@@ -70,7 +70,7 @@ pub fn create(order: &Order<'_>) -> Result<Made> {
     }
 }
 
-fn about(order: &Order<'_>) -> About {
+pub(super) fn about(order: &Order<'_>) -> About {
     About {
         oci_version: order.config.oci_version.clone(),
         id: order.plan.id.clone(),
@@ -79,8 +79,8 @@ fn about(order: &Order<'_>) -> About {
     }
 }
 
-fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
-    let about = about(order);
+/// What is recorded of the container before there is anything of it.
+pub(super) fn first_state(order: &Order<'_>, about: &About) -> State {
     let root = &order.host.cgroup_root;
     let cgroup = order.plan.cgroup.as_ref().map(|home| cgroup::Record {
         path: root.join(&home.path),
@@ -93,6 +93,12 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     state.listener = listener.map(|l| Agent { path: l.path, metadata: l.metadata });
     state.private_pids = *order.config.namespaces.of(Namespace::Pid) == Place::New;
     state.private_keyring = order.keyring == Keyring::New;
+    state
+}
+
+fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
+    let about = about(order);
+    let mut state = first_state(order, &about);
     undo.dir = Some(order.store.make(&order.plan.id)?);
     let Prepared { mut opened, scope } = host_steps(order, &mut state, undo)?;
     let Some(dir) = &undo.dir else { return Err(anyhow!("the container has no directory")) };
@@ -116,12 +122,7 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
         ready?;
         parent.terminal
     };
-    state.pid = pid;
-    state.pid_start = process_stat(pid).context("init has ended before it was recorded")?.1;
-    dir.save(&state)?;
-    if let Some(path) = &order.pid_file {
-        write_pid_file(path, pid)?;
-    }
+    record(order, &mut state, dir, pid)?;
     if let Some(socket) = &order.pidfd_socket {
         // What runc says for a container's init; a process of `exec` is `setns`.
         crate::sys::socket::send(socket.as_fd(), b"standard", Some(pidfd.as_fd()))
@@ -139,14 +140,32 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     Ok(Made { container: Container { dir, state }, pidfd, channel, terminal, notify })
 }
 
+/// Make the container's process known.
+pub(super) fn record(order: &Order<'_>, state: &mut State, dir: &Dir, pid: i32) -> Result<()> {
+    state.pid = pid;
+    state.pid_start = process_stat(pid).context("init has ended before it was recorded")?.1;
+    dir.save(state)?;
+    order.pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, pid))
+}
+
+/// Have the hooks run that belong to the runtime's namespaces and come before the process.
+pub(super) fn host_hooks(order: &Order<'_>, about: &About, pid: i32) -> Result<()> {
+    let state = about.json("creating", Some(pid));
+    let hooks = &order.config.hooks;
+    for hook in hooks.prestart.iter().chain(&hooks.create_runtime) {
+        run_hook(hook, &state, &about.bundle)?;
+    }
+    Ok(())
+}
+
 /// What the steps of the parent have come to, before init exists.
-struct Prepared<'a> {
-    opened: Opened,
-    scope: Option<Started<'a>>,
+pub(super) struct Prepared<'a> {
+    pub(super) opened: Opened,
+    pub(super) scope: Option<Started<'a>>,
 }
 
 /// Take all steps of the parent that come before init.
-fn host_steps<'a>(order: &Order<'a>, state: &mut State, undo: &mut Undo) -> Result<Prepared<'a>> {
+pub(super) fn host_steps<'a>(order: &Order<'a>, state: &mut State, undo: &mut Undo) -> Result<Prepared<'a>> {
     let Some(dir) = &undo.dir else { return Err(anyhow!("the container has no directory")) };
     // Recorded before anything else is made, so that `delete` can clean up after a killed `create`.
     dir.save(state)?;
@@ -287,7 +306,7 @@ impl Parent<'_> {
                 Some(FromInit::Failed(fault)) => return Err(StepFault::from(fault).into()),
                 Some(FromInit::HostHooks) => {
                     self.began_hooks = true;
-                    self.host_hooks()?;
+                    host_hooks(self.order, self.about, self.pid)?;
                     channel.done().context("sendmsg to init")?;
                 }
                 Some(FromInit::Terminal(master)) => {
@@ -299,15 +318,6 @@ impl Parent<'_> {
                 None => return Err(died(pidfd)),
             }
         }
-    }
-
-    fn host_hooks(&self) -> Result<()> {
-        let state = self.about.json("creating", Some(self.pid));
-        let hooks = &self.order.config.hooks;
-        for hook in hooks.prestart.iter().chain(&hooks.create_runtime) {
-            run_hook(hook, &state, &self.about.bundle)?;
-        }
-        Ok(())
     }
 }
 

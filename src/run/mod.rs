@@ -1,6 +1,7 @@
 //! The parent: acts on the plan in the host's namespaces, makes init, and undoes everything if anything fails.
 
 pub mod create;
+pub mod criu;
 pub mod delete;
 pub mod exec;
 pub mod foreground;

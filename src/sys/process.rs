@@ -53,6 +53,80 @@ pub fn clone3_sibling(flags: u64) -> Result<Cloned> {
     clone(flags | libc::CLONE_PARENT as u64, 0, 0)
 }
 
+/// Go on as a child of this process's own parent, as [`clone3_sibling`] makes one, and end. Returns in the child only, or with the
+/// error.
+///
+/// Memory is handed over, not copied: nothing is mapped twice or faulted in again.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
+pub fn continue_as_sibling() -> Result<()> {
+    let args = CloneArgs { flags: (libc::CLONE_PARENT | libc::CLONE_VM) as u64, ..CloneArgs::default() };
+    let result: isize;
+    // SAFETY: both processes have one memory and one stack from here on, which only the child uses: the parent's next
+    // instructions end it, in registers only. There is one thread, and the C library keeps nothing that tells its pid. `args` is
+    // live over the call, which reads it only.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jle 2f",
+            "xor edi, edi",
+            "mov eax, {exit}",
+            "syscall",
+            "ud2",
+            "2:",
+            exit = const libc::SYS_exit_group,
+            inlateout("rax") libc::SYS_clone3 as isize => result,
+            inlateout("rdi") &raw const args => _,
+            in("rsi") size_of::<CloneArgs>(),
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+        #[cfg(target_arch = "aarch64")]
+        std::arch::asm!(
+            "svc #0",
+            "cmp x0, #0",
+            "b.le 2f",
+            "mov x0, #0",
+            "mov x8, #{exit}",
+            "svc #0",
+            "brk #1",
+            "2:",
+            exit = const libc::SYS_exit_group,
+            inlateout("x0") &raw const args => result,
+            in("x1") size_of::<CloneArgs>(),
+            inlateout("x8") libc::SYS_clone3 => _,
+            options(nostack),
+        );
+        #[cfg(target_arch = "riscv64")]
+        std::arch::asm!(
+            "ecall",
+            "blez a0, 2f",
+            "li a0, 0",
+            "li a7, {exit}",
+            "ecall",
+            "unimp",
+            "2:",
+            exit = const libc::SYS_exit_group,
+            inlateout("a0") &raw const args => result,
+            in("a1") size_of::<CloneArgs>(),
+            inlateout("a7") libc::SYS_clone3 => _,
+            options(nostack),
+        );
+    }
+    if result < 0 { Err(Errno::from_raw(-result as i32)) } else { Ok(()) }
+}
+
+/// The same by a copy of the memory.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")))]
+pub fn continue_as_sibling() -> Result<()> {
+    match clone3_sibling(0)? {
+        Cloned::Child => Ok(()),
+        Cloned::Parent { .. } => exit_now(0),
+    }
+}
+
 /// `struct clone_args`, which libc does not have for every machine: linux/sched.h.
 #[derive(Default)]
 #[repr(C)]

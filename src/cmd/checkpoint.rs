@@ -1,0 +1,70 @@
+//! `knarr checkpoint`, and what it shares with `knarr restore`.
+
+use crate::cli::Global;
+use crate::config;
+use crate::host::{self, Asked, OwnCgroup};
+use crate::plan::restore::externals;
+use crate::run::criu::{Checkpoint, DumpOptions, Options, checkpoint};
+use crate::run::delete;
+use crate::state::Command;
+use crate::sys::process;
+use anyhow::{Context, Result, bail};
+use std::os::fd::OwnedFd;
+
+#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
+#[derive(Debug, clap::Args)]
+#[group(id = "checkpoint")]
+pub struct Args {
+    /// The container's id
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// What restore takes too
+    #[command(flatten)]
+    pub criu: Options,
+    /// What only a dump takes
+    #[command(flatten)]
+    pub dump: DumpOptions,
+}
+
+/// Save the container's processes; unless they go on, the container is deleted.
+pub fn run(args: &Args, global: &Global) -> Result<u8> {
+    // First, before this program opens anything.
+    let status_fd = args.dump.status_fd.filter(|fd| *fd >= 0).map(descriptor).transpose();
+    let saved = status_fd.and_then(|status_fd| save(args, global, status_fd));
+    saved.with_context(|| format!("checkpoint {}", args.id.escape_debug()))?;
+    Ok(0)
+}
+
+/// A descriptor of the caller's.
+fn descriptor(number: i32) -> Result<OwnedFd> {
+    if number < 3 || !process::is_open(number) {
+        bail!("--status-fd: descriptor {number} is not open, or a standard one");
+    }
+    Ok(process::own(number))
+}
+
+fn save(args: &Args, global: &Global, status_fd: Option<OwnedFd>) -> Result<()> {
+    let store = global.store();
+    let container = store.open_locked(&args.id)?;
+    container.allow(Command::Checkpoint)?;
+    let config = config::load(&container.dir.load_config()?, &container.state.about.bundle)?.config;
+    let security_modules = config.wants_labels();
+    let host = host::probe(Asked { own_cgroup: OwnCgroup::NotNeeded, security_modules })?;
+    let notify = container.dir.takes_notifications().then(|| store.notify_folder(&args.id));
+    let request = Checkpoint {
+        container: &container,
+        config: &config,
+        externals: &externals(&config, notify.as_deref(), &host)?,
+        program: &global.criu,
+        options: &args.criu,
+        dump: &args.dump,
+        status_fd,
+    };
+    checkpoint(&request)?;
+    if !args.dump.leave_running && !args.dump.pre_dump {
+        for warning in delete::destroy(container)? {
+            global.log().warning(&warning);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! `knarr restore`.
+
+use super::create::{self, Bundle, Console, Fds, check_console, check_root, connect};
+use crate::cli::Global;
+use crate::plan::{self, Keyring, Start};
+use crate::run::create::Order as Container;
+use crate::run::criu::{Options, Order, RestoreOptions, Restored, restore};
+use crate::run::delete;
+use crate::run::foreground::{Signals, attend};
+use crate::run::notify::Notify;
+use crate::sys::cred;
+use anyhow::{Context, Result};
+use std::path::PathBuf;
+
+#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
+#[derive(Debug, clap::Args)]
+#[group(id = "restore")]
+pub struct Args {
+    /// The container's id
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Directory with config.json and the root filesystem, as they were
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub bundle: PathBuf,
+    /// File to read in place of config.json in the bundle
+    #[arg(short = 'f', long, value_name = "FILE", default_value = "config.json")]
+    pub config: PathBuf,
+    /// Unix socket that receives the other end of the container's terminal
+    #[arg(long, value_name = "SOCKET")]
+    pub console_socket: Option<PathBuf>,
+    /// File to write the pid of the container's process to
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+    /// Do not wait for the container
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Do not become the parent of the container's processes that lose theirs, where it has no pid namespace
+    #[arg(long)]
+    pub no_subreaper: bool,
+    /// Accepted for compatibility: CRIU enters the root filesystem its own way
+    #[arg(long)]
+    pub no_pivot: bool,
+    /// What checkpoint takes too
+    #[command(flatten)]
+    pub criu: Options,
+    /// What only a restore takes
+    #[command(flatten)]
+    pub restore: RestoreOptions,
+}
+
+/// Restore the container, and unless it is detached wait for it and delete it.
+pub fn run(args: &Args, global: &Global) -> Result<u8> {
+    run_container(args, global).with_context(|| format!("restore {}", args.id.escape_debug()))
+}
+
+impl Args {
+    /// What `create` would have been asked for.
+    fn create(&self) -> create::Args {
+        create::Args {
+            id: self.id.clone(),
+            bundle: self.bundle.clone(),
+            config: self.config.clone(),
+            console_socket: self.console_socket.clone(),
+            pid_file: self.pid_file.clone(),
+            pidfd_socket: None,
+            no_pivot: false,
+            no_new_keyring: false,
+            overlay: None,
+            init: false,
+            preserve_fds: 0,
+        }
+    }
+}
+
+fn run_container(args: &Args, global: &Global) -> Result<u8> {
+    // First, before this program opens anything.
+    let fds = Fds::take(0)?;
+    let signals = if args.detach { None } else { Some(Signals::take()?) };
+    let Restored { container, pidfd, terminal, notify } = make(args, global, fds)?;
+    let pid = container.state.pid;
+    let unlocked = container.unlock();
+    let Some(signals) = signals else { return Ok(0) };
+    if !args.no_subreaper {
+        signals.adopt_orphans_of(pid)?;
+    }
+    let notify = notify.and_then(Notify::new);
+    let exit = attend(&pidfd, &signals, terminal, notify.as_ref())?;
+    // Somebody else may have deleted it meanwhile.
+    if let Some(container) = unlocked.lock_again()? {
+        for warning in delete::destroy(container)? {
+            global.log().warning(&warning);
+        }
+    }
+    Ok(exit.code() as u8)
+}
+
+fn make(args: &Args, global: &Global, fds: Fds) -> Result<Restored> {
+    // No other process may look into this one or into what tries the mounts.
+    cred::set_dumpable(false).context("prctl")?;
+    let bundle = Bundle::read(&args.bundle, &args.config)?;
+    let (loaded, host, request) = create::asked(&bundle, &args.create(), global, Start::AtOnce, fds)?;
+    let config = loaded.config;
+    let plan = plan::restore::restore(&config, &request, &host)?;
+    global.log().debug(&plan);
+    let console = match (&args.console_socket, args.detach) {
+        (Some(_), _) => Console::Socket,
+        (None, false) => Console::Foreground,
+        (None, true) => Console::None,
+    };
+    check_console(config.process.as_ref().is_some_and(|process| process.terminal), console)?;
+    check_root(&config)?;
+    let restored = restore(&Order {
+        container: Container {
+            config: &config,
+            plan: &plan.trial,
+            host: &host,
+            text: &bundle.text,
+            bundle: &bundle.folder,
+            store: &global.store(),
+            keyring: Keyring::New,
+            pid_file: args.pid_file.clone(),
+            pidfd_socket: None,
+            console: args
+                .console_socket
+                .as_deref()
+                .map(|path| connect("--console-socket", path))
+                .transpose()?,
+        },
+        restore: &plan,
+        program: &global.criu,
+        options: &args.criu,
+        restore_options: &args.restore,
+    })?;
+    let log = global.log();
+    loaded.warnings.iter().chain(&plan.trial.warnings).for_each(|warning| log.warning(warning));
+    Ok(restored)
+}

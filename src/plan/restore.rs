@@ -1,0 +1,208 @@
+//! What a checkpoint by CRIU needs beside its images: which mounts come from the host, and what makes a container ready to take
+//! the processes of one.
+
+use super::create::with_notify;
+use super::mounts::Rootfs;
+use super::{HostStep, Plan, Planned, Request, Settle, Source, Step, Tree, create, planned};
+use crate::config::{Config, Invalid, Namespace, Place};
+use crate::host::Host;
+use crate::sys::mount::Reach;
+use std::collections::BTreeSet;
+use std::fmt::{self, Display, Formatter};
+use std::path::{Path, PathBuf};
+
+/// A mount of the host's in the container: CRIU neither saves nor makes it, but is told what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct External {
+    /// In the container.
+    pub target: String,
+    /// What it is called in the images: what other runtimes call it too.
+    pub key: String,
+    /// On the host.
+    pub source: PathBuf,
+    /// One mount or all below.
+    pub reach: Reach,
+}
+
+/// The container's mounts of the host's. One that CRIU could not make again as it was is an error. `notify` is the folder of the
+/// socket that takes its notifications, if it has one.
+pub fn externals(config: &Config, notify: Option<&Path>, host: &Host) -> Result<Vec<External>, Invalid> {
+    if *config.namespaces.of(Namespace::Mount) != Place::New {
+        let reason = "without a mount namespace of its own a container cannot be checkpointed";
+        return Err(Invalid::new("linux.namespaces", reason));
+    }
+    if let Some(asked) = &config.overlay {
+        return Err(overlay(&asked.field));
+    }
+    let config = &*with_notify(config, notify);
+    let mut rootfs = Rootfs::plan(config, host, Vec::new(), None)?;
+    let finish = rootfs.finish()?;
+    let (parent, init) = rootfs.into_steps(host);
+    let trees = parent.iter().filter_map(|planned| match &planned.step {
+        HostStep::CloneTree(tree) => Some(tree),
+        _ => None,
+    });
+    let copied = init.iter().filter_map(|planned| match &planned.step {
+        Step::CloneTree(tree) => Some(tree),
+        _ => None,
+    });
+    let trees: Vec<&Tree> = trees.chain(copied).collect();
+    let mut found = Vec::new();
+    for Planned { step, field } in init.iter().chain(&finish) {
+        match step {
+            Step::Mount { target, source: Source::Tree(slot) | Source::TreeOrLink(slot), .. } => {
+                found.push(external(&trees, *slot, target, target, field)?);
+            }
+            Step::MaskPaths { paths, null, .. } => {
+                for path in paths {
+                    found.push(external(&trees, *null, path, NULL, field)?);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// What covers masked files.
+const NULL: &str = "/dev/null";
+
+/// The error of a container whose root is an overlay that only it sees.
+pub fn overlay(field: &str) -> Invalid {
+    let reason = "the layers of an overlay that is made in the container cannot be checkpointed; \
+                  mount it on the host and name that as root.path";
+    Invalid::new(field, reason)
+}
+
+fn external(
+    trees: &[&Tree],
+    slot: usize,
+    target: &str,
+    key: &str,
+    field: &str,
+) -> Result<Option<External>, Invalid> {
+    let Some(tree) = trees.iter().find(|tree| tree.slot == slot) else { return Ok(None) };
+    if tree.id_map.is_some() {
+        let reason =
+            "an id-mapped mount cannot be checkpointed: CRIU would make it again without its mapping";
+        return Err(Invalid::new(field, reason));
+    }
+    let path = |path: &str| match path.trim_end_matches('/') {
+        "" => "/".into(),
+        path => path.into(),
+    };
+    Ok(Some(External {
+        target: path(target),
+        key: path(key),
+        source: tree.source.clone(),
+        reach: tree.reach,
+    }))
+}
+
+/// A namespace of the container that is somebody else's too, and outlives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its kind.
+    pub kind: Namespace,
+    /// What it is called in the images; none where CRIU has no way to leave one of this kind out, and saves it.
+    pub key: Option<&'static str>,
+    /// A file like /proc/PID/ns/net.
+    pub path: PathBuf,
+}
+
+/// The namespaces that the container joins.
+pub fn kept(config: &Config) -> Vec<Kept> {
+    let kept = |kind| match config.namespaces.of(kind) {
+        Place::Joined { path, .. } => {
+            let key = match kind {
+                Namespace::Network => Some("extRootNetNS"),
+                Namespace::Pid => Some("extRootPidNS"),
+                _ => None,
+            };
+            Some(Kept { kind, key, path: path.clone() })
+        }
+        _ => None,
+    };
+    Namespace::ALL.into_iter().filter_map(kept).collect()
+}
+
+/// How a container is made for processes of a checkpoint.
+#[derive(Debug)]
+pub struct Restore {
+    /// The container up to its mounts. It is thrown away: what stays are the targets of the mounts in the root filesystem, made
+    /// or found by the rules that hold for every container.
+    pub trial: Plan,
+    /// What is done for the restored process while it waits.
+    pub settle: Vec<Planned<Settle>>,
+    /// Its mounts of the host's.
+    pub externals: Vec<External>,
+    /// Its namespaces that are there.
+    pub kept: Vec<Kept>,
+    /// Whether its network namespace is new.
+    pub loopback: bool,
+}
+
+/// Decide what is done to restore a container. What CRIU's images say of the process is not done again: its limits, labels,
+/// scheduling, terminal.
+pub fn restore(config: &Config, request: &Request, host: &Host) -> Result<Restore, Invalid> {
+    let mut trial = create(config, request, host)?;
+    let mut externals = externals(config, request.notify.as_deref(), host)?;
+    // All masks are called the same.
+    let mut keys = BTreeSet::new();
+    externals.retain(|external| keys.insert(external.key.clone()));
+    let mounted = |planned: &Planned<Step>| matches!(planned.step, Step::Pivot | Step::MoveRoot);
+    trial.init.truncate(trial.init.iter().position(mounted).unwrap_or(trial.init.len()));
+    trial.init.retain(|planned| {
+        let hooks = matches!(planned.step, Step::HostHooks | Step::ContainerHooks(_));
+        !hooks && !matches!(planned.step, Step::OpenSelf | Step::Keyring { .. } | Step::OomScoreAdj(_))
+    });
+    trial.init.push(planned("", Step::Ready));
+    let (now, later) = std::mem::take(&mut trial.settle)
+        .into_iter()
+        .partition(|planned| matches!(planned.step, Settle::MapIds(_)));
+    trial.settle = now;
+    if trial.settle.is_empty() {
+        trial.init.retain(|planned| planned.step != Step::AwaitParent);
+    }
+    let settle = Vec::into_iter(later)
+        .filter(|planned: &Planned<Settle>| {
+            matches!(planned.step, Settle::ResctrlGroup | Settle::NetDevice(_))
+        })
+        .collect();
+    let loopback = *config.namespaces.of(Namespace::Network) == Place::New;
+    Ok(Restore { trial, settle, externals, kept: kept(config), loopback })
+}
+
+impl External {
+    /// Where a mount below this one is from, where those below come along.
+    pub fn below(&self, mount: &Path) -> Option<External> {
+        let rest = mount.strip_prefix(&self.source).ok()?.to_str().filter(|rest| !rest.is_empty())?;
+        let target = format!("{}/{rest}", self.target.trim_end_matches('/'));
+        (self.reach == Reach::Tree).then(|| External {
+            key: target.clone(),
+            target,
+            source: mount.into(),
+            reach: self.reach,
+        })
+    }
+}
+
+impl Display for Restore {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "trial of the mounts: {}", self.trial)?;
+        writeln!(f, "CRIU, in a mount namespace of its own:")?;
+        for External { target, key, source, reach } in &self.externals {
+            let tree = if *reach == Reach::Tree { ", and what is below" } else { "" };
+            let what = if key == target { "mount" } else { "mask" };
+            writeln!(f, "  {what} {key} is {}{tree}", source.display())?;
+        }
+        for Kept { kind, path, .. } in &self.kept {
+            writeln!(f, "  {} namespace is {}", kind.name(), path.display())?;
+        }
+        writeln!(f, "parent, while the restored process waits:")?;
+        if self.loopback {
+            writeln!(f, "  lo up")?;
+        }
+        self.settle.iter().try_for_each(|planned| writeln!(f, "  {}    # {}", planned.step, planned.field))
+    }
+}

@@ -1,0 +1,257 @@
+//! `restore`: a container whose processes come from images.
+
+use super::checkpoint::DESCRIPTORS;
+use super::options::{config_file, field};
+use super::rpc::{self, Message, kind};
+use super::{
+    Criu, Options, Place, Report, RestoreOptions, failure, find, make_folder, tell_folders, with_those_below,
+};
+use crate::channel::FromInit;
+use crate::config::Namespace;
+use crate::init::hook::About;
+use crate::plan::restore::{Kept, Restore};
+use crate::plan::{Keyring, Plan};
+use crate::run::StepFault;
+use crate::run::create::{self, Prepared, about, first_state, hand_terminal, host_hooks, host_steps, record};
+use crate::run::launch::{Launched, Opened, launch};
+use crate::run::scope::Started;
+use crate::run::settle::settle;
+use crate::run::undo::Undo;
+use crate::state::{Container, State};
+use crate::sys::mount::{self, Change, Follow, Reach};
+use crate::sys::{Errno, cred, describe, fs, net, process};
+use anyhow::{Context, Result, anyhow, bail};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+const LOG: &str = "restore.log";
+
+/// The longest descriptors.json that is read, in bytes.
+const DESCRIPTORS_LIMIT: usize = 64 << 10;
+
+/// What goes into restoring a container.
+#[derive(Debug)]
+pub struct Order<'a> {
+    /// The container, with the trial as its plan.
+    pub container: create::Order<'a>,
+    /// What is done beside that.
+    pub restore: &'a Restore,
+    /// CRIU.
+    pub program: &'a Path,
+    /// What CRIU is told.
+    pub options: &'a Options,
+    /// What CRIU is told.
+    pub restore_options: &'a RestoreOptions,
+}
+
+/// A container that was restored, and runs.
+#[derive(Debug)]
+pub struct Restored {
+    /// Its record.
+    pub container: Container,
+    /// Init.
+    pub pidfd: OwnedFd,
+    /// The other end of its terminal, unless a console socket took it.
+    pub terminal: Option<OwnedFd>,
+    /// The socket that takes its notifications, where somebody waits for them.
+    pub notify: Option<OwnedFd>,
+}
+
+/// Restore the container, or leave nothing behind.
+pub fn restore(order: &Order<'_>) -> Result<Restored> {
+    let program = find(order.program)?;
+    let descriptors = descriptors(order.options.images())?;
+    make_folder("--work-path", order.options.work(), 0o700)?;
+    let mut undo = Undo::default();
+    match build(order, &program, &descriptors, &mut undo) {
+        Ok(restored) => Ok(restored),
+        Err(cause) => Err(undo.roll_back(cause)),
+    }
+}
+
+fn build(order: &Order<'_>, program: &Path, descriptors: &[String], undo: &mut Undo) -> Result<Restored> {
+    let own = &order.container;
+    let about = about(own);
+    let mut state = first_state(own, &about);
+    undo.dir = Some(own.store.make(&own.plan.id)?);
+    let Prepared { mut opened, scope } = host_steps(own, &mut state, undo)?;
+    let notify = opened.notify.take();
+    let namespaces = copies(&order.restore.kept, &opened)?;
+    let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup.as_fd());
+    try_mounts(own.plan, &about, opened, cgroup)?;
+    let mut message = request(order, descriptors, &namespaces)?;
+    let criu = {
+        let prepare = || enter(&own.config.root.path, own.keyring, &own.plan.id);
+        let keep = namespaces.iter().map(|(_, fd)| fd.as_fd()).collect();
+        let folders = vec![order.options.images(), order.options.work()];
+        Criu::start(program, &Place { cgroup, prepare: &prepare, keep, folders })?
+    };
+    tell_folders(&criu, &mut message);
+    scope.map_or(Ok(()), Started::settle)?;
+    let mut parent = Parent { order, about: &about, state: &mut state, undo, terminal: None };
+    let answer = criu.ask(&rpc::request(kind::RESTORE, Some(&message)), &mut |report| parent.hear(report));
+    let terminal = parent.terminal;
+    criu.end()?;
+    let answer = answer?;
+    if !answer.success {
+        return Err(failure(&answer, &order.options.work().join(LOG)));
+    }
+    let (Some(dir), Some(pidfd)) = (undo.dir.take(), undo.init.take()) else {
+        bail!("CRIU has restored nothing");
+    };
+    Ok(Restored { container: Container { dir, state }, pidfd, terminal, notify })
+}
+
+/// Namespaces that CRIU is given by descriptor.
+fn copies(kept: &[Kept], opened: &Opened) -> Result<Vec<(&'static str, OwnedFd)>> {
+    let given = kept.iter().filter_map(|kept| Some((kept.key?, opened.namespace(kept.kind)?)));
+    let copies = given.map(|(key, fd)| fd.try_clone_to_owned().map(|fd| (key, fd)));
+    copies.collect::<std::io::Result<_>>().context("dup")
+}
+
+/// Make the container's mounts as ever, and drop them: CRIU mounts on what is there then, by paths that lead nowhere else.
+fn try_mounts(plan: &Plan, about: &About, opened: Opened, cgroup: Option<BorrowedFd<'_>>) -> Result<()> {
+    let Launched { pid, pidfd, channel } = launch(plan, about, opened, cgroup)?;
+    let attempt = || -> Result<()> {
+        if !plan.settle.is_empty() {
+            settle(&plan.settle, pid, None, &mut None, &Default::default())?;
+            channel.done().context("sendmsg to init")?;
+        }
+        match channel.hear().context("recvmsg from init")? {
+            Some(FromInit::Ready) => Ok(()),
+            Some(FromInit::Failed(fault)) => Err(StepFault::from(fault).into()),
+            Some(_) => bail!("init speaks out of turn"),
+            None => bail!("init was killed before its mounts were ready"),
+        }
+    };
+    let attempted = attempt();
+    // It ends when nobody listens any more, if not before.
+    drop(channel);
+    let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+    process::wait(pidfd.as_fd()).context("waitid")?;
+    attempted
+}
+
+fn request(
+    order: &Order<'_>,
+    descriptors: &[String],
+    namespaces: &[(&'static str, OwnedFd)],
+) -> Result<Message> {
+    let own = &order.container;
+    let mut message = Message::default();
+    message
+        .flag(field::EVASIVE_DEVICES, true)
+        .flag(field::RESTORE_SIBLING, true)
+        .text(field::ROOT, own.config.root.path.as_os_str().as_encoded_bytes());
+    order.options.tell(&mut message, LOG);
+    order.restore_options.tell(&mut message);
+    config_file(&own.config.annotations, &mut message);
+    for external in with_those_below(&order.restore.externals)? {
+        message.text(field::EXTERNAL, format!("mnt[{}]:{}", external.key, external.source.display()));
+    }
+    let mut inherit = |key: &str, fd: i32| {
+        let mut inherited = Message::default();
+        inherited.text(1, key).number(2, fd as u64);
+        message.message(field::INHERIT_FD, &inherited);
+    };
+    for (key, fd) in namespaces {
+        inherit(key, fd.as_raw_fd());
+    }
+    for (number, name) in descriptors.iter().enumerate().take(3) {
+        if name.starts_with("pipe:") || name.starts_with("file[") {
+            inherit(name, number as i32);
+        }
+    }
+    for kept in &order.restore.kept {
+        if matches!(kept.kind, Namespace::Ipc | Namespace::Uts | Namespace::Time) {
+            let mut joined = Message::default();
+            joined.text(1, kept.kind.file()).text(2, kept.path.as_os_str().as_encoded_bytes());
+            message.message(field::JOIN_NAMESPACE, &joined);
+        }
+    }
+    Ok(message)
+}
+
+/// What standard input, output and error were.
+fn descriptors(images: &Path) -> Result<Vec<String>> {
+    let path = images.join(DESCRIPTORS);
+    let place = || format!("--image-path: {}", path.display());
+    let text = fs::open(&path, fs::O_RDONLY, 0).and_then(|fd| fs::read_all(fd.as_fd(), DESCRIPTORS_LIMIT));
+    serde_json::from_slice(&text.with_context(place)?).with_context(place)
+}
+
+/// In the process that becomes CRIU: a mount namespace, in which the root filesystem is a mount, as CRIU needs it. What is done
+/// there is not seen outside, and gone with it.
+fn enter(rootfs: &Path, keyring: Keyring, id: &str) -> std::result::Result<(), String> {
+    let failed = |call: &'static str| move |errno: Errno| format!("{call}: {}", describe(errno));
+    process::unshare(libc::CLONE_NEWNS).map_err(failed("unshare of a mount namespace"))?;
+    let slave = Change { propagation: libc::MS_SLAVE, ..Change::default() };
+    let host = fs::open("/", fs::O_PATH | fs::O_DIRECTORY, 0).map_err(failed("open /"))?;
+    mount::mount_setattr(host.as_fd(), Reach::Tree, slave).map_err(failed("mount_setattr /"))?;
+    let onto = fs::open(rootfs, fs::O_PATH | fs::O_DIRECTORY, 0).map_err(failed("open root.path"))?;
+    let copy = mount::clone_tree(rootfs, Reach::Tree, Follow::Last).map_err(failed("open_tree root.path"))?;
+    mount::move_mount(copy.as_fd(), onto.as_fd()).map_err(failed("move_mount root.path"))?;
+    if keyring == Keyring::New {
+        match cred::join_session_keyring(&format!("_ses.{id}")) {
+            Ok(_) | Err(Errno::ENOSYS) => {}
+            Err(errno) => return Err(failed("keyctl")(errno)),
+        }
+    }
+    Ok(())
+}
+
+/// The parent's side of the conversation with CRIU.
+struct Parent<'a, 'b> {
+    order: &'a Order<'b>,
+    about: &'a About,
+    state: &'a mut State,
+    undo: &'a mut Undo,
+    terminal: Option<OwnedFd>,
+}
+
+impl Parent<'_, '_> {
+    fn hear(&mut self, report: Report) -> Result<()> {
+        match report.script.as_str() {
+            "setup-namespaces" => self.namespaces(report.pid),
+            "orphan-pts-master" => {
+                let master = report.fd.context("CRIU has sent no terminal")?;
+                self.terminal = hand_terminal(master, self.order.container.console.as_ref())?;
+                Ok(())
+            }
+            "post-restore" => self.restored(report.pid),
+            _ => Ok(()),
+        }
+    }
+
+    /// The process is in its namespaces, and nothing else of it is there yet.
+    fn namespaces(&mut self, pid: i32) -> Result<()> {
+        let Order { container: own, restore, .. } = self.order;
+        if restore.loopback {
+            loopback(pid).map_err(|errno| anyhow!("bring up lo: {}", describe(errno)))?;
+        }
+        let network = restore.kept.iter().find(|kept| kept.kind == Namespace::Network);
+        let network =
+            network.map(|kept| fs::open(&kept.path, fs::O_RDONLY, 0)).transpose().context("open")?;
+        settle(&restore.settle, pid, network, &mut self.undo.moved, &self.undo.resctrl)?;
+        self.undo.poststop = Some((own.config.hooks.poststop.clone(), self.about.clone()));
+        host_hooks(own, self.about, pid)
+    }
+
+    /// The process is restored and does not run yet.
+    fn restored(&mut self, pid: i32) -> Result<()> {
+        // It is this process's child, and cannot be another: nobody has reaped it.
+        self.undo.init = Some(process::pidfd_open(pid).context("pidfd_open")?);
+        let Some(dir) = &self.undo.dir else { bail!("the container has no directory") };
+        record(&self.order.container, self.state, dir, pid)
+    }
+}
+
+/// Bring up `lo` in the network namespace of process `pid`.
+fn loopback(pid: i32) -> Result<(), Errno> {
+    let home = fs::open("/proc/self/ns/net", fs::O_RDONLY, 0)?;
+    let there = fs::open(format!("/proc/{pid}/ns/net"), fs::O_RDONLY, 0)?;
+    process::setns(there.as_fd(), libc::CLONE_NEWNET)?;
+    let up = net::up("lo");
+    process::setns(home.as_fd(), libc::CLONE_NEWNET)?;
+    up
+}
