@@ -32,7 +32,7 @@ pub(super) mod field {
     pub(in super::super) const INHERIT_FD: u32 = 27;
     pub(super) const MANAGE_CGROUPS_MODE: u32 = 34;
     pub(in super::super) const EXTERNAL: u32 = 37;
-    pub(super) const EMPTY_NAMESPACES: u32 = 38;
+    pub(in super::super) const EMPTY_NAMESPACES: u32 = 38;
     pub(in super::super) const JOIN_NAMESPACE: u32 = 39;
     pub(in super::super) const FREEZE_CGROUP: u32 = 44;
     pub(super) const TCP_SKIP_IN_FLIGHT: u32 = 46;
@@ -146,7 +146,6 @@ impl Options {
             .flag(field::NOTIFY_SCRIPTS, true)
             .flag(field::AUTO_DEDUP, self.auto_dedup)
             .flag(field::MANAGE_CGROUPS, true)
-            .number(field::EMPTY_NAMESPACES, libc::CLONE_NEWNET as u64)
             .flag(field::LAZY_PAGES, self.lazy_pages)
             .flag(field::ORPHAN_PTS_MASTER, true);
         if let Some(mode) = self.manage_cgroups_mode {
