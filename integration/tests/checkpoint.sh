@@ -390,15 +390,16 @@ test_a_network_namespace_that_is_joined() {
 test_a_lock_of_a_file() {
   with_criu
   requires vm # /proc/locks names no process of a pid namespace
-  bundle c1 'args(["flock", "/dev/shm/lock", "sh", "-c", "touch /dev/shm/ready; while :; do sleep 0.1; done"])'
-  ln -sf busybox "$B/rootfs/bin/flock"
+  bundle c1 'bind("/usr"; "/usr"; ["ro"]) | args(["/usr/bin/flock", "/dev/shm/lock", "sh", "-c", "touch /dev/shm/ready; while :; do sleep 0.1; done"])'
+  ln -s usr/lib "$B/rootfs/lib"
+  ln -s usr/lib64 "$B/rootfs/lib64"
   detached c1
   eventually eval 'rt exec c1 test -e /dev/shm/ready; [ "$RC" = 0 ]'
   run_fails 1 'CRIU' checkpoint --image-path "$T/images" c1
   assert_status c1 running
   checkpoint --file-locks c1
   restore --file-locks c1
-  rt exec c1 flock -n /dev/shm/lock true
+  rt exec c1 /usr/bin/flock -n /dev/shm/lock true
   assert_eq "$RC" 1
   run_ok delete --force c1
 }
