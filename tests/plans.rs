@@ -123,6 +123,21 @@ fn restore_plan_of(text: &str, request: &Request) -> Result<String, String> {
 }
 
 #[test]
+fn only_root_of_the_machine_comes_back_from_a_pid_namespace() {
+    let mut config: serde_json::Value = serde_json::from_str(config::spec::DEFAULT).unwrap();
+    config["linux"]["namespaces"] =
+        serde_json::json!([{"type": "mount"}, {"type": "uts"}, {"type": "pid", "path": "/proc/42/ns/pid"}]);
+    let loaded = config::load(config.to_string().as_bytes(), Path::new("/bundle")).unwrap();
+    let launch = |is_root| {
+        let host = Host { is_root, ..host() };
+        plan::create(&loaded.config, &request(Start::AtOnce), &host).unwrap().launch.to_string()
+    };
+    let clone = "clone3 into-cgroup new-uts new-mount";
+    assert_eq!(launch(true), format!("setns pid, {clone}, setns back"));
+    assert_eq!(launch(false), format!("through a process that joins pid: {clone}"));
+}
+
+#[test]
 fn what_criu_would_lose_is_refused() {
     let default: serde_json::Value = serde_json::from_str(config::spec::DEFAULT).unwrap();
     let refused = |change: &dyn Fn(&mut serde_json::Value)| {

@@ -380,7 +380,7 @@ row_pause() {
   did docker unpause c1
   did docker exec c1 true
 }
-row_remove_a_running_one() { up c1; refuses 1 'container is running|cannot remove' docker rm c1; did docker rm -f c1; refuses 1 'no such' docker inspect c1; }
+row_remove_a_running_one() { up c1; refuses 1 'container is running|cannot remove' docker rm c1; did docker rm -f c1; refuses 1 'no such' docker container inspect c1; } # a name may begin another object's ID
 row_rename() { up c1; did docker rename c1 c2; did docker exec c2 true; }
 row_events() {
   up c1; did docker kill c1; did docker wait c1
@@ -411,7 +411,7 @@ row_diff_commit_and_export() {
   up c1; did docker exec c1 sh -c 'echo new >/etc/new'
   did docker diff c1; assert_match "$OUT" 'A /etc/new'
   did docker commit c1 box:new; did docker run --rm box:new cat /etc/new; assert_eq "$OUT" new
-  did docker export -o all.tar c1; tar -tf all.tar | grep -qx etc/new
+  did docker export -o all.tar c1; tar -tf all.tar >list; grep -qx etc/new list
   did docker rmi -f box:new
 }
 row_prune() { did docker run --name c1 box true; up c2; did docker system prune -f; did docker ps -a --format '{{.Names}}'; assert_eq "$OUT" c2; }

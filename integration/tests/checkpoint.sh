@@ -159,7 +159,7 @@ test_devices_are_refused_again() {
   counting c1 'rw | caps(["CAP_MKNOD"])'
   checkpoint c1
   restore c1
-  rt exec c1 sh -c 'busybox mknod /kmsg c 1 11 && cat /kmsg'
+  rt exec c1 sh -c 'busybox mknod /dev/kmsg c 1 11 && cat /dev/kmsg'
   assert_match "$ERR" 'not permitted'
   run_ok delete --force c1
 }
@@ -390,7 +390,7 @@ test_a_network_namespace_that_is_joined() {
 test_a_lock_of_a_file() {
   with_criu
   requires vm # /proc/locks names no process of a pid namespace
-  bundle c1 'rw | sh("exec 9>/dev/shm/lock; flock 9; touch /dev/shm/ready; while :; do sleep 0.1; done")'
+  bundle c1 'args(["flock", "/dev/shm/lock", "sh", "-c", "touch /dev/shm/ready; while :; do sleep 0.1; done"])'
   ln -sf busybox "$B/rootfs/bin/flock"
   detached c1
   eventually eval 'rt exec c1 test -e /dev/shm/ready; [ "$RC" = 0 ]'
@@ -567,8 +567,7 @@ test_memory_in_rounds_where_nothing_is_tracked() {
 test_cgroups_below_the_containers() {
   with_criu
   requires vm # with a cgroup namespace on a v2 tree
-  bundle c1 'rw | .linux.namespaces += [{type: "cgroup"}] | mount({destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: []})
-    | sh("mkdir /sys/fs/cgroup/below; echo $$ >/sys/fs/cgroup/below/cgroup.procs; while :; do cat /proc/self/cgroup >/dev/shm/n; sleep 0.1; done")'
+  bundle c1 'rw | (.mounts[] | select(.destination == "/sys/fs/cgroup")).options -= ["ro"] | sh("mkdir /sys/fs/cgroup/below; echo $$ >/sys/fs/cgroup/below/cgroup.procs; while :; do cat /proc/self/cgroup >/dev/shm/n; sleep 0.1; done")'
   detached c1
   eventually eval 'rt exec c1 cat /dev/shm/n; [ "$OUT" = 0::/below ]'
   checkpoint c1

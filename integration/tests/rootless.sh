@@ -251,3 +251,17 @@ test_root_of_a_user_namespace_that_may_drop_no_groups() {
   run_ok run --bundle "$B" c1
   assert_eq "$OUT" deny
 }
+
+test_the_pid_namespace_of_another_container() { # --pid container:c1, of an ordinary user's Docker
+  in_namespace
+  differs runc,crun 'need a cgroup that this user may write'
+  own_bundle c1 'args(["sleep", "1000"]) | del(.linux.uidMappings, .linux.gidMappings) | no_ns("user") | no_ns("cgroup")'
+  run_ok run --detach --bundle "$B" c1
+  eventually has_status c1 running
+  pid_of c1
+  sed -i "s/unshare --user --mount --map-root-user --map-auto/nsenter --target $PID --user --preserve-credentials unshare --mount/" "$RUNTIME"
+  own_bundle c2 --arg p "/proc/$PID/ns/pid" 'sh("tr \"\\0\" \" \" </proc/1/cmdline") |
+    del(.linux.uidMappings, .linux.gidMappings) | no_ns("user") | no_ns("cgroup") | join_ns("pid"; $p)'
+  run_ok run --bundle "$B" c2
+  assert_eq "$OUT" 'sleep 1000 '
+}

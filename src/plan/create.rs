@@ -32,7 +32,7 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
         parent.push(planned("linux.intelRdt", HostStep::ResctrlGroup(rdt.clone())));
         settle.push(planned("linux.intelRdt", Settle::ResctrlGroup));
     }
-    let mut init = identity(config, &mut settle);
+    let mut init = identity(config, host, &mut settle);
     let own = namespace_owner(config, request);
     let overlay = overlay::asked(config, request)?;
     if *config.namespaces.of(Namespace::Mount) == Place::New {
@@ -70,7 +70,7 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
         init.insert(0, planned("", Step::AwaitParent));
     }
     let keep_fds = 3 + request.preserve_fds as i32;
-    let launch = launch(config, cgroup.is_some());
+    let launch = launch(config, host, cgroup.is_some());
     Ok(Plan { id: request.id.clone(), cgroup, keep_fds, host: parent, launch, settle, init, warnings })
 }
 
@@ -184,8 +184,8 @@ fn changed_by(config: &Config, kind: Namespace) -> String {
     names.or_else(|| Some(format!("linux.sysctl.{}", sysctl?))).unwrap_or_default()
 }
 
-fn launch(config: &Config, into_cgroup: bool) -> Launch {
-    let through = through(config);
+fn launch(config: &Config, host: &Host, into_cgroup: bool) -> Launch {
+    let through = through(config, host);
     let mut launch =
         Launch { new: 0, into_cgroup, joins_pid: false, through, expected_maps: IdMaps::default() };
     for kind in Namespace::ALL {
@@ -205,21 +205,20 @@ fn launch(config: &Config, into_cgroup: bool) -> Launch {
 }
 
 /// With a user namespace, the others that are joined belong to another one as often as not. They are joined while there
-/// still are the rights of the parent over them; the mount namespace not, as paths of the host are needed after that.
-fn through(config: &Config) -> Vec<Namespace> {
-    let joined = |kind: &Namespace| {
-        *kind != Namespace::Mount && matches!(config.namespaces.of(*kind), Place::Joined { .. })
+/// still are the rights of the parent over them; the mount namespace not, as paths of the host are needed after that. The
+/// root of a user namespace may enter the pid namespaces of that one, but has no right to come back to the machine's.
+fn through(config: &Config, host: &Host) -> Vec<Namespace> {
+    let goes = |kind: Namespace| match config.namespaces.own(Namespace::User) {
+        true => kind != Namespace::Mount,
+        false => kind == Namespace::Pid && !host.is_root,
     };
-    if config.namespaces.own(Namespace::User) {
-        Namespace::ALL.into_iter().filter(joined).collect()
-    } else {
-        Vec::new()
-    }
+    let joined = |kind: &Namespace| matches!(config.namespaces.of(*kind), Place::Joined { .. });
+    Namespace::ALL.into_iter().filter(|kind| goes(*kind)).filter(joined).collect()
 }
 
 /// Namespaces to join and what they carry: names, clocks, the loopback device. Host paths are valid here, and nothing of
 /// the container's is mounted yet. What init has no right to in a new user namespace is for the parent to `settle`.
-fn identity(config: &Config, settle: &mut Vec<Planned<Settle>>) -> Vec<Planned<Step>> {
+fn identity(config: &Config, host: &Host, settle: &mut Vec<Planned<Settle>>) -> Vec<Planned<Step>> {
     let mut steps = vec![planned("", Step::Session)];
     let of = |kind| config.namespaces.of(kind);
     if *of(Namespace::User) == Place::New {
@@ -246,7 +245,7 @@ fn identity(config: &Config, settle: &mut Vec<Planned<Settle>>) -> Vec<Planned<S
         let device = NetDevice { host: host.clone(), container: container.clone() };
         settle.push(planned(format!("linux.netDevices.{host}"), Settle::NetDevice(device)));
     }
-    let through = through(config);
+    let through = through(config, host);
     for kind in Namespace::ALL {
         match of(kind) {
             Place::Joined { index, .. }

@@ -1,12 +1,15 @@
 //! `checkpoint`: the processes of a container, saved to images.
 
+use super::cgroup_flags::CgroupFlags;
 use super::options::{config_file, field};
 use super::rpc::{self, Message, kind};
 use super::{
-    Criu, DumpOptions, Options, Place, failure, find, inode, make_folder, tell_folders, with_those_below,
+    Criu, DumpOptions, Options, Place, failure, find, inode, make_folder, tell_folders, tell_network,
+    with_those_below,
 };
-use crate::config::{Config, Namespace};
+use crate::config::{self, Config, Namespace};
 use crate::host;
+use crate::log;
 use crate::plan::restore::{External, kept, overlay};
 use crate::state::Container;
 use crate::sys::{fs, mount};
@@ -39,8 +42,9 @@ pub struct Checkpoint<'a> {
     pub status_fd: Option<OwnedFd>,
 }
 
-/// Save the container's processes. They are gone then, unless the options say otherwise; if it fails, they go on.
-pub fn checkpoint(request: &Checkpoint<'_>) -> Result<()> {
+/// Save the container's processes. They are gone then, unless the options say otherwise; if it fails, they go on. Returns what went
+/// wrong beside it.
+pub fn checkpoint(request: &Checkpoint<'_>) -> Result<Option<String>> {
     let Checkpoint { options, dump, .. } = request;
     let program = find(request.program)?;
     // What is in it is nobody else's to see. The root of a user namespace looks for files there when it is restored.
@@ -51,6 +55,7 @@ pub fn checkpoint(request: &Checkpoint<'_>) -> Result<()> {
     let mut message = message(request)?;
     let asked = if dump.pre_dump { kind::PRE_DUMP } else { kind::DUMP };
     let folders = vec![options.images(), options.work()];
+    let flags = CgroupFlags::now()?;
     let criu = Criu::start(&program, &Place { folders, ..Place::callers() })?;
     tell_folders(&criu, &mut message);
     let answer = criu.ask(&rpc::request(asked, Some(&message)), &mut |report| match (
@@ -62,8 +67,9 @@ pub fn checkpoint(request: &Checkpoint<'_>) -> Result<()> {
     });
     // After a pre-dump it waits for the next one of a series, and there is none.
     criu.end()?;
+    let warning = flags.put_back().err().map(|err| log::message(&err));
     let answer = answer?;
-    if answer.success { Ok(()) } else { Err(failure(&answer, &options.work().join(LOG))) }
+    if answer.success { Ok(warning) } else { Err(failure(&answer, &options.work().join(LOG))) }
 }
 
 fn message(request: &Checkpoint<'_>) -> Result<Message> {
@@ -81,6 +87,7 @@ fn message(request: &Checkpoint<'_>) -> Result<Message> {
         message.text(field::FREEZE_CGROUP, cgroup.path.as_os_str().as_encoded_bytes());
     }
     options.tell(&mut message, LOG);
+    tell_network(*request.config.namespaces.of(Namespace::Network) == config::Place::New, &mut message);
     dump.tell(&mut message);
     config_file(&container.state.about.annotations, &mut message);
     for namespace in kept(request.config) {

@@ -1,6 +1,7 @@
 //! Checkpoint and restore of containers, by CRIU: one process of it (`criu swrk`) a request, which is asked over a socket and
 //! reports on the way what it has come to.
 
+mod cgroup_flags;
 mod checkpoint;
 mod options;
 mod restore;
@@ -16,6 +17,7 @@ use crate::plan::restore::External;
 use crate::sys::process::{self, Cloned, Exit};
 use crate::sys::{Errno, fs, socket};
 use anyhow::{Context, Result, anyhow, bail};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::Shutdown;
 use rpc::{Message, Response, kind};
 use std::ffi::{CString, OsString};
@@ -39,12 +41,29 @@ struct Place<'a> {
     keep: Vec<BorrowedFd<'a>>,
     /// Folders that it opens in its mount namespace: it mounts in them.
     folders: Vec<&'a Path>,
+    /// Whose standard output and error it has.
+    output: Output,
+}
+
+/// Where what CRIU prints goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Output {
+    /// To where the caller's does: these are what the restored process gets.
+    Callers,
+    /// Into the error, if there is no other.
+    Kept,
 }
 
 impl Place<'_> {
     /// The caller's.
     fn callers() -> Self {
-        Place { cgroup: None, prepare: &|| Ok(()), keep: Vec::new(), folders: Vec::new() }
+        Place {
+            cgroup: None,
+            prepare: &|| Ok(()),
+            keep: Vec::new(),
+            folders: Vec::new(),
+            output: Output::Kept,
+        }
     }
 }
 
@@ -54,6 +73,8 @@ struct Criu {
     pidfd: OwnedFd,
     /// Those of the place, open in its mount namespace. It looks for them among this process's descriptors.
     folders: Vec<OwnedFd>,
+    /// What it prints.
+    printed: OwnedFd,
 }
 
 /// Something that CRIU reports, and waits to be answered.
@@ -66,6 +87,7 @@ struct Report {
 impl Criu {
     fn start(program: &Path, place: &Place<'_>) -> Result<Criu> {
         let (channel, theirs) = socket::seqpacket_pair().context("socketpair")?;
+        let printed = memfd_create(c"criu", MFdFlags::MFD_CLOEXEC).context("memfd_create")?;
         let string =
             |text: OsString| CString::new(text.into_vec()).context("NUL in a variable or an argument");
         let number = theirs.as_raw_fd().to_string();
@@ -75,7 +97,7 @@ impl Criu {
         let env = variables.collect::<Result<Vec<_>>>()?;
         match process::clone3(0, place.cgroup).context("clone3")? {
             Cloned::Child => {
-                let said = become_criu(program, &args, &env, place, &theirs);
+                let said = become_criu(program, &args, &env, place, &theirs, &printed);
                 // In CRIU's own words, as nobody else answers here.
                 let mut failed = Message::default();
                 failed.number(1, 0).number(2, 0).text(9, said);
@@ -84,7 +106,7 @@ impl Criu {
             }
             Cloned::Parent { pidfd, .. } => {
                 drop(theirs);
-                let mut criu = Criu { channel, pidfd, folders: Vec::new() };
+                let mut criu = Criu { channel, pidfd, folders: Vec::new(), printed };
                 match criu.take_folders(place.folders.len()) {
                     Ok(()) => Ok(criu),
                     Err(cause) => criu.end().and(Err(cause)),
@@ -107,11 +129,13 @@ impl Criu {
     /// The next packet, and what came along.
     fn hear(&self) -> Result<(Vec<u8>, Option<OwnedFd>)> {
         let mut packet = vec![0; ROOM];
-        let received = match socket::receive(self.channel.as_fd(), &mut packet) {
-            // It has ended with a request unread.
-            Err(Errno::ECONNRESET) => return Ok((Vec::new(), None)),
-            received => received.context("recvmsg from CRIU")?,
+        let mut receive = || socket::receive(self.channel.as_fd(), &mut packet);
+        let received = match receive() {
+            // It has ended with a request unread; what it has said before is still there.
+            Err(Errno::ECONNRESET) => receive(),
+            received => received,
         };
+        let received = received.context("recvmsg from CRIU")?;
         packet.truncate(received.length);
         Ok((packet, received.fd))
     }
@@ -131,7 +155,9 @@ impl Criu {
         loop {
             let (packet, fd) = self.hear()?;
             if packet.is_empty() {
-                return Err(wrong.unwrap_or_else(|| anyhow!("CRIU has ended without an answer")));
+                return Err(
+                    wrong.unwrap_or_else(|| anyhow!("CRIU has ended without an answer{}", self.printed()))
+                );
             }
             let response = Response::read(&packet).context("CRIU's answer is not one")?;
             if response.kind != kind::NOTIFY || !response.success {
@@ -142,6 +168,14 @@ impl Criu {
             wrong = wrong.or(told.err());
             self.tell(&answer)?;
         }
+    }
+
+    /// What it has printed, as the end of a message.
+    fn printed(&self) -> String {
+        let _ = nix::unistd::lseek(&self.printed, 0, nix::unistd::Whence::SeekSet);
+        let text = fs::read_all(self.printed.as_fd(), ROOM).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).trim().replace('\n', "; ");
+        if text.is_empty() { text } else { format!(": {text}") }
     }
 
     /// No more requests. Returns when it has ended.
@@ -159,6 +193,7 @@ fn become_criu(
     env: &[CString],
     place: &Place<'_>,
     channel: &OwnedFd,
+    printed: &OwnedFd,
 ) -> String {
     if let Err(failed) = (place.prepare)() {
         return failed;
@@ -171,6 +206,10 @@ fn become_criu(
         }
     }
     let become_it = || -> std::result::Result<(), (&str, Errno)> {
+        if place.output == Output::Kept {
+            process::replace_stdio(printed.as_fd(), 1).map_err(|errno| ("dup2", errno))?;
+            process::replace_stdio(printed.as_fd(), 2).map_err(|errno| ("dup2", errno))?;
+        }
         process::cloexec_from(3).map_err(|errno| ("close_range", errno))?;
         for fd in place.keep.iter().chain([&channel.as_fd()]) {
             process::keep_over_exec(fd.as_raw_fd()).map_err(|errno| ("fcntl", errno))?;
@@ -220,6 +259,13 @@ fn tell_folders(criu: &Criu, message: &mut Message) {
     let fields = [options::field::IMAGES_DIR_FD, options::field::WORK_DIR_FD];
     for (field, folder) in fields.into_iter().zip(&criu.folders) {
         message.number(field, folder.as_raw_fd() as u64);
+    }
+}
+
+/// A new network namespace is restored without its devices, which hooks make. One that is joined is left as it is.
+fn tell_network(is_new: bool, message: &mut Message) {
+    if is_new {
+        message.number(options::field::EMPTY_NAMESPACES, libc::CLONE_NEWNET as u64);
     }
 }
 

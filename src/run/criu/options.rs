@@ -2,6 +2,7 @@
 
 use super::rpc::Message;
 use crate::config::annotation;
+use crate::host;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ pub(super) mod field {
     pub(in super::super) const INHERIT_FD: u32 = 27;
     pub(super) const MANAGE_CGROUPS_MODE: u32 = 34;
     pub(in super::super) const EXTERNAL: u32 = 37;
-    pub(super) const EMPTY_NAMESPACES: u32 = 38;
+    pub(in super::super) const EMPTY_NAMESPACES: u32 = 38;
     pub(in super::super) const JOIN_NAMESPACE: u32 = 39;
     pub(in super::super) const FREEZE_CGROUP: u32 = 44;
     pub(super) const TCP_SKIP_IN_FLIGHT: u32 = 46;
@@ -112,9 +113,14 @@ pub struct Options {
     /// Accepted for compatibility: a network namespace is always restored without its devices, which hooks or engines make
     #[arg(long, value_enum, value_name = "NAMESPACE")]
     pub empty_ns: Vec<EmptyNamespace>,
-    /// How the network is kept still meanwhile [default: iptables]
+    /// How the network is kept still meanwhile [default: iptables, without iptables-restore(8) nftables]
     #[arg(long, value_enum, value_name = "METHOD")]
     pub network_lock: Option<NetworkLock>,
+}
+
+/// CRIU calls the programs of iptables, which not every machine has; for nftables it needs none.
+fn usual_lock() -> NetworkLock {
+    if host::program("iptables-restore").is_some() { NetworkLock::Iptables } else { NetworkLock::Nftables }
 }
 
 impl Options {
@@ -140,7 +146,6 @@ impl Options {
             .flag(field::NOTIFY_SCRIPTS, true)
             .flag(field::AUTO_DEDUP, self.auto_dedup)
             .flag(field::MANAGE_CGROUPS, true)
-            .number(field::EMPTY_NAMESPACES, libc::CLONE_NEWNET as u64)
             .flag(field::LAZY_PAGES, self.lazy_pages)
             .flag(field::ORPHAN_PTS_MASTER, true);
         if let Some(mode) = self.manage_cgroups_mode {
@@ -152,14 +157,12 @@ impl Options {
             };
             message.number(field::MANAGE_CGROUPS_MODE, number);
         }
-        if let Some(method) = self.network_lock {
-            let number = match method {
-                NetworkLock::Iptables => 1,
-                NetworkLock::Nftables => 2,
-                NetworkLock::Skip => 3,
-            };
-            message.number(field::NETWORK_LOCK, number);
-        }
+        let number = match self.network_lock.unwrap_or_else(usual_lock) {
+            NetworkLock::Iptables => 1,
+            NetworkLock::Nftables => 2,
+            NetworkLock::Skip => 3,
+        };
+        message.number(field::NETWORK_LOCK, number);
     }
 }
 

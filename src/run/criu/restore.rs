@@ -1,14 +1,17 @@
 //! `restore`: a container whose processes come from images.
 
+use super::cgroup_flags::CgroupFlags;
 use super::checkpoint::DESCRIPTORS;
 use super::options::{config_file, field};
 use super::rpc::{self, Message, kind};
 use super::{
-    Criu, Options, Place, Report, RestoreOptions, failure, find, make_folder, tell_folders, with_those_below,
+    Criu, Options, Output, Place, Report, RestoreOptions, failure, find, make_folder, tell_folders,
+    tell_network, with_those_below,
 };
 use crate::channel::FromInit;
 use crate::config::Namespace;
 use crate::init::hook::About;
+use crate::log;
 use crate::plan::restore::{Kept, Restore};
 use crate::plan::{Keyring, Plan};
 use crate::run::StepFault;
@@ -55,6 +58,8 @@ pub struct Restored {
     pub terminal: Option<OwnedFd>,
     /// The socket that takes its notifications, where somebody waits for them.
     pub notify: Option<OwnedFd>,
+    /// What went wrong beside it.
+    pub warning: Option<String>,
 }
 
 /// Restore the container, or leave nothing behind.
@@ -80,11 +85,12 @@ fn build(order: &Order<'_>, program: &Path, descriptors: &[String], undo: &mut U
     let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup.as_fd());
     try_mounts(own.plan, &about, opened, cgroup)?;
     let mut message = request(order, descriptors, &namespaces)?;
+    let flags = CgroupFlags::now()?;
     let criu = {
         let prepare = || enter(&own.config.root.path, own.keyring, &own.plan.id);
         let keep = namespaces.iter().map(|(_, fd)| fd.as_fd()).collect();
         let folders = vec![order.options.images(), order.options.work()];
-        Criu::start(program, &Place { cgroup, prepare: &prepare, keep, folders })?
+        Criu::start(program, &Place { cgroup, prepare: &prepare, keep, folders, output: Output::Callers })?
     };
     tell_folders(&criu, &mut message);
     scope.map_or(Ok(()), Started::settle)?;
@@ -92,6 +98,7 @@ fn build(order: &Order<'_>, program: &Path, descriptors: &[String], undo: &mut U
     let answer = criu.ask(&rpc::request(kind::RESTORE, Some(&message)), &mut |report| parent.hear(report));
     let terminal = parent.terminal;
     criu.end()?;
+    let warning = flags.put_back().err().map(|err| log::message(&err));
     let answer = answer?;
     if !answer.success {
         return Err(failure(&answer, &order.options.work().join(LOG)));
@@ -99,7 +106,7 @@ fn build(order: &Order<'_>, program: &Path, descriptors: &[String], undo: &mut U
     let (Some(dir), Some(pidfd)) = (undo.dir.take(), undo.init.take()) else {
         bail!("CRIU has restored nothing");
     };
-    Ok(Restored { container: Container { dir, state }, pidfd, terminal, notify })
+    Ok(Restored { container: Container { dir, state }, pidfd, terminal, notify, warning })
 }
 
 /// Namespaces that CRIU is given by descriptor.
@@ -144,6 +151,7 @@ fn request(
         .flag(field::RESTORE_SIBLING, true)
         .text(field::ROOT, own.config.root.path.as_os_str().as_encoded_bytes());
     order.options.tell(&mut message, LOG);
+    tell_network(order.restore.loopback, &mut message);
     order.restore_options.tell(&mut message);
     config_file(&own.config.annotations, &mut message);
     for external in with_those_below(&order.restore.externals)? {
