@@ -89,13 +89,13 @@ impl InitEnd {
             FromInit::HostHooks => socket::send(self.0.as_fd(), b"H", None),
             FromInit::Terminal(fd) => socket::send(self.0.as_fd(), b"T", Some(fd.as_fd())),
             FromInit::Ready => socket::send(self.0.as_fd(), b"R", None),
-            // Written, not sent: a filter is in force by now, and `write` is the call that none may notify.
+            // Written, not sent, as what has failed is: a filter is in force by now, and `write` is the call that none may notify.
             FromInit::Listener(number) => {
                 let mut data = vec![b'L'];
                 data.extend_from_slice(&number.to_le_bytes());
                 sys::fs::write_once(self.0.as_fd(), &data)
             }
-            FromInit::Failed(fault) => socket::send(self.0.as_fd(), &encode(fault), None),
+            FromInit::Failed(fault) => sys::fs::write_once(self.0.as_fd(), &encode(fault)),
             // The kernel adds the pid as it is in the parent's pid namespace.
             FromInit::Born(_) => socket::send(self.0.as_fd(), b"B", None),
         }

@@ -65,8 +65,10 @@ fn exec_plan_of(case: &str, request: &ExecRequest) -> Result<String, String> {
     let config = folder().join(case["config"].as_str().unwrap());
     let config = config::load(&std::fs::read(config).unwrap(), Path::new("/bundle")).unwrap().config;
     let (process, warnings) = match case.get("process") {
-        Some(process) => config::load_process(process.to_string().as_bytes(), "process.json")
-            .map_err(|e| format!("{e:#}"))?,
+        Some(process) => {
+            config::load_process(process.to_string().as_bytes(), "process.json", config.process.as_ref())
+                .map_err(|e| format!("{e:#}"))?
+        }
         None => (config.process.clone().unwrap(), Vec::new()),
     };
     let plan = plan::exec(&config, &process, request, &host()).map_err(|e| e.to_string())?;
@@ -229,7 +231,7 @@ fn requests_change_the_plan_of_exec() {
 
 #[test]
 fn a_process_that_comes_alone_is_checked_as_that_of_a_config() {
-    let check = |process: &str| match config::load_process(process.as_bytes(), "process.json") {
+    let check = |process: &str| match config::load_process(process.as_bytes(), "process.json", None) {
         Ok((process, warnings)) => format!("{:?} {warnings:?}", process.args),
         Err(err) => format!("{err:#}"),
     };

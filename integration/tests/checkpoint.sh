@@ -516,3 +516,67 @@ test_lsm_options_as_podman_asks() {
   run_ok checkpoint --help
   run_ok restore --help
 }
+
+test_memory_on_demand() {
+  with_criu
+  requires vm # the page server of CRIU 4.1 does not work on Linux 6.18
+  counting c1
+  local word=$WORD n=$N port=27113
+  mkfifo "$T/status"
+  exec {status}<>"$T/status"
+  "$RUNTIME" --root "$ROOT" "${FLAGS[@]}" checkpoint --lazy-pages --page-server 127.0.0.1:$port --status-fd 9 --image-path "$T/images" --work-path "$T/work" c1 9>"$T/status" &
+  local dump=$! byte
+  IFS= read -rd '' -n 1 -t 20 -u "$status" byte || fail 'no byte on the status descriptor'
+  "$CRIU" lazy-pages --page-server --address 127.0.0.1 --port $port -D "$T/images" -W "$T/work" &
+  local daemon=$!
+  eventually test -S "$T/work/lazy-pages.socket"
+  bundle c2
+  run_ok restore --detach --lazy-pages --bundle "$T/c2" --image-path "$T/images" --work-path "$T/work" c2
+  goes_on_from c2 "$word" "$n"
+  wait "$dump" || fail 'the checkpoint has failed'
+  wait "$daemon" || fail 'criu lazy-pages has failed'
+  assert_unknown c1
+  run_ok delete --force c2
+}
+
+test_memory_in_rounds() {
+  with_criu
+  requires vm # a kernel that tracks changes of memory
+  counting c1
+  local word=$WORD n=$N
+  run_ok checkpoint --pre-dump --image-path "$T/first" c1
+  goes_on_from c1 "$word" "$n"
+  n=$N
+  run_ok checkpoint --parent-path ../first --image-path "$T/images" c1
+  assert_exists "$T/images/parent"
+  restore c1
+  goes_on_from c1 "$word" "$n"
+  run_ok delete --force c1
+}
+
+test_memory_in_rounds_where_nothing_is_tracked() {
+  with_criu
+  requires native
+  counting c1
+  local n=$N
+  run_fails 1 'CRIU' checkpoint --pre-dump --image-path "$T/images" c1
+  goes_on_from c1 "$WORD" "$n"
+  run_ok delete --force c1
+}
+
+test_cgroups_below_the_containers() {
+  with_criu
+  requires vm # with a cgroup namespace on a v2 tree
+  bundle c1 'rw | .linux.namespaces += [{type: "cgroup"}] | mount({destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: []})
+    | sh("mkdir /sys/fs/cgroup/below; echo $$ >/sys/fs/cgroup/below/cgroup.procs; while :; do cat /proc/self/cgroup >/dev/shm/n; sleep 0.1; done")'
+  detached c1
+  eventually eval 'rt exec c1 cat /dev/shm/n; [ "$OUT" = 0::/below ]'
+  checkpoint c1
+  assert_absent "$C"
+  restore c1
+  run_ok exec c1 rm /dev/shm/n
+  eventually eval 'rt exec c1 cat /dev/shm/n; [ "$OUT" = 0::/below ]'
+  pid_of c1
+  assert_eq "$(<"/proc/$PID/cgroup")" "0::$BASE/c1/below"
+  run_ok delete --force c1
+}

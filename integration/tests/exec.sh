@@ -317,12 +317,56 @@ test_process_file() {
   assert_eq "$OUT" $'2\n1000\n1001\n/tmp\n0007\n99\nCapEff:\t0000000000000000\nNoNewPrivs:\t1'
 }
 
-test_process_file_without_capabilities_has_none() {
-  differs runc,crun "take the container's"
+test_process_file_without_capabilities_has_the_containers() {
   running
   process 'del(.capabilities) | .args = ["grep", "CapEff", "/proc/self/status"]'
   run_ok exec -p "$T/process.json" c1
+  assert_match "$OUT" 'CapEff:.0000000020000420'
+  process '.capabilities = {} | .args = ["grep", "CapEff", "/proc/self/status"]'
+  run_ok exec -p "$T/process.json" c1
   assert_match "$OUT" 'CapEff:.0000000000000000'
+}
+test_process_file_without_limits_has_the_containers() {
+  differs runc,crun "have the caller's"
+  running '.process.rlimits = [{type: "RLIMIT_NOFILE", soft: 77, hard: 88}]'
+  process 'del(.rlimits) | .args = ["sh", "-c", "ulimit -Sn; ulimit -Hn"]'
+  run_ok exec -p "$T/process.json" c1
+  assert_eq "$OUT" $'77\n88'
+}
+test_process_file_without_a_user_has_the_containers() {
+  differs runc,crun "1.1 and 1.8 take root"
+  running '.process.user = {uid: 1000, gid: 1001}'
+  process 'del(.user) | .args = ["id"]'
+  run_ok exec -p "$T/process.json" c1
+  assert_match "$OUT" 'uid=1000.* gid=1001'
+}
+test_process_file_says_or_leaves_no_new_privileges() {
+  differs runc,crun "take it as false if it is not there"
+  running '.process.noNewPrivileges = true'
+  process 'del(.noNewPrivileges) | .args = ["grep", "NoNewPrivs", "/proc/self/status"]'
+  run_ok exec -p "$T/process.json" c1
+  assert_match "$OUT" '1$'
+  process '.noNewPrivileges = false | .args = ["grep", "NoNewPrivs", "/proc/self/status"]'
+  run_ok exec -p "$T/process.json" c1
+  assert_match "$OUT" '0$'
+}
+test_process_file_without_a_profile_has_the_containers() {
+  requires file /sys/kernel/security/apparmor
+  requires file /sbin/apparmor_parser
+  printf 'profile knarr-it {\nfile,\nsignal,\n}\n' | apparmor_parser -K -r
+  running '.process.apparmorProfile = "knarr-it"'
+  process '.args = ["cat", "/proc/self/attr/current"]'
+  run_ok exec -p "$T/process.json" c1
+  assert_match "$OUT" '^knarr-it \(enforce\)'
+  [ "$RUNTIME_NAME" = crun ] || run_ok exec --apparmor '' c1 cat /proc/self/attr/current
+  assert_match "$OUT" '^knarr-it \(enforce\)'
+}
+test_process_file_without_environment_has_none() {
+  differs crun "takes the container's"
+  running '.process.env += ["A=1"]'
+  process 'del(.env) | .args = ["/bin/sh", "-c", "echo /$A/"]'
+  run_ok exec -p "$T/process.json" c1
+  assert_eq "$OUT" //
 }
 
 test_process_file_with_errors() {

@@ -187,3 +187,67 @@ test_exec_killed_at_each_message() {
     done
   done
 }
+
+# CRIU traces the processes itself, so only the command's own calls are failed, and of these not the many that only read.
+CRIU_HARMLESS='read|readlink|statx|newfstatat|fstatfs|fcntl|prctl|geteuid|lseek|execve|rt_sigaction|rt_sigprocmask|prlimit64|setsockopt|shutdown'
+own_calls() { # COMMAND...: "NAME COUNT" of its calls, in CALLS
+  strace -q -o "$T/trace" "$@" >"$T/out" 2>"$T/err" </dev/null || fail "without faults: $(<"$T/err")"
+  CALLS=$(sed -nE 's/^([a-z0-9_]+)\(.*/\1/p' "$T/trace" | sort | uniq -c | awk '{print $2, $1}' | grep -vE "^($CRIU_HARMLESS) ")
+}
+with_fault() { # NAME N COMMAND...
+  RC=0
+  strace -q -o "$T/trace" -e "inject=$1:error=EIO:when=$2" "${@:3}" >"$T/out" 2>"$T/err" </dev/null || RC=$?
+}
+
+test_each_failing_call_of_restore_leaves_nothing() {
+  differs runc,crun "many calls, many threads"
+  requires native
+  requires criu
+  local restore name count n failures=0
+  FLAGS=(--criu "$CRIU")
+  bundle c1 'args(["sleep", "1000"])'
+  "$RUNTIME" --root "$ROOT" run --detach --bundle "$B" c1 </dev/null >/dev/null 2>&1
+  run_ok checkpoint --image-path "$T/images" c1
+  restore=("$RUNTIME" --root "$ROOT" --criu "$CRIU" restore --detach --bundle "$B" --image-path "$T/images" c1)
+  own_calls "${restore[@]}"
+  rt delete --force c1
+  while read -r name count; do
+    [[ $HARMLESS == *" $name "* ]] && continue
+    for ((n = 1; n <= count; n++)); do
+      with_fault "$name" "$n" "${restore[@]}"
+      if [ "$RC" = 0 ]; then
+        run_ok delete --force c1
+      else
+        failures=$((failures + 1))
+        # CRIU complains for itself when it is left alone.
+        [ "$(grep -vc '^Error (criu/' "$T/err")" -le 2 ] || fail "$name #$n: more than one line:"$'\n'"$(<"$T/err")"
+        grep -qE '^knarr: .+: .+' "$T/err" || fail "$name #$n: nothing is named: $(<"$T/err")"
+      fi
+      clean "$name #$n"
+    done
+  done <<<"$CALLS"
+  [ "$failures" -gt 40 ] || fail "only $failures faults had an effect"
+}
+
+test_each_failing_call_of_checkpoint_leaves_a_container() {
+  differs runc,crun "many calls, many threads"
+  requires native
+  requires criu
+  local name count n failures=0
+  FLAGS=(--criu "$CRIU")
+  bundle c1 'args(["sleep", "1000"])'
+  start() { "$RUNTIME" --root "$ROOT" run --detach --bundle "$B" c1 </dev/null >/dev/null 2>&1; }
+  start
+  own_calls "$RUNTIME" --root "$ROOT" --criu "$CRIU" checkpoint --leave-running --image-path "$T/images" c1
+  while read -r name count; do
+    [[ $HARMLESS == *" $name "* ]] && continue
+    for ((n = 1; n <= count; n++)); do
+      with_fault "$name" "$n" "$RUNTIME" --root "$ROOT" --criu "$CRIU" checkpoint --leave-running --image-path "$T/images" c1
+      [ "$RC" = 0 ] || failures=$((failures + 1))
+      assert_status c1 running
+    done
+  done <<<"$CALLS"
+  [ "$failures" -gt 15 ] || fail "only $failures faults had an effect"
+  run_ok checkpoint --image-path "$T/images" c1
+  clean checkpoint
+}

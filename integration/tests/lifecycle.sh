@@ -421,7 +421,8 @@ test_a_foreground_run_reaps_orphans_of_a_container_without_a_pid_namespace() {
   differs crun 'orphans are left to the caller'
   in_container '(sleep 0.05 & echo $! >/dev/shm/orphan); sleep 0.5; test -e /proc/$(cat /dev/shm/orphan) && echo zombie || echo reaped' 'no_ns("pid")'
   assert_eq "$OUT" reaped
-  bundle c1 'sh("(sleep 0.3 & echo $! >/dev/shm/orphan); sleep 0.1; cut -d\" \" -f4 /proc/$(cat /dev/shm/orphan)/stat") | no_ns("pid")'
+  # Also one that is an orphan before `run` has anything to wait for.
+  bundle c1 'sh("(sleep 1.5 & echo $! >/dev/shm/orphan); sleep 1; cut -d\" \" -f4 /proc/$(cat /dev/shm/orphan)/stat") | no_ns("pid") | hook("poststart"; "sleep 0.5")'
   "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 >"$T/parent" 2>&1 &
   local runtime=$!
   wait $runtime || fail "$(<"$T/parent")"

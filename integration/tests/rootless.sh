@@ -85,6 +85,17 @@ test_exec_status_and_errors() {
   run_ok delete --force c1
 }
 
+test_exec_in_one_that_is_only_created() {
+  differs runc,crun 'runc does it'
+  as_user
+  own_bundle c1 'args(["sleep", "1000"])'
+  run_ok create --bundle "$B" c1
+  run_fails 255 'only created.*only root can enter.*EPERM' exec c1 true
+  assert_status c1 created
+  run_ok start c1
+  run_ok exec c1 true
+}
+
 test_delete_force_ends_all_processes() {
   as_user
   own_bundle c1 'sh("sleep 1001 & sleep 1002")'

@@ -132,6 +132,40 @@ test_notify_agent_answers() {
   assert_jq "$(<"$T/state.json")" '.fds == ["seccompFd"] and .metadata == "meta" and .state.id == "c1" and .pid > 0 and .state.pid == .pid'
 }
 
+# What startContainer hooks execute is the container's.
+hooked_by() { # SCRIPT PROFILE FILTER
+  bundle c1 "args([\"true\"]) | rw | $2 | hook(\"startContainer\"; \"$1\") | $3"
+}
+test_start_container_hooks_are_under_the_filter() {
+  hooked_by 'mkdir /tmp/x' "$(profile SCMP_ACT_ALLOW "$(rule '["mkdir", "mkdirat"]' SCMP_ACT_ERRNO)")" '.process.noNewPrivileges = false'
+  run_fails 1 'hook' run --bundle "$B" c1
+  assert_absent "$B/rootfs/tmp/x"
+}
+test_start_container_hooks_are_under_the_filter_with_no_new_privs() {
+  hooked_by 'mkdir /tmp/x' "$(profile SCMP_ACT_ALLOW "$(rule '["mkdir", "mkdirat"]' SCMP_ACT_ERRNO)")" '.process.noNewPrivileges = true'
+  run_fails 1 'hook' run --bundle "$B" c1
+  assert_absent "$B/rootfs/tmp/x"
+}
+test_start_container_hooks_where_clone3_is_unknown() { # as profiles of engines have it
+  hooked_by 'mkdir /tmp/x' "$(profile SCMP_ACT_ALLOW "$(rule '["clone3"]' SCMP_ACT_ERRNO 'errnoRet: 38')")" .
+  run_ok run --bundle "$B" c1
+  assert_exists "$B/rootfs/tmp/x"
+}
+test_start_container_hook_that_fails_where_sendmsg_is_refused() {
+  hooked_by 'exit 3' "$(profile SCMP_ACT_ALLOW "$(rule '["sendmsg", "sendto"]' SCMP_ACT_ERRNO)")" .
+  run_fails 1 'hook.*3' run --bundle "$B" c1
+}
+test_notify_agent_answers_start_container_hooks() {
+  requires native
+  "$STAGE/helpers/seccomp-agent" "$T/agent.sock" "$T/state.json" &
+  eventually [ -S "$T/agent.sock" ]
+  hooked_by 'mkdir /tmp/x 2>/tmp/said || :' "$(profile SCMP_ACT_ALLOW "$(rule '["mkdir", "mkdirat"]' SCMP_ACT_NOTIFY)")" \
+    ".linux.seccomp.listenerPath = \"$T/agent.sock\""
+  run_ok run --bundle "$B" c1
+  wait
+  assert_match "$(<"$B/rootfs/tmp/said")" 'No medium found'
+}
+
 test_notify_agent_that_is_not_there() {
   bundle c1 "args([\"true\"]) | $(profile SCMP_ACT_ALLOW "$(rule '["mkdir"]' SCMP_ACT_NOTIFY)") | .linux.seccomp.listenerPath = \"$T/none.sock\""
   run_fails 1 'no such file|listener' run --bundle "$B" c1

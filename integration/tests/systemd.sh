@@ -281,3 +281,22 @@ test_an_ordinary_users_scope_is_made_by_that_users_systemd() {
   assert_absent "/sys/fs/cgroup$cgroup"
   systemctl stop user@1000
 }
+
+test_a_scope_is_made_again_for_a_restored_container() {
+  differs crun 'does not let itself be told which CRIU'
+  differs runc 'CRIU, not systemd, makes the cgroup anew'
+  scope c1 '.linux.resources.pids.limit = 55'
+  requires criu
+  FLAGS+=(--criu "$CRIU")
+  "$RUNTIME" --root "$ROOT" "${FLAGS[@]}" run --detach --bundle "$B" c1 </dev/null >/dev/null 2>&1
+  run_ok checkpoint --image-path "$T/images" c1
+  eventually is_unloaded
+  run_ok restore --detach --bundle "$B" --image-path "$T/images" c1
+  assert_property ActiveState=active TasksMax=55
+  pid_of c1
+  assert_match "$(<"/proc/$PID/cgroup")" "0::/system.slice/$UNIT$"
+  run_ok kill c1 KILL
+  eventually has_status c1 stopped
+  run_ok delete c1
+  eventually is_unloaded
+}

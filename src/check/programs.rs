@@ -15,7 +15,7 @@ pub(super) fn all(caller: Caller) -> Vec<Finding> {
         findings.push(ranges("/etc/subuid"));
         findings.push(ranges("/etc/subgid"));
     }
-    findings.push(criu());
+    findings.push(criu(caller));
     findings
 }
 
@@ -53,12 +53,30 @@ fn ranges(file: &str) -> Finding {
     Finding::ok(file, shown.collect::<Vec<_>>().join(", "))
 }
 
-fn criu() -> Finding {
-    match host::program("criu") {
-        Some(place) => Finding::ok("criu", place.display().to_string()),
-        None => {
-            let effect = "nothing yet: this version has no checkpoint and restore";
-            Finding::new("criu", Verdict::None, "not in PATH").with(effect, "")
+/// CRIU, and whether it can do with this kernel; only root has it do anything.
+#[allow(clippy::disallowed_methods, reason = "no hook: a short-lived helper that is waited for at once")]
+fn criu(caller: Caller) -> Finding {
+    let effect = "no checkpoint, no restore";
+    let Some(place) = host::program("criu") else {
+        return Finding::new("criu", Verdict::None, "not in PATH").with(effect, "install it: package criu");
+    };
+    let shown = place.display().to_string();
+    if caller == Caller::User {
+        return Finding::new("criu", Verdict::None, shown)
+            .with("no checkpoint, no restore: only for root", "");
+    }
+    match std::process::Command::new(&place).arg("check").output() {
+        Ok(tried) if tried.status.success() => Finding::ok("criu", shown),
+        Ok(tried) => {
+            let said = String::from_utf8_lossy(&tried.stderr);
+            let error = said.lines().find(|line| line.contains("Error")).unwrap_or("criu check fails");
+            Finding::lacks(
+                "criu",
+                format!("{shown}: {error}"),
+                effect,
+                "criu check; a newer one for a newer kernel",
+            )
         }
+        Err(err) => Finding::lacks("criu", format!("{shown}: {err}"), effect, ""),
     }
 }

@@ -133,8 +133,9 @@ impl Changes {
             (&self.apparmor, &mut process.apparmor_profile),
             (&self.process_label, &mut process.selinux_label),
         ] {
-            if let Some(label) = change {
-                *to = Some(label.clone()).filter(|label| !label.is_empty());
+            // An empty one is what a script has for none to give, not a way out of the container's.
+            if let Some(label) = change.as_ref().filter(|label| !label.is_empty()) {
+                *to = Some(label.clone());
             }
         }
         Ok(process)
@@ -214,7 +215,8 @@ fn asked(args: &Args, config: &Config) -> Result<(Process, Vec<String>)> {
         let file = path.display().to_string();
         let text =
             fs::open(path, fs::O_RDONLY, 0).and_then(|fd| fs::read_all(fd.as_fd(), config::load::LIMIT));
-        return config::load_process(&text.with_context(|| format!("--process {file}"))?, &file);
+        let text = text.with_context(|| format!("--process {file}"))?;
+        return config::load_process(&text, &file, config.process.as_ref());
     }
     if command.is_empty() {
         bail!("no command: name one after the id, or a file with --process");

@@ -53,6 +53,8 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
     // First, before this program opens anything.
     let fds = Fds::take(args.create.preserve_fds)?;
     let signals = if args.detach { None } else { Some(Signals::take()?) };
+    let reaper = signals.as_ref().filter(|_| !args.no_subreaper);
+    reaper.map_or(Ok(()), Signals::adopt_orphans)?;
     let console = if args.detach { Console::None } else { Console::Foreground };
     let Made { container, pidfd, channel, terminal, notify } =
         make(bundle(args)?, &args.create, global, Start::AtOnce, console, fds)?;
@@ -72,13 +74,13 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
     };
     let pid = container.state.pid;
     let unlocked = container.unlock();
+    if let Some(signals) = reaper {
+        signals.reap_all_but(pid);
+    }
     let Some(signals) = signals else {
         notify.map_or(Ok(()), |notify| notify.until_ready(pid, pidfd.as_fd()))?;
         return Ok(0);
     };
-    if !args.no_subreaper {
-        signals.adopt_orphans_of(pid)?;
-    }
     let exit = attend(&pidfd, &signals, terminal, notify.as_ref())?;
     if !args.keep {
         // Somebody else may have deleted it meanwhile.

@@ -32,15 +32,51 @@ pub fn load(text: &[u8], bundle: &Path) -> Result<Loaded> {
 const NOTHING_BUT: &str =
     r#"{"ociVersion": "1.3.0", "root": {"path": "/"}, "linux": {"namespaces": [{"type": "mount"}]}}"#;
 
-/// A process in JSON, like `process` of a config.json, and what was tolerated. `file` is its name in errors.
-pub fn load_process(text: &[u8], file: &str) -> Result<(Process, Vec<String>)> {
+/// A process in JSON, like `process` of a config.json, and what was tolerated. `file` is its name in errors. What it does not name
+/// of who the process is and what it may do is as `container`, the container's own, has it.
+pub fn load_process(text: &[u8], file: &str, container: Option<&Process>) -> Result<(Process, Vec<String>)> {
     let document = Document { file, field: "process", tolerate: tolerate_in_process };
     let (process, mut warnings) = parse::<oci_spec::runtime::Process>(text, &document)?;
     let mut spec: Spec = serde_json::from_str(NOTHING_BUT)?;
     spec.set_process(Some(process.clone()));
     check(&spec)?;
-    let process = resolve::process(&process, &mut warnings)?;
-    Ok((process, warnings))
+    let mut resolved = resolve::process(&process, &mut warnings)?;
+    if let Some(container) = container {
+        let Named { user } = serde_json::from_slice(text)?;
+        if user.is_none() {
+            resolved.user = container.user.clone();
+        }
+        complete(&mut resolved, &process, container);
+    }
+    Ok((resolved, warnings))
+}
+
+/// Whether a process names its user, which the parser always has.
+#[derive(serde::Deserialize)]
+struct Named {
+    user: Option<serde::de::IgnoredAny>,
+}
+
+/// Engines write the whole process. Who leaves out a profile does not ask for a process without one.
+fn complete(process: &mut Process, asked: &oci_spec::runtime::Process, container: &Process) {
+    if asked.capabilities().is_none() {
+        process.capabilities = container.capabilities;
+    }
+    if asked.rlimits().is_none() {
+        process.rlimits.clone_from(&container.rlimits);
+    }
+    if asked.no_new_privileges().is_none() {
+        process.no_new_privileges = container.no_new_privileges;
+    }
+    if asked.exec_cpu_affinity().is_none() {
+        process.exec_affinity.clone_from(&container.exec_affinity);
+    }
+    let or = |own: &mut Option<String>, other: &Option<String>| *own = own.take().or_else(|| other.clone());
+    or(&mut process.apparmor_profile, &container.apparmor_profile);
+    or(&mut process.selinux_label, &container.selinux_label);
+    process.oom_score_adj = process.oom_score_adj.or(container.oom_score_adj);
+    process.scheduler = process.scheduler.or(container.scheduler);
+    process.io_priority = process.io_priority.or(container.io_priority);
 }
 
 fn check(spec: &Spec) -> Result<(), Invalid> {

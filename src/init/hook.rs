@@ -52,7 +52,7 @@ pub fn run(hook: &Hook, state: &str, cwd: &Path) -> Result<(), String> {
     let (output, theirs) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(kernel("pipe2"))?;
     let (args, env) = (strings(&hook.args), strings(&hook.env));
     let (args, env) = args.zip(env).ok_or_else(|| place("an argument or variable contains a NUL".into()))?;
-    let pidfd = match proc::clone3(0, None).map_err(kernel("clone3"))? {
+    let pidfd = match proc::fork().map_err(kernel("clone"))? {
         Cloned::Child => become_hook(hook, &input, &theirs, cwd, &args, &env),
         Cloned::Parent { pidfd, pid } => (pidfd, pid),
     };

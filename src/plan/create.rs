@@ -311,10 +311,9 @@ fn become_process(config: &Config, request: &Request, host: &Host) -> Result<Vec
     if request.start == Start::OnRequest {
         gate.push(planned("", Step::AwaitStart));
     }
-    if !config.hooks.start_container.is_empty() {
-        gate.push(planned("hooks.startContainer", Step::StartHooks(config.hooks.start_container.clone())));
-    }
-    process::steps(config, process, gate, &request.listen_env, host)
+    let hooks = &config.hooks.start_container;
+    let hooks = (!hooks.is_empty()).then(|| planned("hooks.startContainer", Step::StartHooks(hooks.clone())));
+    process::steps(config, process, gate, hooks, &request.listen_env, host)
 }
 
 fn working_directory(config: &Config) -> Option<Planned<Step>> {

@@ -52,8 +52,7 @@ pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Ho
     let mut steps = Vec::new();
     // The host's /proc is in reach until the namespaces are entered. The caller's own score, often one that spares it, is not
     // for the container.
-    let score = process.oom_score_adj.or_else(|| config.process.as_ref()?.oom_score_adj);
-    if let Some(score) = score {
+    if let Some(score) = process.oom_score_adj {
         steps.push(planned("process.oomScoreAdj", Step::OomScoreAdj(score)));
     }
     // Rights that a user namespace does not give.
@@ -95,7 +94,7 @@ pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Ho
         steps.push(planned("process.terminal", Step::Terminal { size, uid, console: Console::None }));
     }
     let gate = vec![planned("", Step::AwaitRecord)];
-    steps.append(&mut process::steps(config, process, gate, &request.listen_env, host)?);
+    steps.append(&mut process::steps(config, process, gate, None, &request.listen_env, host)?);
     let keep_fds = 3 + request.preserve_fds as i32;
     let initial_cpus = process.exec_affinity.initial.clone();
     Ok(Exec { id: request.id.clone(), keep_fds, cgroup: request.cgroup.clone(), initial_cpus, steps })

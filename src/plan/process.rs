@@ -8,11 +8,12 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// All steps that make a child that is in the container the process `process`: that of config.json, or one of `exec`. Between
 /// the last one that the host's rights are needed for and the preparation of execve(2) come those of `gate`, in which it waits
-/// for the parent. `listen` are variables that announce descriptors to it.
+/// for the parent, and the `hooks` of the start. `listen` are variables that announce descriptors to it.
 pub(super) fn steps(
     config: &Config,
     process: &Process,
     gate: Vec<Planned<Step>>,
+    hooks: Option<Planned<Step>>,
     listen: &[String],
     host: &Host,
 ) -> Result<Vec<Planned<Step>>, Invalid> {
@@ -54,15 +55,19 @@ pub(super) fn steps(
         step(field, label);
     }
     steps.extend(gate);
-    let mut step = |field: &str, step| steps.push(Planned { step, field: field.into() });
-    step("process.args", prepare(process, listen));
-    if let Some(filter) = filter {
-        step("linux.seccomp", Step::Seccomp(filter));
+    let prepare = planned("process.args", prepare(process, listen));
+    let filter = filter.map(|filter| planned("linux.seccomp", Step::Seccomp(filter)));
+    let reduce = (for_filter != 0).then(|| planned("process.capabilities", capabilities(&sets, 0)));
+    if hooks.is_some() {
+        // Hooks execute what is the container's, so the filter is for them too.
+        steps.extend(filter.into_iter().chain(reduce).chain(hooks));
+        steps.push(prepare);
+    } else {
+        // As late as can be: the fewer calls after it, the less a profile has to allow.
+        steps.push(prepare);
+        steps.extend(filter.into_iter().chain(reduce));
     }
-    if for_filter != 0 {
-        step("process.capabilities", capabilities(&sets, 0));
-    }
-    step("process.args", Step::Exec);
+    steps.push(planned("process.args", Step::Exec));
     Ok(steps)
 }
 

@@ -132,8 +132,18 @@ impl Order<'_> {
     fn explain(&self, cause: anyhow::Error) -> anyhow::Error {
         match process::pidfd_send_signal(self.target.init.as_fd(), 0) {
             Err(Errno::ESRCH) => cause.context("the container has stopped meanwhile"),
+            _ if self.is_closed_to_the_caller(&cause) => {
+                cause.context("the container is only created; until it is started only root can enter it")
+            }
             _ => cause,
         }
+    }
+
+    /// Whether it failed because the program that waits in the container is not to be looked into.
+    fn is_closed_to_the_caller(&self, cause: &anyhow::Error) -> bool {
+        let refused =
+            cause.downcast_ref::<StepFault>().is_some_and(|fault| fault.errno == Some(Errno::EPERM));
+        refused && !self.host.is_root && self.target.container.status() == Status::Created
     }
 
     /// The cgroup that init is in, wherever it has moved.

@@ -42,8 +42,19 @@ impl Signals {
 
     /// Be the parent of the orphans among the processes of `child`, where it has no pid namespace whose init is.
     pub fn adopt_orphans_of(&self, child: i32) -> Result<()> {
-        self.child.set(child);
+        self.adopt_orphans()?;
+        self.reap_all_but(child);
+        Ok(())
+    }
+
+    /// Be the parent of orphans, before there can be any.
+    pub fn adopt_orphans(&self) -> Result<()> {
         signal::adopt_orphans().context("PR_SET_CHILD_SUBREAPER")
+    }
+
+    /// Reap every child but this one, which somebody waits for.
+    pub fn reap_all_but(&self, child: i32) {
+        self.child.set(child);
     }
 
     /// The next one that has come for the container. One that tells of a child is for this process.

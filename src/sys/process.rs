@@ -21,6 +21,21 @@ pub enum Cloned {
     },
 }
 
+/// clone(2) as a fork, with `CLONE_PIDFD`: a filter of system calls that lets programs make processes allows this, while clone3(2),
+/// whose flags a filter cannot see, is often refused.
+///
+/// Only for a process with one thread: the child goes on with a copy of its memory.
+pub fn fork() -> Result<Cloned> {
+    let mut pidfd: RawFd = -1;
+    let flags = (libc::CLONE_PIDFD | libc::SIGCHLD) as libc::c_long;
+    let stack: libc::c_long = 0;
+    let (first, second) = if cfg!(target_arch = "s390x") { (stack, flags) } else { (flags, stack) };
+    // SAFETY: as below. The pidfd is put where the third argument points; fourth and fifth are not used without their flags.
+    let ret = unsafe { libc::syscall(libc::SYS_clone, first, second, &raw mut pidfd, 0, 0) };
+    // SAFETY: as below.
+    unsafe { born(ret, pidfd) }
+}
+
 /// clone3(2) as a fork, with `CLONE_PIDFD`, the namespaces of `flags` and, where given, a birth inside `cgroup`.
 ///
 /// Only for a process with one thread: the child goes on with a copy of its memory.
@@ -29,13 +44,13 @@ pub fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
         Some(cgroup) => (flags | CLONE_INTO_CGROUP, cgroup.as_raw_fd() as u64),
         None => (flags, 0),
     };
-    fork(flags, cgroup, libc::SIGCHLD as u64)
+    clone(flags, cgroup, libc::SIGCHLD as u64)
 }
 
 /// As [`clone3`], but the child is one of this process's own parent, which it signals as this process would
 /// (`CLONE_PARENT`).
 pub fn clone3_sibling(flags: u64) -> Result<Cloned> {
-    fork(flags | libc::CLONE_PARENT as u64, 0, 0)
+    clone(flags | libc::CLONE_PARENT as u64, 0, 0)
 }
 
 /// Go on as a child of this process's own parent, as [`clone3_sibling`] makes one, and end. Returns in the child only, or with the
@@ -129,7 +144,7 @@ struct CloneArgs {
     cgroup: u64,
 }
 
-fn fork(flags: u64, cgroup: u64, exit_signal: u64) -> Result<Cloned> {
+fn clone(flags: u64, cgroup: u64, exit_signal: u64) -> Result<Cloned> {
     let mut pidfd: RawFd = -1;
     let args = CloneArgs {
         flags: flags | libc::CLONE_PIDFD as u64,
@@ -141,9 +156,19 @@ fn fork(flags: u64, cgroup: u64, exit_signal: u64) -> Result<Cloned> {
     // SAFETY: without CLONE_VM and with a zero stack this is fork(2): parent and child have memory of their own. `args`
     // and `pidfd` outlive the call. There is one thread, so no lock of the C library or of std can be left held.
     let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
+    // SAFETY: `CLONE_PIDFD` is among the flags.
+    unsafe { born(ret, pidfd) }
+}
+
+/// Who this is, by what a call with `CLONE_PIDFD` has answered.
+///
+/// # Safety
+///
+/// In the parent, `pidfd` is what the kernel has just put there for the caller alone.
+unsafe fn born(ret: libc::c_long, pidfd: RawFd) -> Result<Cloned> {
     match Errno::result(ret)? {
         0 => Ok(Cloned::Child),
-        // SAFETY: the kernel has just put this descriptor there for us alone.
+        // SAFETY: as above.
         pid => Ok(Cloned::Parent { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }),
     }
 }

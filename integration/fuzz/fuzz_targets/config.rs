@@ -15,6 +15,7 @@ fuzz_target!(|text: &[u8]| {
         cgroup_root: "/sys/fs/cgroup".into(),
         own_cgroup: "/user/shell".into(),
         uid,
+        is_root: uid == 0,
         known_capabilities: known,
         bounding: known,
         apparmor: true,
@@ -28,8 +29,10 @@ fuzz_target!(|text: &[u8]| {
             keyring: Keyring::New,
             preserve_fds: 0,
             listen_env: Vec::new(),
-            notify: None,
             cgroup_driver,
+            overlay: None,
+            init: false,
+            notify: None,
         };
         if let Ok(plan) = plan::create(&loaded.config, &request, &host(uid)) {
             assert!(!plan.to_string().is_empty());

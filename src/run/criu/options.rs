@@ -2,6 +2,7 @@
 
 use super::rpc::Message;
 use crate::config::annotation;
+use crate::host;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -112,9 +113,14 @@ pub struct Options {
     /// Accepted for compatibility: a network namespace is always restored without its devices, which hooks or engines make
     #[arg(long, value_enum, value_name = "NAMESPACE")]
     pub empty_ns: Vec<EmptyNamespace>,
-    /// How the network is kept still meanwhile [default: iptables]
+    /// How the network is kept still meanwhile [default: iptables, without iptables-restore(8) nftables]
     #[arg(long, value_enum, value_name = "METHOD")]
     pub network_lock: Option<NetworkLock>,
+}
+
+/// CRIU calls the programs of iptables, which not every machine has; for nftables it needs none.
+fn usual_lock() -> NetworkLock {
+    if host::program("iptables-restore").is_some() { NetworkLock::Iptables } else { NetworkLock::Nftables }
 }
 
 impl Options {
@@ -152,14 +158,12 @@ impl Options {
             };
             message.number(field::MANAGE_CGROUPS_MODE, number);
         }
-        if let Some(method) = self.network_lock {
-            let number = match method {
-                NetworkLock::Iptables => 1,
-                NetworkLock::Nftables => 2,
-                NetworkLock::Skip => 3,
-            };
-            message.number(field::NETWORK_LOCK, number);
-        }
+        let number = match self.network_lock.unwrap_or_else(usual_lock) {
+            NetworkLock::Iptables => 1,
+            NetworkLock::Nftables => 2,
+            NetworkLock::Skip => 3,
+        };
+        message.number(field::NETWORK_LOCK, number);
     }
 }
 

@@ -125,6 +125,8 @@ fn try_mounts(plan: &Plan, about: &About, opened: Opened, cgroup: Option<Borrowe
         }
     };
     let attempted = attempt();
+    // It ends when nobody listens any more, if not before.
+    drop(channel);
     let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
     process::wait(pidfd.as_fd()).context("waitid")?;
     attempted
