@@ -57,7 +57,7 @@ service() { did on 1 service create --quiet --detach --no-resolve-image --stop-g
 tasks() { on 1 service ps --filter desired-state=running --format '{{.CurrentState}}' "$1" | grep -c '^Running'; }
 versions_running() { # what the variable V says in each container
   local n id
-  for n in 1 2 3; do for id in $(on $n ps -q); do on $n exec "$id" printenv V; done; done
+  for n in 1 2 3; do for id in $(on $n ps -q); do on $n exec "$id" sh -c 'echo $V'; done; done
 }
 nodes_of() { on 1 service ps --filter desired-state=running --format '{{.Node}}' "$1" | sort -u | tr '\n' ' '; }
 
