@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 const STATE: &str = "state.json";
 const CONFIG: &str = "config.json";
 const START_SOCKET: &str = "start.sock";
+const YARD: &str = "criu";
 const NOTIFY_FOLDER: &str = "notify";
 const NOTIFY_SOCKET: &str = "notify/notify.sock";
 
@@ -468,6 +469,15 @@ impl Dir {
         matches!(socket::connect_to(&self.start_socket(), SockType::SeqPacket), Ok(_) | Err(Errno::EAGAIN))
     }
 
+    /// An empty folder, for CRIU to have cgroup trees in, in a mount namespace of its own.
+    pub fn yard(&self) -> Result<PathBuf> {
+        let path = self.path.join(YARD);
+        match fs::mkdirat(self.fd.as_fd(), YARD, 0o700) {
+            Ok(()) | Err(Errno::EEXIST) => std::path::absolute(&path).context("--root"),
+            Err(errno) => bail!("mkdir {}: {}", path.display(), sys::describe(errno)),
+        }
+    }
+
     /// Its owner's user id.
     pub fn owner(&self) -> u32 {
         fs::stat_fd(self.fd.as_fd()).map_or(0, |stat| stat.st_uid)
@@ -484,6 +494,7 @@ impl Dir {
             remove(NOTIFY_SOCKET, fs::Unlink::File)?;
             remove(NOTIFY_FOLDER, fs::Unlink::Dir)?;
         }
+        remove(YARD, fs::Unlink::Dir)?;
         for name in [STATE, ".state.json", CONFIG, START_SOCKET] {
             remove(name, fs::Unlink::File)?;
         }

@@ -60,9 +60,7 @@ fn save(args: &Args, global: &Global, status_fd: Option<OwnedFd>) -> Result<()> 
         dump: &args.dump,
         status_fd,
     };
-    if let Some(warning) = checkpoint(&request)? {
-        global.log().warning(&warning);
-    }
+    checkpoint(&request)?;
     if !args.dump.leave_running && !args.dump.pre_dump {
         for warning in delete::destroy(container)? {
             global.log().warning(&warning);

@@ -76,7 +76,7 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
     // First, before this program opens anything.
     let fds = Fds::take(0)?;
     let signals = if args.detach { None } else { Some(Signals::take()?) };
-    let Restored { container, pidfd, terminal, notify, .. } = make(args, global, fds)?;
+    let Restored { container, pidfd, terminal, notify } = make(args, global, fds)?;
     let pid = container.state.pid;
     let unlocked = container.unlock();
     let Some(signals) = signals else { return Ok(0) };
@@ -132,11 +132,6 @@ fn make(args: &Args, global: &Global, fds: Fds) -> Result<Restored> {
         restore_options: &args.restore,
     })?;
     let log = global.log();
-    loaded
-        .warnings
-        .iter()
-        .chain(&plan.trial.warnings)
-        .chain(&restored.warning)
-        .for_each(|warning| log.warning(warning));
+    loaded.warnings.iter().chain(&plan.trial.warnings).for_each(|warning| log.warning(warning));
     Ok(restored)
 }

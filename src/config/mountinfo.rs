@@ -5,13 +5,6 @@ pub fn targets(mountinfo: &str) -> impl Iterator<Item = String> {
     mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(unescaped)
 }
 
-/// The options of the filesystem that is mounted at `target`, last of all that are.
-pub fn filesystem_options<'a>(mountinfo: &'a str, target: &str) -> Option<&'a str> {
-    let there = |line: &&str| line.split(' ').nth(4).map(unescaped).as_deref() == Some(target);
-    let (_, filesystem) = mountinfo.lines().rfind(there)?.split_once(" - ")?;
-    filesystem.split(' ').nth(2)
-}
-
 /// A path of mountinfo, in which a space is `\040`.
 pub(super) fn unescaped(path: &str) -> String {
     let mut parts = path.split('\\');

@@ -54,21 +54,6 @@ pub fn fsconfig_flag(fs: BorrowedFd<'_>, key: &str) -> Result<()> {
     fsconfig(fs, libc::FSCONFIG_SET_FLAG, key.as_ptr(), std::ptr::null())
 }
 
-/// fspick(2): the filesystem that is mounted at `path`, to be changed.
-pub fn fspick(path: &Path) -> Result<OwnedFd> {
-    let path = c(path.as_os_str().as_encoded_bytes())?;
-    // SAFETY: `path` is NUL-terminated and outlives the call.
-    fd_of(unsafe { libc::syscall(libc::SYS_fspick, libc::AT_FDCWD, path.as_ptr(), FSPICK_CLOEXEC) })
-}
-
-/// linux/mount.h
-const FSPICK_CLOEXEC: libc::c_uint = 1;
-
-/// fsconfig(2): change the superblock to what has been set.
-pub fn fsconfig_reconfigure(fs: BorrowedFd<'_>) -> Result<()> {
-    fsconfig(fs, libc::FSCONFIG_CMD_RECONFIGURE, std::ptr::null(), std::ptr::null())
-}
-
 /// fsconfig(2): make the superblock.
 pub fn fsconfig_create(fs: BorrowedFd<'_>) -> Result<()> {
     fsconfig(fs, libc::FSCONFIG_CMD_CREATE, std::ptr::null(), std::ptr::null())

@@ -1,15 +1,13 @@
 //! `checkpoint`: the processes of a container, saved to images.
 
-use super::cgroup_flags::CgroupFlags;
 use super::options::{config_file, field};
 use super::rpc::{self, Message, kind};
 use super::{
     Criu, DumpOptions, Options, Place, failure, find, inode, make_folder, tell_folders, tell_network,
-    with_those_below,
+    with_those_below, yard,
 };
 use crate::config::{self, Config, Namespace};
 use crate::host;
-use crate::log;
 use crate::plan::restore::{External, kept, overlay};
 use crate::state::Container;
 use crate::sys::{fs, mount};
@@ -42,10 +40,9 @@ pub struct Checkpoint<'a> {
     pub status_fd: Option<OwnedFd>,
 }
 
-/// Save the container's processes. They are gone then, unless the options say otherwise; if it fails, they go on. Returns what went
-/// wrong beside it.
-pub fn checkpoint(request: &Checkpoint<'_>) -> Result<Option<String>> {
-    let Checkpoint { options, dump, .. } = request;
+/// Save the container's processes. They are gone then, unless the options say otherwise; if it fails, they go on.
+pub fn checkpoint(request: &Checkpoint<'_>) -> Result<()> {
+    let Checkpoint { container, options, dump, .. } = request;
     let program = find(request.program)?;
     // What is in it is nobody else's to see. The root of a user namespace looks for files there when it is restored.
     let mode = if request.config.namespaces.own(Namespace::User) { 0o711 } else { 0o700 };
@@ -55,8 +52,11 @@ pub fn checkpoint(request: &Checkpoint<'_>) -> Result<Option<String>> {
     let mut message = message(request)?;
     let asked = if dump.pre_dump { kind::PRE_DUMP } else { kind::DUMP };
     let folders = vec![options.images(), options.work()];
-    let flags = CgroupFlags::now()?;
-    let criu = Criu::start(&program, &Place { folders, ..Place::callers() })?;
+    let yard = container.dir.yard()?;
+    message.text(field::CGROUP_YARD, yard.as_os_str().as_encoded_bytes());
+    let cgroups = host::cgroup_root()?;
+    let prepare = || yard::enter().and_then(|()| yard::lay_out(&yard, &cgroups));
+    let criu = Criu::start(&program, &Place { prepare: &prepare, folders, ..Place::callers() })?;
     tell_folders(&criu, &mut message);
     let answer = criu.ask(&rpc::request(asked, Some(&message)), &mut |report| match (
         report.script.as_str(),
@@ -67,9 +67,8 @@ pub fn checkpoint(request: &Checkpoint<'_>) -> Result<Option<String>> {
     });
     // After a pre-dump it waits for the next one of a series, and there is none.
     criu.end()?;
-    let warning = flags.put_back().err().map(|err| log::message(&err));
     let answer = answer?;
-    if answer.success { Ok(warning) } else { Err(failure(&answer, &options.work().join(LOG))) }
+    if answer.success { Ok(()) } else { Err(failure(&answer, &options.work().join(LOG))) }
 }
 
 fn message(request: &Checkpoint<'_>) -> Result<Message> {

@@ -1,11 +1,11 @@
 //! Checkpoint and restore of containers, by CRIU: one process of it (`criu swrk`) a request, which is asked over a socket and
 //! reports on the way what it has come to.
 
-mod cgroup_flags;
 mod checkpoint;
 mod options;
 mod restore;
 mod rpc;
+mod yard;
 
 pub use checkpoint::{Checkpoint, checkpoint};
 pub use options::{DumpOptions, Options, RestoreOptions};
@@ -55,7 +55,7 @@ enum Output {
 }
 
 impl Place<'_> {
-    /// The caller's.
+    /// The caller's, for a request that mounts nothing.
     fn callers() -> Self {
         Place {
             cgroup: None,

@@ -41,6 +41,7 @@ pub(super) mod field {
     pub(super) const CONFIG_FILE: u32 = 51;
     pub(super) const TCP_CLOSE: u32 = 52;
     pub(super) const LSM_PROFILE: u32 = 53;
+    pub(in super::super) const CGROUP_YARD: u32 = 60;
     pub(super) const LSM_MOUNT_CONTEXT: u32 = 63;
     pub(super) const NETWORK_LOCK: u32 = 64;
 }

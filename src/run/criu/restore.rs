@@ -1,17 +1,15 @@
 //! `restore`: a container whose processes come from images.
 
-use super::cgroup_flags::CgroupFlags;
 use super::checkpoint::DESCRIPTORS;
 use super::options::{config_file, field};
 use super::rpc::{self, Message, kind};
 use super::{
     Criu, Options, Output, Place, Report, RestoreOptions, failure, find, make_folder, tell_folders,
-    tell_network, with_those_below,
+    tell_network, with_those_below, yard,
 };
 use crate::channel::FromInit;
 use crate::config::Namespace;
 use crate::init::hook::About;
-use crate::log;
 use crate::plan::restore::{Kept, Restore};
 use crate::plan::{Keyring, Plan};
 use crate::run::StepFault;
@@ -21,7 +19,7 @@ use crate::run::scope::Started;
 use crate::run::settle::settle;
 use crate::run::undo::Undo;
 use crate::state::{Container, State};
-use crate::sys::mount::{self, Change, Follow, Reach};
+use crate::sys::mount::{self, Follow, Reach};
 use crate::sys::{Errno, cred, describe, fs, net, process};
 use anyhow::{Context, Result, anyhow, bail};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -58,8 +56,6 @@ pub struct Restored {
     pub terminal: Option<OwnedFd>,
     /// The socket that takes its notifications, where somebody waits for them.
     pub notify: Option<OwnedFd>,
-    /// What went wrong beside it.
-    pub warning: Option<String>,
 }
 
 /// Restore the container, or leave nothing behind.
@@ -85,9 +81,11 @@ fn build(order: &Order<'_>, program: &Path, descriptors: &[String], undo: &mut U
     let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup.as_fd());
     try_mounts(own.plan, &about, opened, cgroup)?;
     let mut message = request(order, descriptors, &namespaces)?;
-    let flags = CgroupFlags::now()?;
+    let yard = undo.dir.as_ref().context("the container has no directory")?.yard()?;
+    message.text(field::CGROUP_YARD, yard.as_os_str().as_encoded_bytes());
     let criu = {
-        let prepare = || enter(&own.config.root.path, own.keyring, &own.plan.id);
+        let prepare =
+            || enter(&yard, &own.host.cgroup_root, &own.config.root.path, own.keyring, &own.plan.id);
         let keep = namespaces.iter().map(|(_, fd)| fd.as_fd()).collect();
         let folders = vec![order.options.images(), order.options.work()];
         Criu::start(program, &Place { cgroup, prepare: &prepare, keep, folders, output: Output::Callers })?
@@ -98,7 +96,6 @@ fn build(order: &Order<'_>, program: &Path, descriptors: &[String], undo: &mut U
     let answer = criu.ask(&rpc::request(kind::RESTORE, Some(&message)), &mut |report| parent.hear(report));
     let terminal = parent.terminal;
     criu.end()?;
-    let warning = flags.put_back().err().map(|err| log::message(&err));
     let answer = answer?;
     if !answer.success {
         return Err(failure(&answer, &order.options.work().join(LOG)));
@@ -106,7 +103,7 @@ fn build(order: &Order<'_>, program: &Path, descriptors: &[String], undo: &mut U
     let (Some(dir), Some(pidfd)) = (undo.dir.take(), undo.init.take()) else {
         bail!("CRIU has restored nothing");
     };
-    Ok(Restored { container: Container { dir, state }, pidfd, terminal, notify, warning })
+    Ok(Restored { container: Container { dir, state }, pidfd, terminal, notify })
 }
 
 /// Namespaces that CRIU is given by descriptor.
@@ -190,12 +187,16 @@ fn descriptors(images: &Path) -> Result<Vec<String>> {
 
 /// In the process that becomes CRIU: a mount namespace, in which the root filesystem is a mount, as CRIU needs it. What is done
 /// there is not seen outside, and gone with it.
-fn enter(rootfs: &Path, keyring: Keyring, id: &str) -> std::result::Result<(), String> {
+fn enter(
+    yard: &Path,
+    cgroups: &Path,
+    rootfs: &Path,
+    keyring: Keyring,
+    id: &str,
+) -> std::result::Result<(), String> {
     let failed = |call: &'static str| move |errno: Errno| format!("{call}: {}", describe(errno));
-    process::unshare(libc::CLONE_NEWNS).map_err(failed("unshare of a mount namespace"))?;
-    let slave = Change { propagation: libc::MS_SLAVE, ..Change::default() };
-    let host = fs::open("/", fs::O_PATH | fs::O_DIRECTORY, 0).map_err(failed("open /"))?;
-    mount::mount_setattr(host.as_fd(), Reach::Tree, slave).map_err(failed("mount_setattr /"))?;
+    yard::enter()?;
+    yard::lay_out(yard, cgroups)?;
     let onto = fs::open(rootfs, fs::O_PATH | fs::O_DIRECTORY, 0).map_err(failed("open root.path"))?;
     let copy = mount::clone_tree(rootfs, Reach::Tree, Follow::Last).map_err(failed("open_tree root.path"))?;
     mount::move_mount(copy.as_fd(), onto.as_fd()).map_err(failed("move_mount root.path"))?;
