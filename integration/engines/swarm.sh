@@ -11,6 +11,7 @@ on() { docker -H "unix:///run/node$1.sock" "${@:2}"; } # NODE COMMAND...
 engine_start() {
   local n
   modprobe -a ip_vs vxlan
+  sysctl -qw net.ipv4.ip_forward=1 # the network namespaces that the daemons make have it from the machine's, not from the node's
   iptables -P FORWARD ACCEPT # where a daemon ran before, bridged traffic is dropped
   ip link add nodes type bridge && ip link set nodes up
   for n in 1 2 3; do
