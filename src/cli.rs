@@ -19,7 +19,13 @@ pub const SPEC_VERSION: &str = "1.3.0";
 
 /// knarr runs containers from OCI bundles: a config.json and a root filesystem.
 #[derive(Debug, Parser)]
-#[command(name = "knarr", disable_version_flag = true, disable_help_subcommand = true)]
+// As with runc, whoever repeats an option means the last: Podman gives some twice.
+#[command(
+    name = "knarr",
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    args_override_self = true
+)]
 pub struct Cli {
     /// Options before the command
     #[command(flatten)]

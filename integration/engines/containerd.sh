@@ -96,7 +96,7 @@ row_checkpoint_and_restore() { # by CRIU, into an image
   did ctr containers checkpoint --rw --image --task c1 kept
   goes_on_counting cat c1
   did ctr tasks rm -f c1; did ctr containers rm c1
-  ctr containers restore --rw --live c2 kept >c2 2>&1 &
+  ctr containers restore --rw --live c2 kept >c2 &
   eventually has 'c2 .*RUNNING' ctr tasks ls
   did ctr tasks exec --exec-id e1 c2 echo in; assert_eq "$OUT" in
   did ctr tasks kill -s KILL c2; wait; did ctr images rm kept

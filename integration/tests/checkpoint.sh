@@ -62,6 +62,30 @@ test_twice_and_under_another_name() {
   run_ok delete --force c1
 }
 
+test_in_another_containers_cgroup() {
+  with_criu
+  differs runc 'makes the cgroup anew that the first one had'
+  counting c1
+  local word=$WORD n=$N old=$C
+  checkpoint c1
+  bundle c2 --arg script "$COUNTS" 'sh($script)'
+  restore c2
+  pid_of c2
+  assert_eq "$(grep ^0: "/proc/$PID/cgroup")" "0::$BASE/c2"
+  assert_absent "$old"
+  goes_on_from c2 "$word" "$n"
+  run_ok delete --force c2
+  assert_absent "$C"
+}
+
+test_an_option_may_be_repeated() {
+  with_criu
+  counting c1
+  checkpoint --leave-running --leave-running --file-locks --file-locks c1
+  assert_status c1 running
+  run_ok delete --force c1
+}
+
 test_a_container_may_go_on() {
   with_criu
   counting c1

@@ -28,6 +28,7 @@ pub(super) mod field {
     pub(in super::super) const WORK_DIR_FD: u32 = 17;
     pub(super) const LINK_REMAP: u32 = 18;
     pub(super) const MANAGE_CGROUPS: u32 = 24;
+    pub(in super::super) const CGROUP_ROOT: u32 = 25;
     pub(in super::super) const RESTORE_SIBLING: u32 = 26;
     pub(in super::super) const INHERIT_FD: u32 = 27;
     pub(super) const MANAGE_CGROUPS_MODE: u32 = 34;

@@ -151,6 +151,12 @@ fn request(
     tell_network(order.restore.loopback, &mut message);
     order.restore_options.tell(&mut message);
     config_file(&own.config.annotations, &mut message);
+    if let Some(home) = &own.plan.cgroup {
+        // Else it is made where it was. The tree without controllers in its name is that of cgroup v2.
+        let mut root = Message::default();
+        root.text(1, "").text(2, format!("/{}", home.path));
+        message.message(field::CGROUP_ROOT, &root);
+    }
     for external in with_those_below(&order.restore.externals)? {
         message.text(field::EXTERNAL, format!("mnt[{}]:{}", external.key, external.source.display()));
     }
