@@ -300,6 +300,18 @@ test_output_goes_to_the_new_pipe() {
   [ $((first - last)) -le 2 ] && [ "$first" -ge "$last" ] || fail "from $last to $first"
 }
 
+test_null_stays_null_whatever_the_caller_has() {
+  with_criu
+  counting c1
+  local word=$WORD n=$N
+  checkpoint c1
+  "$RUNTIME" --root "$ROOT" "${FLAGS[@]}" restore --detach --bundle "$B" --image-path "$T/images" c1 < <(:) > >(cat >"$T/out") 2>&1
+  goes_on_from c1 "$word" "$n"
+  pid_of c1
+  assert_eq "$(readlink "/proc/$PID/fd/0")" /dev/null
+  run_ok delete --force c1
+}
+
 test_output_to_a_file_of_the_hosts() {
   with_criu
   differs runc 'cannot save a container that writes to a file'

@@ -19,6 +19,9 @@ use std::path::Path;
 /// The file in the images that says what standard input, output and error were, as other runtimes have it too.
 pub(super) const DESCRIPTORS: &str = "descriptors.json";
 
+/// After the name of a file of the host's there: it is /dev/null, which needs no caller to have it open.
+pub(super) const NULL: &str = ":/dev/null";
+
 const LOG: &str = "dump.log";
 
 /// What goes into a checkpoint.
@@ -102,7 +105,7 @@ fn message(request: &Checkpoint<'_>) -> Result<Message> {
         refuse_own_init(pid, &seen)?;
         let descriptors = descriptors(pid, &seen)?;
         for descriptor in descriptors.iter().filter(|name| name.starts_with("file[")) {
-            message.text(field::EXTERNAL, descriptor);
+            message.text(field::EXTERNAL, descriptor.trim_end_matches(NULL));
         }
         save(options.images(), &descriptors)?;
     }
@@ -180,11 +183,20 @@ fn descriptors(pid: i32, mounts: &Mounts) -> Result<Vec<String>> {
         }
         let file = fs::open(&link, fs::O_PATH, 0).with_context(|| link.clone())?;
         match mounts.foreign(file.as_fd())? {
-            Some(mount) => Ok(format!("file[{mount:x}:{:x}]", inode(Path::new(&link))?)),
+            Some(mount) => {
+                let null = if is_null(&file) { NULL } else { "" };
+                Ok(format!("file[{mount:x}:{:x}]{null}", inode(Path::new(&link))?))
+            }
             None => Ok(name),
         }
     };
     (0..3).map(describe).collect()
+}
+
+fn is_null(file: &OwnedFd) -> bool {
+    let null =
+        |stat: libc::stat| stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == fs::makedev(1, 3);
+    fs::stat_fd(file.as_fd()).is_ok_and(null)
 }
 
 fn save(images: &Path, descriptors: &[String]) -> Result<()> {

@@ -1,6 +1,6 @@
 //! `restore`: a container whose processes come from images.
 
-use super::checkpoint::DESCRIPTORS;
+use super::checkpoint::{DESCRIPTORS, NULL};
 use super::options::{config_file, field};
 use super::rpc::{self, Message, kind};
 use super::{
@@ -80,13 +80,17 @@ fn build(order: &Order<'_>, program: &Path, descriptors: &[String], undo: &mut U
     let namespaces = copies(&order.restore.kept, &opened)?;
     let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup.as_fd());
     try_mounts(own.plan, &about, opened, cgroup)?;
-    let mut message = request(order, descriptors, &namespaces)?;
+    // CRIU closes each when it has used it.
+    let null = || fs::open("/dev/null", libc::O_RDWR, 0).context("open /dev/null");
+    let nulls = [null()?, null()?, null()?];
+    let mut message = request(order, descriptors, &nulls, &namespaces)?;
     let yard = undo.dir.as_ref().context("the container has no directory")?.yard()?;
     message.text(field::CGROUP_YARD, yard.as_os_str().as_encoded_bytes());
     let criu = {
         let prepare =
             || enter(&yard, &own.host.cgroup_root, &own.config.root.path, own.keyring, &own.plan.id);
-        let keep = namespaces.iter().map(|(_, fd)| fd.as_fd()).collect();
+        let keep =
+            namespaces.iter().map(|(_, fd)| fd.as_fd()).chain(nulls.iter().map(OwnedFd::as_fd)).collect();
         let folders = vec![order.options.images(), order.options.work()];
         Criu::start(program, &Place { cgroup, prepare: &prepare, keep, folders, output: Output::Callers })?
     };
@@ -139,6 +143,7 @@ fn try_mounts(plan: &Plan, about: &About, opened: Opened, cgroup: Option<Borrowe
 fn request(
     order: &Order<'_>,
     descriptors: &[String],
+    nulls: &[OwnedFd],
     namespaces: &[(&'static str, OwnedFd)],
 ) -> Result<Message> {
     let own = &order.container;
@@ -168,9 +173,11 @@ fn request(
     for (key, fd) in namespaces {
         inherit(key, fd.as_raw_fd());
     }
-    for (number, name) in descriptors.iter().enumerate().take(3) {
-        if name.starts_with("pipe:") || name.starts_with("file[") {
-            inherit(name, number as i32);
+    for ((number, name), null) in (0..).zip(descriptors).zip(nulls) {
+        match name.strip_suffix(NULL) {
+            Some(name) => inherit(name, null.as_raw_fd()),
+            None if name.starts_with("pipe:") || name.starts_with("file[") => inherit(name, number),
+            None => {}
         }
     }
     for kept in &order.restore.kept {
