@@ -91,6 +91,7 @@ row_volume_that_gets_the_users_ids() { # :U
   in_box --user user -v "$T/data:/data:U" 'stat -c %u /data/f; touch /data/g'; assert_eq "$OUT $(stat -c %u data/f)" '1000 1000'
 }
 row_idmapped_volume() {
+  differs runc '1.1 leaves it out in silence'
   mkdir data; touch data/f
   in_box --uidmap 0:100000:65536 --gidmap 0:100000:65536 -v "$T/data:/data:idmap" 'stat -c %u /data/f; touch /data/g'
   assert_eq "$OUT $(stat -c %u data/g)" '0 0'
