@@ -91,6 +91,7 @@ row_volume_that_gets_the_users_ids() { # :U
   in_box --user user -v "$T/data:/data:U" 'stat -c %u /data/f; touch /data/g'; assert_eq "$OUT $(stat -c %u data/f)" '1000 1000'
 }
 row_idmapped_volume() {
+  differs runc '1.1 leaves it out in silence'
   mkdir data; touch data/f
   in_box --uidmap 0:100000:65536 --gidmap 0:100000:65536 -v "$T/data:/data:idmap" 'stat -c %u /data/f; touch /data/g'
   assert_eq "$OUT $(stat -c %u data/g)" '0 0'
@@ -234,10 +235,12 @@ row_checkpoint_and_restore() { # by CRIU
 row_checkpoint_moved_to_another_container() {
   up c1 -- sh -c 'echo $$ >/tmp/f; x=kept; trap "echo \$x" USR1; while :; do sleep 0.2; done'
   eventually podman exec c1 test -s /tmp/f
+  cgroup_of c1
   did podman container checkpoint --export "$T/c1.tar.gz" c1; did podman rm c1
   did podman container restore --import "$T/c1.tar.gz" --name c2
   did podman exec c2 cat /tmp/f; assert_eq "$OUT" 1
   did podman kill -s USR1 c2; eventually gives kept podman logs c2
+  [ "$RT" != runc ] || rmdir "$CG" # it makes the first one's cgroup again, and leaves it
 }
 row_stats_and_top() {
   up c1 --memory 64m
