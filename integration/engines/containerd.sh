@@ -192,7 +192,9 @@ row_cri_stop_kills_in_time() { pod p1; pod_container main 'trap "" TERM; while :
 row_cri_exit_and_out_of_memory() {
   pod p1; pod_container a 'exit 4'; eventually gives '2 4' container_state
   pod_container b 'tail /dev/zero' '.linux.resources = {memory_limit_in_bytes: 16777216}'; eventually gives '2 137' container_state
-  eventually gives OOMKilled reason # which containerd may hear of after the exit
+  # Of a process that it outlives: what is killed with the whole container, containerd hears of only if it looks in time.
+  pod_container c 'sleep 3; tail /dev/zero; sleep 3; exit 4' '.linux.resources = {memory_limit_in_bytes: 16777216}'; eventually gives '2 4' container_state
+  eventually gives OOMKilled reason
 }
 row_cri_command_that_is_not_there() {
   pod p1
