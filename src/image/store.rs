@@ -85,6 +85,11 @@ impl Store {
             if !self.is_at(&folder, diff_id) {
                 continue;
             }
+            // It may have come between the look and the lock; while that is held it cannot.
+            if self.layer(diff_id)?.is_some() {
+                tree::remove(self.tmp.as_fd(), diff_id.as_bytes()).with_context(context)?;
+                return Ok(None);
+            }
             for name in tree::entries(folder.as_fd()).with_context(context)? {
                 tree::remove(folder.as_fd(), &name).with_context(context)?;
             }
