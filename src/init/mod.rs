@@ -11,7 +11,7 @@ mod overlay;
 mod paths;
 pub(crate) mod process;
 pub mod reaper;
-mod root;
+pub(crate) mod root;
 mod terminal;
 
 use crate::channel::{Fault, FromInit, InitEnd};
@@ -85,6 +85,16 @@ impl Refusal {
     fn with_text(mut self, text: String) -> Refusal {
         self.text = text;
         self
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.call)?;
+        match self.errno {
+            0 => Ok(()),
+            errno => write!(f, ": {}", sys::describe(Errno::from_raw(errno))),
+        }
     }
 }
 

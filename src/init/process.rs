@@ -44,7 +44,7 @@ pub(crate) fn raise_hard_limit(pid: i32, ceiling: &HardLimit) -> Result<(), Errn
 
 /// The session keyring of this name, which is made if it is not there, so that who comes later finds it. A kernel without keyrings
 /// has none to share, so there is nothing to refuse.
-pub(super) fn keyring(name: &str, label: Option<&str>) -> Outcome {
+pub(crate) fn keyring(name: &str, label: Option<&str>) -> Outcome {
     label.map_or(Ok(()), labels::keys)?;
     match cred::join_session_keyring(name) {
         Ok(serial) => cred::set_key_permissions(serial, SESSION_KEYRING).call(|| "keyctl".into()),

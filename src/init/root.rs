@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 /// Make every mount of this namespace a slave, so that nothing done here reaches the host.
-pub(super) fn slave() -> Outcome {
+pub(crate) fn slave() -> Outcome {
     let root = fs::open("/", fs::O_PATH | fs::O_DIRECTORY, 0).call(|| "open /".into())?;
     let change = Change { propagation: libc::MS_SLAVE, ..Change::default() };
     mount::mount_setattr(root.as_fd(), Reach::Tree, change).call(|| "mount_setattr /".into())

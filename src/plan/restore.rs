@@ -134,6 +134,8 @@ pub struct Restore {
     pub trial: Plan,
     /// What is done for the restored process while it waits.
     pub settle: Vec<Planned<Settle>>,
+    /// The session keyring that the processes get: a [`Step::Keyring`], or none.
+    pub keyring: Option<Step>,
     /// Its mounts of the host's.
     pub externals: Vec<External>,
     /// Its namespaces that are there.
@@ -151,6 +153,8 @@ pub fn restore(config: &Config, request: &Request, host: &Host) -> Result<Restor
     let mut keys = BTreeSet::new();
     externals.retain(|external| keys.insert(external.key.clone()));
     let mounted = |planned: &Planned<Step>| matches!(planned.step, Step::Pivot | Step::MoveRoot);
+    let is_keyring = |planned: &&Planned<Step>| matches!(planned.step, Step::Keyring { .. });
+    let keyring = trial.init.iter().find(is_keyring).map(|planned| planned.step.clone());
     trial.init.truncate(trial.init.iter().position(mounted).unwrap_or(trial.init.len()));
     trial.init.retain(|planned| {
         let hooks = matches!(planned.step, Step::HostHooks | Step::ContainerHooks(_));
@@ -170,7 +174,7 @@ pub fn restore(config: &Config, request: &Request, host: &Host) -> Result<Restor
         })
         .collect();
     let loopback = *config.namespaces.of(Namespace::Network) == Place::New;
-    Ok(Restore { trial, settle, externals, kept: kept(config), loopback })
+    Ok(Restore { trial, settle, keyring, externals, kept: kept(config), loopback })
 }
 
 impl External {
@@ -191,6 +195,9 @@ impl Display for Restore {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "trial of the mounts: {}", self.trial)?;
         writeln!(f, "CRIU, in a mount namespace of its own:")?;
+        if let Some(keyring) = &self.keyring {
+            writeln!(f, "  {keyring}")?;
+        }
         for External { target, key, source, reach } in &self.externals {
             let tree = if *reach == Reach::Tree { ", and what is below" } else { "" };
             let what = if key == target { "mount" } else { "mask" };

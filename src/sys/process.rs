@@ -161,14 +161,11 @@ fn clone(flags: u64, cgroup: u64, exit_signal: u64) -> Result<Cloned> {
 }
 
 /// Who this is, by what a call with `CLONE_PIDFD` has answered.
-///
-/// # Safety
-///
-/// In the parent, `pidfd` is what the kernel has just put there for the caller alone.
+// SAFETY: for the caller to see to: in the parent, `pidfd` is what the kernel has just put there for it alone.
 unsafe fn born(ret: libc::c_long, pidfd: RawFd) -> Result<Cloned> {
     match Errno::result(ret)? {
         0 => Ok(Cloned::Child),
-        // SAFETY: as above.
+        // SAFETY: the caller's promise.
         pid => Ok(Cloned::Parent { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }),
     }
 }

@@ -13,6 +13,7 @@ pub use restore::{Order, Restored, restore};
 
 use crate::config::mountinfo;
 use crate::host;
+use crate::init::Outcome;
 use crate::plan::restore::External;
 use crate::sys::process::{self, Cloned, Exit};
 use crate::sys::{Errno, fs, socket};
@@ -36,7 +37,7 @@ struct Place<'a> {
     /// The cgroup that it is born in; none: the caller's.
     cgroup: Option<BorrowedFd<'a>>,
     /// What it does first.
-    prepare: &'a dyn Fn() -> std::result::Result<(), String>,
+    prepare: &'a dyn Fn() -> Outcome,
     /// Descriptors that it gets beside standard ones.
     keep: Vec<BorrowedFd<'a>>,
     /// Folders that it opens in its mount namespace: it mounts in them.
@@ -195,8 +196,8 @@ fn become_criu(
     channel: &OwnedFd,
     printed: &OwnedFd,
 ) -> String {
-    if let Err(failed) = (place.prepare)() {
-        return failed;
+    if let Err(refusal) = (place.prepare)() {
+        return refusal.to_string();
     }
     for folder in &place.folders {
         let sent = fs::open(folder, fs::O_RDONLY | fs::O_DIRECTORY, 0)
@@ -304,7 +305,7 @@ fn with_those_below(externals: &[External]) -> Result<Vec<External>> {
     Ok(all)
 }
 
-/// The pid namespace, network namespace … of process `pid`, or of this one.
+/// The number of the file that `path` leads to.
 fn inode(path: &Path) -> Result<u64> {
     use std::os::unix::fs::MetadataExt;
     Ok(path.metadata().with_context(|| path.display().to_string())?.ino())

@@ -10,8 +10,9 @@ use super::{
 use crate::channel::FromInit;
 use crate::config::Namespace;
 use crate::init::hook::About;
+use crate::init::{self, Call, Outcome};
 use crate::plan::restore::{Kept, Restore};
-use crate::plan::{Keyring, Plan};
+use crate::plan::{Plan, Step};
 use crate::run::StepFault;
 use crate::run::create::{self, Prepared, about, first_state, hand_terminal, host_hooks, host_steps, record};
 use crate::run::launch::{Launched, Opened, launch};
@@ -20,7 +21,7 @@ use crate::run::settle::settle;
 use crate::run::undo::Undo;
 use crate::state::{Container, State};
 use crate::sys::mount::{self, Follow, Reach};
-use crate::sys::{Errno, cred, describe, fs, net, process};
+use crate::sys::{Errno, describe, fs, net, process};
 use anyhow::{Context, Result, anyhow, bail};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -87,16 +88,17 @@ fn build(order: &Order<'_>, program: &Path, descriptors: &[String], undo: &mut U
     let yard = undo.dir.as_ref().context("the container has no directory")?.yard()?;
     message.text(field::CGROUP_YARD, yard.as_os_str().as_encoded_bytes());
     let criu = {
-        let prepare =
-            || enter(&yard, &own.host.cgroup_root, &own.config.root.path, own.keyring, &own.plan.id);
+        let (cgroups, rootfs) = (&own.host.cgroup_root, &own.config.root.path);
+        let prepare = || enter(&yard, cgroups, rootfs, order.restore.keyring.as_ref());
         let keep =
-            namespaces.iter().map(|(_, fd)| fd.as_fd()).chain(nulls.iter().map(OwnedFd::as_fd)).collect();
+            namespaces.iter().map(|(.., fd)| fd.as_fd()).chain(nulls.iter().map(OwnedFd::as_fd)).collect();
         let folders = vec![order.options.images(), order.options.work()];
         Criu::start(program, &Place { cgroup, prepare: &prepare, keep, folders, output: Output::Callers })?
     };
     tell_folders(&criu, &mut message);
     scope.map_or(Ok(()), Started::settle)?;
-    let mut parent = Parent { order, about: &about, state: &mut state, undo, terminal: None };
+    let network = namespaces.iter().find(|(kind, ..)| *kind == Namespace::Network).map(|(.., fd)| fd.as_fd());
+    let mut parent = Parent { order, about: &about, state: &mut state, undo, network, terminal: None };
     let answer = criu.ask(&rpc::request(kind::RESTORE, Some(&message)), &mut |report| parent.hear(report));
     let terminal = parent.terminal;
     criu.end()?;
@@ -110,10 +112,12 @@ fn build(order: &Order<'_>, program: &Path, descriptors: &[String], undo: &mut U
     Ok(Restored { container: Container { dir, state }, pidfd, terminal, notify })
 }
 
-/// Namespaces that CRIU is given by descriptor.
-fn copies(kept: &[Kept], opened: &Opened) -> Result<Vec<(&'static str, OwnedFd)>> {
-    let given = kept.iter().filter_map(|kept| Some((kept.key?, opened.namespace(kept.kind)?)));
-    let copies = given.map(|(key, fd)| fd.try_clone_to_owned().map(|fd| (key, fd)));
+/// A namespace that CRIU is given by descriptor, and what it is called in the images.
+type Given = (Namespace, &'static str, OwnedFd);
+
+fn copies(kept: &[Kept], opened: &Opened) -> Result<Vec<Given>> {
+    let given = kept.iter().filter_map(|kept| Some((kept.kind, kept.key?, opened.namespace(kept.kind)?)));
+    let copies = given.map(|(kind, key, fd)| fd.try_clone_to_owned().map(|fd| (kind, key, fd)));
     copies.collect::<std::io::Result<_>>().context("dup")
 }
 
@@ -144,7 +148,7 @@ fn request(
     order: &Order<'_>,
     descriptors: &[String],
     nulls: &[OwnedFd],
-    namespaces: &[(&'static str, OwnedFd)],
+    namespaces: &[Given],
 ) -> Result<Message> {
     let own = &order.container;
     let mut message = Message::default();
@@ -170,7 +174,7 @@ fn request(
         inherited.text(1, key).number(2, fd as u64);
         message.message(field::INHERIT_FD, &inherited);
     };
-    for (key, fd) in namespaces {
+    for (_, key, fd) in namespaces {
         inherit(key, fd.as_raw_fd());
     }
     for ((number, name), null) in (0..).zip(descriptors).zip(nulls) {
@@ -199,27 +203,17 @@ fn descriptors(images: &Path) -> Result<Vec<String>> {
 }
 
 /// In the process that becomes CRIU: a mount namespace, in which the root filesystem is a mount, as CRIU needs it. What is done
-/// there is not seen outside, and gone with it.
-fn enter(
-    yard: &Path,
-    cgroups: &Path,
-    rootfs: &Path,
-    keyring: Keyring,
-    id: &str,
-) -> std::result::Result<(), String> {
-    let failed = |call: &'static str| move |errno: Errno| format!("{call}: {}", describe(errno));
+/// there is not seen outside, and gone with it. The session keyring is what it leaves to those that it restores.
+fn enter(yard: &Path, cgroups: &Path, rootfs: &Path, keyring: Option<&Step>) -> Outcome {
     yard::enter()?;
     yard::lay_out(yard, cgroups)?;
-    let onto = fs::open(rootfs, fs::O_PATH | fs::O_DIRECTORY, 0).map_err(failed("open root.path"))?;
-    let copy = mount::clone_tree(rootfs, Reach::Tree, Follow::Last).map_err(failed("open_tree root.path"))?;
-    mount::move_mount(copy.as_fd(), onto.as_fd()).map_err(failed("move_mount root.path"))?;
-    if keyring == Keyring::New {
-        match cred::join_session_keyring(&format!("_ses.{id}")) {
-            Ok(_) | Err(Errno::ENOSYS) => {}
-            Err(errno) => return Err(failed("keyctl")(errno)),
-        }
+    let onto = fs::open(rootfs, fs::O_PATH | fs::O_DIRECTORY, 0).call(|| "open root.path".into())?;
+    let copy = mount::clone_tree(rootfs, Reach::Tree, Follow::Last).call(|| "open_tree root.path".into())?;
+    mount::move_mount(copy.as_fd(), onto.as_fd()).call(|| "move_mount root.path".into())?;
+    match keyring {
+        Some(Step::Keyring { name, label }) => init::process::keyring(name, label.as_deref()),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// The parent's side of the conversation with CRIU.
@@ -228,6 +222,8 @@ struct Parent<'a, 'b> {
     about: &'a About,
     state: &'a mut State,
     undo: &'a mut Undo,
+    /// The network namespace that is joined.
+    network: Option<BorrowedFd<'a>>,
     terminal: Option<OwnedFd>,
 }
 
@@ -251,9 +247,7 @@ impl Parent<'_, '_> {
         if restore.loopback {
             loopback(pid).map_err(|errno| anyhow!("bring up lo: {}", describe(errno)))?;
         }
-        let network = restore.kept.iter().find(|kept| kept.kind == Namespace::Network);
-        let network =
-            network.map(|kept| fs::open(&kept.path, fs::O_RDONLY, 0)).transpose().context("open")?;
+        let network = self.network.map(|fd| fd.try_clone_to_owned()).transpose().context("dup")?;
         settle(&restore.settle, pid, network, &mut self.undo.moved, &self.undo.resctrl)?;
         self.undo.poststop = Some((own.config.hooks.poststop.clone(), self.about.clone()));
         host_hooks(own, self.about, pid)

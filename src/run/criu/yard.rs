@@ -4,47 +4,40 @@
 //! `nsdelegate` and the others would be gone for the machine.
 
 use crate::host;
-use crate::sys::mount::{self, Change, Reach};
-use crate::sys::{Errno, describe, fs, process};
+use crate::init::{Call, Outcome, Refusal, root};
+use crate::sys::mount::{self, Follow, Reach};
+use crate::sys::{self, fs, process};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-type Attempt<T = ()> = std::result::Result<T, String>;
-
-fn failed(call: &str) -> impl FnOnce(Errno) -> String {
-    let call = call.to_string();
-    move |errno| format!("{call}: {}", describe(errno))
-}
-
 /// Enter a mount namespace: what is mounted from here on is not seen outside, and gone with it.
-pub(super) fn enter() -> Attempt {
-    process::unshare(libc::CLONE_NEWNS).map_err(failed("unshare of a mount namespace"))?;
-    let slave = Change { propagation: libc::MS_SLAVE, ..Change::default() };
-    let host = fs::open("/", fs::O_PATH | fs::O_DIRECTORY, 0).map_err(failed("open /"))?;
-    mount::mount_setattr(host.as_fd(), Reach::Tree, slave).map_err(failed("mount_setattr /"))
+pub(super) fn enter() -> Outcome {
+    process::unshare(libc::CLONE_NEWNS).call(|| "unshare of a mount namespace".into())?;
+    root::slave()
 }
 
 /// Put the cgroup trees into the folder `yard`, under the names that CRIU looks for.
-pub(super) fn lay_out(yard: &Path, cgroup_root: &Path) -> Attempt {
+pub(super) fn lay_out(yard: &Path, cgroup_root: &Path) -> Outcome {
     let top = new_mount("tmpfs", &[])?;
-    attach(&top, &fs::open(yard, fs::O_PATH | fs::O_DIRECTORY, 0).map_err(failed("open the cgroup yard"))?)?;
-    let trees = host::read("/proc/self/cgroup").map_err(|err| format!("{err:#}"))?;
+    let place = fs::open(yard, fs::O_PATH | fs::O_DIRECTORY, 0);
+    attach(&top, &place.call(|| format!("open {}", yard.display()))?)?;
+    let trees = host::read("/proc/self/cgroup").map_err(|err| Refusal::message(format!("{err:#}")))?;
     for tree in trees.lines().filter_map(Tree::of) {
         let name = tree.folder();
         let copy = match tree {
-            Tree::V2 => mount::clone_tree(cgroup_root, Reach::Top, mount::Follow::Last)
-                .map_err(failed(&format!("open_tree {}", cgroup_root.display())))?,
+            Tree::V2 => mount::clone_tree(cgroup_root, Reach::Top, Follow::Last)
+                .call(|| format!("open_tree {}", cgroup_root.display()))?,
             Tree::V1(controllers) => new_mount("cgroup", &controllers)?,
         };
-        fs::mkdirat(top.as_fd(), &name, 0o700).map_err(failed("mkdir in the cgroup yard"))?;
+        fs::mkdirat(top.as_fd(), &name, 0o700).call(|| format!("mkdir {name} in the cgroup yard"))?;
         let place = fs::openat(top.as_fd(), &name, fs::O_PATH | fs::O_DIRECTORY, 0);
-        attach(&copy, &place.map_err(failed("open in the cgroup yard"))?)?;
+        attach(&copy, &place.call(|| format!("open {name} in the cgroup yard"))?)?;
     }
     Ok(())
 }
 
-fn new_mount(fstype: &str, controllers: &[&str]) -> Attempt<OwnedFd> {
-    let make = || -> Result<OwnedFd, Errno> {
+fn new_mount(fstype: &str, controllers: &[&str]) -> Outcome<OwnedFd> {
+    let make = || -> sys::Result<OwnedFd> {
         let new = mount::fsopen(fstype)?;
         for controller in controllers {
             match controller.strip_prefix("name=") {
@@ -58,11 +51,11 @@ fn new_mount(fstype: &str, controllers: &[&str]) -> Attempt<OwnedFd> {
         mount::fsconfig_create(new.as_fd())?;
         mount::fsmount(new.as_fd(), 0)
     };
-    make().map_err(failed(&format!("mount of {fstype} {}", controllers.join(","))))
+    make().call(|| format!("mount of {fstype} {}", controllers.join(",")))
 }
 
-fn attach(what: &OwnedFd, onto: &OwnedFd) -> Attempt {
-    mount::move_mount(what.as_fd(), onto.as_fd()).map_err(failed("move_mount"))
+fn attach(what: &OwnedFd, onto: &OwnedFd) -> Outcome {
+    mount::move_mount(what.as_fd(), onto.as_fd()).call(|| "move_mount".into())
 }
 
 /// A cgroup tree of this machine.
