@@ -1,8 +1,8 @@
 //! The freezer: all processes of a cgroup stopped, where no signal but SIGKILL reaches them.
 
-use super::Cgroup;
+use super::{Cgroup, is_gone};
 use anyhow::{Result, bail};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long processes may take to stop or to go on: one in a system call that cannot be interrupted stops after it.
 const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -15,8 +15,9 @@ impl Cgroup {
 
     /// Stop every process in it and below, and wait until they are. If that takes too long they all go on.
     pub fn freeze(&self) -> Result<()> {
+        let deadline = Instant::now() + FREEZE_TIMEOUT;
         self.write("cgroup.freeze", "1")?;
-        let frozen = self.wait_for("frozen 1", FREEZE_TIMEOUT);
+        let frozen = self.wait_frozen(deadline);
         if !matches!(frozen, Ok(true)) {
             self.write("cgroup.freeze", "0")?;
         }
@@ -29,9 +30,28 @@ impl Cgroup {
     /// Let them go on.
     pub fn thaw(&self) -> Result<()> {
         self.write("cgroup.freeze", "0")?;
-        if !self.wait_for("frozen 0", FREEZE_TIMEOUT)? {
+        if !self.wait_for("frozen 0", Instant::now() + FREEZE_TIMEOUT)? {
             bail!("cgroup {}: still frozen, by a cgroup above it", self.path().display());
         }
         Ok(())
+    }
+
+    /// The kernel says `frozen 1` of a cgroup as soon as its own processes have stopped, whatever those below it still do:
+    /// each is asked (cgroup_update_frozen(), Linux 5.2 to 6.18).
+    fn wait_frozen(&self, deadline: Instant) -> Result<bool> {
+        if !self.wait_for("frozen 1", deadline)? {
+            return Ok(false);
+        }
+        for child in self.children()? {
+            match child.wait_frozen(deadline) {
+                Err(err) if is_gone(&err) => {}
+                frozen => {
+                    if !frozen? {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(true)
     }
 }

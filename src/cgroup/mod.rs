@@ -270,7 +270,7 @@ impl Cgroup {
 
     /// Wait until no process is left.
     fn wait_empty(&self) -> Result<()> {
-        let empty = match self.wait_for("populated 0", KILL_TIMEOUT) {
+        let empty = match self.wait_for("populated 0", Instant::now() + KILL_TIMEOUT) {
             Err(err) if is_gone(&err) => true,
             empty => empty?,
         };
@@ -281,9 +281,8 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Wait until cgroup.events has `line`; whether it came in time.
-    fn wait_for(&self, line: &str, timeout: Duration) -> Result<bool> {
-        let deadline = Instant::now() + timeout;
+    /// Wait until cgroup.events has `line`; whether it came before `deadline`.
+    fn wait_for(&self, line: &str, deadline: Instant) -> Result<bool> {
         let events = open_below(self.fd.as_fd(), "cgroup.events", fs::O_RDONLY)
             .map_err(|errno| self.refused("open", "cgroup.events", errno))?;
         loop {
