@@ -9,20 +9,11 @@ use nix::mount::MsFlags;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// All but the user namespace, the one that no container can do without first.
-const NAMESPACES: [Namespace; 7] = [
-    Namespace::Mount,
-    Namespace::Pid,
-    Namespace::Network,
-    Namespace::Ipc,
-    Namespace::Uts,
-    Namespace::Cgroup,
-    Namespace::Time,
-];
-
 pub(super) fn all(caller: Caller) -> Vec<Finding> {
     let mut findings = vec![user(caller)];
-    findings.extend(NAMESPACES.map(|kind| namespace(caller, kind)));
+    // An ordinary user has the others only in a user namespace.
+    let others = Namespace::ALL.into_iter().filter(|kind| *kind != Namespace::User);
+    findings.extend(others.map(|kind| namespace(caller, kind)));
     if caller == Caller::Root {
         findings.push(users_of_others());
         findings.push(id_mapped());

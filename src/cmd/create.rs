@@ -13,9 +13,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 #[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
-#[derive(Debug, clap::Args)]
-#[group(id = "create")]
-pub struct Args {
+#[derive(Debug, Clone, Default, clap::Args)]
+#[group(id = "common")]
+pub struct Common {
     /// The container's id
     #[arg(value_name = "ID")]
     pub id: String,
@@ -31,6 +31,15 @@ pub struct Args {
     /// File to write the pid of the container's process to
     #[arg(long, value_name = "FILE")]
     pub pid_file: Option<PathBuf>,
+}
+
+#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
+#[derive(Debug, Default, clap::Args)]
+#[group(id = "create")]
+pub struct Args {
+    /// What restore takes too
+    #[command(flatten)]
+    pub common: Common,
     /// Unix socket that receives a pidfd of the container's process
     #[arg(long, value_name = "SOCKET")]
     pub pidfd_socket: Option<PathBuf>,
@@ -57,7 +66,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
     Fds::take(args.preserve_fds)
         .and_then(|fds| {
             make(
-                Bundle::read(&args.bundle, &args.config)?,
+                Bundle::read(&args.common.bundle, &args.common.config)?,
                 args,
                 global,
                 Start::OnRequest,
@@ -65,7 +74,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
                 fds,
             )
         })
-        .with_context(|| format!("create {}", args.id.escape_debug()))?;
+        .with_context(|| format!("create {}", args.common.id.escape_debug()))?;
     Ok(0)
 }
 
@@ -131,7 +140,7 @@ pub(super) fn asked(
     start: Start,
     fds: Fds,
 ) -> Result<(Loaded, Host, Request)> {
-    crate::state::check_id(&args.id)?;
+    crate::state::check_id(&args.common.id)?;
     let loaded = config::load(&bundle.text, &bundle.folder)?;
     let absolute = loaded.config.cgroups_path.as_deref().is_some_and(|path| path.starts_with('/'));
     let own_cgroup = match global.cgroup_driver() {
@@ -141,7 +150,7 @@ pub(super) fn asked(
     };
     let host = host::probe(Asked { own_cgroup, security_modules: loaded.config.wants_labels() })?;
     let request = Request {
-        id: args.id.clone(),
+        id: args.common.id.clone(),
         start,
         pivot: if args.no_pivot { Pivot::Move } else { Pivot::Root },
         keyring: keyring(args),
@@ -150,7 +159,7 @@ pub(super) fn asked(
         cgroup_driver: global.cgroup_driver(),
         overlay: args.overlay.as_ref().map(|folder| upper(folder.as_deref())).transpose()?,
         init: args.init,
-        notify: host_socket().map(|_| global.store().notify_folder(&args.id)),
+        notify: host_socket().map(|_| global.store().notify_folder(&args.common.id)),
     };
     Ok((loaded, host, request))
 }
@@ -220,7 +229,7 @@ pub(super) fn make(
     if host::user() == 0 {
         cred::set_dumpable(false).context("prctl")?;
     }
-    let console = if args.console_socket.is_some() { Console::Socket } else { foreground };
+    let console = if args.common.console_socket.is_some() { Console::Socket } else { foreground };
     let compiled = compile(bundle, args, global, start, fds)?;
     let terminal = compiled.config.process.as_ref().is_some_and(|p| p.terminal);
     check_console(terminal, console)?;
@@ -233,9 +242,9 @@ pub(super) fn make(
         bundle: &compiled.bundle.folder,
         store: &global.store(),
         keyring: keyring(args),
-        pid_file: args.pid_file.clone(),
-        pidfd_socket: args.pidfd_socket.as_deref().map(|path| connect("--pidfd-socket", path)).transpose()?,
-        console: args.console_socket.as_deref().map(|path| connect("--console-socket", path)).transpose()?,
+        pid_file: args.common.pid_file.clone(),
+        pidfd_socket: connect("--pidfd-socket", args.pidfd_socket.as_deref())?,
+        console: connect("--console-socket", args.common.console_socket.as_deref())?,
     };
     let made = create(&order)?;
     let log = global.log();
@@ -264,6 +273,10 @@ pub(super) fn check_console(terminal: bool, console: Console) -> Result<()> {
     }
 }
 
-pub(super) fn connect(flag: &str, path: &Path) -> Result<OwnedFd> {
-    socket::connect_to(path, SockType::Stream).with_context(|| format!("{flag} {}", path.display()))
+/// Connect to the socket that an option names, where it is given.
+pub(super) fn connect(option: &str, path: Option<&Path>) -> Result<Option<OwnedFd>> {
+    let connected = path.map(|path| {
+        socket::connect_to(path, SockType::Stream).with_context(|| format!("{option} {}", path.display()))
+    });
+    connected.transpose()
 }

@@ -192,8 +192,8 @@ fn run_process(args: &Args, global: &Global) -> Result<u8> {
         plan: &plan,
         host: &host,
         pid_file: args.pid_file.clone(),
-        console: args.console_socket.as_deref().map(|path| connect("--console-socket", path)).transpose()?,
-        pidfd_socket: args.pidfd_socket.as_deref().map(|path| connect("--pidfd-socket", path)).transpose()?,
+        console: connect("--console-socket", args.console_socket.as_deref())?,
+        pidfd_socket: connect("--pidfd-socket", args.pidfd_socket.as_deref())?,
         wait: if args.detach { Wait::Detached } else { Wait::Foreground },
     })?;
     warnings.iter().for_each(|warning| global.log().warning(warning));

@@ -1,6 +1,6 @@
 //! `knarr plan`.
 
-use super::create::{self, Bundle, Fds, compile};
+use super::create::{self, Bundle, Common, Fds, compile};
 use super::print;
 use crate::cli::Global;
 use crate::plan::Start;
@@ -30,19 +30,14 @@ pub struct Args {
 
 /// Print the plan of `create`.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
-    let create = create::Args {
+    let common = Common {
         id: args.id.clone(),
         bundle: args.bundle.clone(),
         config: args.config.clone(),
-        console_socket: None,
-        pidfd_socket: None,
-        pid_file: None,
-        no_pivot: false,
-        no_new_keyring: false,
-        overlay: args.overlay.clone(),
-        init: args.init,
-        preserve_fds: 0,
+        ..Common::default()
     };
+    let create =
+        create::Args { common, overlay: args.overlay.clone(), init: args.init, ..create::Args::default() };
     let compiled = Bundle::read(&args.bundle, &args.config)
         .and_then(|bundle| compile(bundle, &create, global, Start::OnRequest, Fds::default()));
     let compiled = compiled.with_context(|| format!("plan {}", args.bundle.display()))?;

@@ -1,6 +1,6 @@
 //! `knarr restore`.
 
-use super::create::{self, Bundle, Console, Fds, check_console, check_root, connect};
+use super::create::{self, Bundle, Common, Console, Fds, check_console, check_root, connect};
 use crate::cli::Global;
 use crate::plan::{self, Keyring, Start};
 use crate::run::create::Order as Container;
@@ -10,27 +10,14 @@ use crate::run::foreground::{Signals, attend};
 use crate::run::notify::Notify;
 use crate::sys::cred;
 use anyhow::{Context, Result};
-use std::path::PathBuf;
 
 #[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "restore")]
 pub struct Args {
-    /// The container's id
-    #[arg(value_name = "ID")]
-    pub id: String,
-    /// Directory with config.json and the root filesystem, as they were
-    #[arg(short, long, value_name = "DIR", default_value = ".")]
-    pub bundle: PathBuf,
-    /// File to read in place of config.json in the bundle
-    #[arg(short = 'f', long, value_name = "FILE", default_value = "config.json")]
-    pub config: PathBuf,
-    /// Unix socket that receives the other end of the container's terminal
-    #[arg(long, value_name = "SOCKET")]
-    pub console_socket: Option<PathBuf>,
-    /// File to write the pid of the container's process to
-    #[arg(long, value_name = "FILE")]
-    pub pid_file: Option<PathBuf>,
+    /// What create takes too; the bundle as it was
+    #[command(flatten)]
+    pub common: Common,
     /// Do not wait for the container
     #[arg(short, long)]
     pub detach: bool,
@@ -50,26 +37,7 @@ pub struct Args {
 
 /// Restore the container, and unless it is detached wait for it and delete it.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
-    run_container(args, global).with_context(|| format!("restore {}", args.id.escape_debug()))
-}
-
-impl Args {
-    /// What `create` would have been asked for.
-    fn create(&self) -> create::Args {
-        create::Args {
-            id: self.id.clone(),
-            bundle: self.bundle.clone(),
-            config: self.config.clone(),
-            console_socket: self.console_socket.clone(),
-            pid_file: self.pid_file.clone(),
-            pidfd_socket: None,
-            no_pivot: false,
-            no_new_keyring: false,
-            overlay: None,
-            init: false,
-            preserve_fds: 0,
-        }
-    }
+    run_container(args, global).with_context(|| format!("restore {}", args.common.id.escape_debug()))
 }
 
 fn run_container(args: &Args, global: &Global) -> Result<u8> {
@@ -97,12 +65,13 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
 fn make(args: &Args, global: &Global, fds: Fds) -> Result<Restored> {
     // No other process may look into this one or into what tries the mounts.
     cred::set_dumpable(false).context("prctl")?;
-    let bundle = Bundle::read(&args.bundle, &args.config)?;
-    let (loaded, host, request) = create::asked(&bundle, &args.create(), global, Start::AtOnce, fds)?;
+    let bundle = Bundle::read(&args.common.bundle, &args.common.config)?;
+    let create = create::Args { common: args.common.clone(), ..create::Args::default() };
+    let (loaded, host, request) = create::asked(&bundle, &create, global, Start::AtOnce, fds)?;
     let config = loaded.config;
     let plan = plan::restore::restore(&config, &request, &host)?;
     global.log().debug(&plan);
-    let console = match (&args.console_socket, args.detach) {
+    let console = match (&args.common.console_socket, args.detach) {
         (Some(_), _) => Console::Socket,
         (None, false) => Console::Foreground,
         (None, true) => Console::None,
@@ -118,13 +87,9 @@ fn make(args: &Args, global: &Global, fds: Fds) -> Result<Restored> {
             bundle: &bundle.folder,
             store: &global.store(),
             keyring: Keyring::New,
-            pid_file: args.pid_file.clone(),
+            pid_file: args.common.pid_file.clone(),
             pidfd_socket: None,
-            console: args
-                .console_socket
-                .as_deref()
-                .map(|path| connect("--console-socket", path))
-                .transpose()?,
+            console: connect("--console-socket", args.common.console_socket.as_deref())?,
         },
         restore: &plan,
         program: &global.criu,

@@ -38,14 +38,14 @@ pub struct Args {
 
 /// Make the container, start it, and unless it is detached wait for it and delete it.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
-    run_container(args, global).with_context(|| format!("run {}", args.create.id.escape_debug()))
+    run_container(args, global).with_context(|| format!("run {}", args.create.common.id.escape_debug()))
 }
 
 fn bundle(args: &Args) -> Result<Bundle> {
     if args.host_root {
         sandbox::bundle(&args.command, args.detach)
     } else {
-        Bundle::read(&args.create.bundle, &args.create.config)
+        Bundle::read(&args.create.common.bundle, &args.create.common.config)
     }
 }
 
