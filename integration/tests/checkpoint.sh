@@ -271,14 +271,16 @@ test_many_processes_and_their_pipes() {
   detached c1
   passed() { rt exec c1 cat /dev/shm/n; [[ $OUT =~ ^[0-9]+$ ]] && [ "$OUT" -gt "$1" ]; }
   eventually passed 3
-  local n=$OUT before
-  run_ok exec c1 sh -c 'ls -d /proc/[1-9]'
-  before=$OUT
+  local n=$OUT shells before
+  shells() { run_ok exec c1 cat /proc/1/task/1/children && shells=$(xargs -n 1 <<<"$OUT" | sort -n); }
+  shells
+  assert_eq "$(wc -l <<<"$shells")" 2
+  before=$shells
   checkpoint c1
   restore c1
   eventually passed "$n"
-  run_ok exec c1 sh -c 'ls -d /proc/[1-9]'
-  assert_eq "$OUT" "$before" 'the pids'
+  shells
+  assert_eq "$shells" "$before" 'the pids'
   run_ok delete --force c1
 }
 
