@@ -624,3 +624,38 @@ test_cgroups_below_the_containers() {
   assert_eq "$(<"/proc/$PID/cgroup")" "0::$BASE/c1/below"
   run_ok delete --force c1
 }
+
+test_in_the_hosts_cgroup_namespace() {
+  with_criu
+  counting c1 'no_ns("cgroup")'
+  local word=$WORD n=$N
+  checkpoint c1
+  restore c1
+  goes_on_from c1 "$word" "$n"
+  pid_of c1
+  assert_eq "$(readlink "/proc/$PID/ns/cgroup")" "$(readlink /proc/self/ns/cgroup)"
+  assert_eq "$(grep ^0: "/proc/$PID/cgroup")" "0::$BASE/c1"
+  run_ok delete --force c1
+  rm -r "$T/images"
+  counting c1 'no_ns("cgroup") | mount({destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["ro"]})'
+  word=$WORD n=$N
+  checkpoint c1
+  restore c1
+  goes_on_from c1 "$word" "$n"
+  run_ok exec c1 grep ' /sys/fs/cgroup ' /proc/self/mounts
+  run_ok delete --force c1
+}
+
+test_in_namespaces_of_the_hosts() {
+  with_criu
+  local kind word n
+  for kind in network ipc uts pid; do
+    counting c1 "no_ns(\"$kind\") | del(.hostname)"
+    word=$WORD n=$N
+    checkpoint c1
+    restore c1
+    goes_on_from c1 "$word" "$n"
+    run_ok delete --force c1
+    rm -r "$T/images"
+  done
+}
