@@ -5,6 +5,7 @@
 #[path = "../../../tests/support/agreement.rs"]
 mod agreement;
 #[path = "../../../tests/support/cbpf.rs"]
+#[allow(dead_code, reason = "the measurements count what is executed")]
 mod cbpf;
 #[allow(dead_code)]
 #[path = "../../../tests/support/naive.rs"]
