@@ -329,6 +329,25 @@ test_log_format_that_is_unknown() {
   [ "$RC" != 0 ] || fail "accepted"
 }
 
+# ---- standard error ----
+
+test_standard_error_that_takes_nothing() {
+  differs crun "takes no unknown capability"
+  local rc=0
+  "$RUNTIME" --root "$ROOT" state none 2>/dev/full || rc=$?
+  assert_eq "$rc" 1
+  bundle c1 'sh("exit 7") | .process.capabilities.bounding += ["CAP_FROB"]' # a warning
+  rc=0
+  "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 2>/dev/full || rc=$?
+  assert_eq "$rc" 7
+}
+
+test_an_error_is_one_line_whatever_it_names() {
+  differs crun "says it as it is"
+  refused 'exec: .*no.*such.*not found' 'args(["no\nsuch\u001b[31m"])'
+  assert_no_match "$ERR" $'\e'
+}
+
 # ---- after a failed create ----
 
 test_the_id_is_free_after_a_failed_create() {

@@ -34,7 +34,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
     for (id, container) in global.store().list()? {
         match container {
             Ok(container) => containers.push(container),
-            Err(err) => eprintln!("knarr: list: {id}: {}", log::message(&err)),
+            Err(err) => log::say(&format!("list: {id}: {}", log::message(&err))),
         }
     }
     if args.quiet {
