@@ -228,6 +228,7 @@ impl Parent<'_> {
                 Some(FromInit::Born(pid)) => self.make_known(pid)?,
                 Some(FromInit::Terminal(master)) => {
                     self.terminal = hand_terminal(master, self.order.console.as_ref())?;
+                    self.let_go()?;
                 }
                 Some(FromInit::Listener(number)) => {
                     self.hand_over(number).context("linux.seccomp.listenerPath")?;
@@ -252,6 +253,12 @@ impl Parent<'_> {
         if let Some(socket) = &self.order.pidfd_socket {
             socket::send(socket.as_fd(), b"setns", Some(pidfd.as_fd())).context("--pidfd-socket: sendmsg")?;
         }
+        // A process with a terminal does not run before that is what it will be, and somebody has it.
+        if self.order.plan.gives_terminal() { Ok(()) } else { self.let_go() }
+    }
+
+    /// Let the process run.
+    fn let_go(&self) -> Result<()> {
         match self.channel.done() {
             // A child that has failed meanwhile has said why.
             Ok(()) | Err(Errno::EPIPE) => Ok(()),
