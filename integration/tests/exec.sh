@@ -379,6 +379,28 @@ test_process_file_with_errors() {
   exec_fails 'args' --process "$T/process.json" c1
 }
 
+test_process_file_that_lacks_something_names_it() {
+  differs runc,crun "other words"
+  running
+  local file=$T/process.json
+  echo '{}' >"$file"
+  exec_fails 'process: missing field `cwd` ' --process "$file" c1
+  echo '{"args": ["true"], "user": {"uid": 0, "gid": 0}}' >"$file"
+  exec_fails 'process: missing field `cwd` ' --process "$file" c1
+  echo '{"args": ["true"], "cwd": "/", "scheduler": {"nice": 1}}' >"$file"
+  exec_fails 'process.scheduler: missing field `policy` ' --process "$file" c1
+  echo '{"args": ["true"], "cwd": "/a\u0000b"}' >"$file"
+  exec_fails 'process.cwd: contains a NUL character' --process "$file" c1
+}
+
+test_process_file_with_nulls() {
+  differs crun "takes some only"
+  running
+  process '.user = null | .rlimits = null | .capabilities = null | .args = ["id", "-u"]'
+  run_ok exec --process "$T/process.json" c1
+  assert_eq "$OUT" 0
+}
+
 test_process_file_with_relative_cwd() {
   differs crun "takes it"
   running

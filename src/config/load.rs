@@ -1,8 +1,9 @@
 //! Reading config.json: size and depth limits, errors with line, column and field, and the values that the
 //! specification tells a runtime to tolerate.
 
-use super::{Config, Invalid, Process, locate, resolve, rules};
-use anyhow::{Context, Result};
+use super::locate::{self, Target};
+use super::{Config, Invalid, Process, resolve, rules};
+use anyhow::Result;
 use oci_spec::runtime::Spec;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -106,25 +107,40 @@ fn parse<T: DeserializeOwned>(text: &[u8], document: &Document<'_>) -> Result<(T
         Err(err) => return Err(located(text, &err, document.file, document.field)),
     };
     let warnings = (document.tolerate)(&mut value);
-    match serde_json::from_value(value) {
+    let tolerated = serde_json::to_vec(&value)?;
+    match serde_json::from_slice(&tolerated) {
         Ok(parsed) => Ok((parsed, warnings)),
-        Err(_) if warnings.is_empty() => Err(located(text, &strict, document.file, document.field)),
-        Err(err) => Err(err).context(document.file.to_string()),
+        Err(err) if said(&err) == said(&strict) => Err(located(text, &strict, document.file, document.field)),
+        // What the first try stopped at is tolerated, so this has no place in the file.
+        Err(err) => {
+            let field = field_of(&tolerated, &err, document.file, document.field);
+            Err(Invalid::new(field, format!("{} ({})", said(&err), document.file)).into())
+        }
     }
+}
+
+/// What the parser says, without its position.
+fn said(err: &serde_json::Error) -> String {
+    let message = err.to_string();
+    message.split(" at line ").next().unwrap_or_default().to_string()
+}
+
+/// The field that a parse error lies in or, where one is missing, in which it should be.
+fn field_of(text: &[u8], err: &serde_json::Error, file: &str, within: &str) -> String {
+    let before: usize =
+        text.split_inclusive(|b| *b == b'\n').take(err.line().saturating_sub(1)).map(<[u8]>::len).sum();
+    let missing = said(err).starts_with("missing field");
+    let target = if missing { Target::Object } else { Target::Value };
+    let field = locate::path_at(text, (before + err.column()).saturating_sub(1), target);
+    let names = [within, &field].into_iter().filter(|name| !name.is_empty());
+    let field = names.collect::<Vec<_>>().join(".");
+    if field.is_empty() { file.to_string() } else { field }
 }
 
 /// A parse error with its line, its column and the field it lies in; `within` is the field that the file stands for.
 pub(super) fn located(text: &[u8], err: &serde_json::Error, file: &str, within: &str) -> anyhow::Error {
-    let before: usize =
-        text.split_inclusive(|b| *b == b'\n').take(err.line().saturating_sub(1)).map(<[u8]>::len).sum();
-    let field = locate::path_at(text, (before + err.column()).saturating_sub(1));
-    let message = err.to_string();
-    let message = message.split(" at line ").next().unwrap_or_default();
-    let place = format!("{message} ({} line {} column {})", file, err.line(), err.column());
-    let names = [within, &field].into_iter().filter(|name| !name.is_empty());
-    let field = names.collect::<Vec<_>>().join(".");
-    let field = if field.is_empty() { file.to_string() } else { field };
-    Invalid::new(field, place).into()
+    let place = format!("{} ({} line {} column {})", said(err), file, err.line(), err.column());
+    Invalid::new(field_of(text, err, file, within), place).into()
 }
 
 /// Change `config` so that values which the specification tells a runtime to accept do not stop the parser.
@@ -135,7 +151,7 @@ fn tolerate(config: &mut Value) -> Vec<String> {
 fn tolerate_in_process(process: &mut Value) -> Vec<String> {
     let mut warnings = Vec::new();
     let Some(process) = process.as_object_mut() else { return warnings };
-    if !process.contains_key("user") {
+    if process.get("user").is_none_or(Value::is_null) {
         process.insert("user".into(), serde_json::json!({"uid": 0, "gid": 0}));
     }
     let flags = process.get_mut("scheduler").and_then(|s| s.get_mut("flags")).and_then(Value::as_array_mut);
