@@ -202,6 +202,15 @@ test_an_id_mapped_mount() {
   as_user
   refused 'only root can map the ids' 'bind("/tmp"; "/m"; ["idmap"])'
 }
+test_exec_has_the_oom_score_of_the_container() {
+  differs crun "1.8 leaves the caller's"
+  as_user
+  own_bundle c1 'args(["sleep", "1000"]) | .process.oomScoreAdj = 300'
+  run_ok run --detach --bundle "$B" c1
+  run_ok exec c1 cat /proc/self/oom_score_adj
+  assert_eq "$OUT" 300
+}
+
 test_a_lower_oom_score() {
   differs runc 'it is left out in silence'
   as_user

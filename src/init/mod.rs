@@ -191,7 +191,7 @@ impl Init<'_> {
             Step::Domainname(name) => proc::set_domainname(name).call(|| "setdomainname".into()),
             Step::Sysctl { path, value } => process::write_host_file(&format!("/proc/sys/{path}"), value),
             Step::OomScoreAdj(score) => {
-                process::write_host_file("/proc/self/oom_score_adj", &score.to_string())
+                process::write_own_file("/proc/self/oom_score_adj", &score.to_string())
             }
             Step::Slave => root::slave(),
             Step::CloneTree(tree) => self.clone_tree(tree),

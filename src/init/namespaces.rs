@@ -1,6 +1,6 @@
 //! What it takes to be at home in a new or joined namespace.
 
-use super::process::write_host_file;
+use super::process::write_own_file;
 use super::{Call, Outcome, Refusal};
 use crate::config::{IdMaps, Namespace, TimeOffset, ids};
 use crate::plan::Groups;
@@ -13,16 +13,7 @@ pub(super) fn time(offsets: &[TimeOffset]) -> Outcome {
     proc::unshare(flag).call(|| "unshare time".into())?;
     let line = |o: &TimeOffset| format!("{} {} {}\n", o.clock, o.seconds, o.nanoseconds);
     let lines: String = offsets.iter().map(line).collect();
-    let file = "/proc/self/timens_offsets";
-    match write_host_file(file, &lines) {
-        // For an ordinary user it is root's file while nobody may look into this process.
-        Err(refusal) if refusal.errno == Errno::EACCES as i32 => {
-            cred::set_dumpable(true).call(|| "prctl".into())?;
-            write_host_file(file, &lines)?;
-            cred::set_dumpable(false).call(|| "prctl".into())?;
-        }
-        written => written?,
-    }
+    write_own_file("/proc/self/timens_offsets", &lines)?;
     let path = "/proc/self/ns/time_for_children";
     let namespace = fs::open(path, fs::O_RDONLY, 0).call(|| format!("open {path}"))?;
     proc::setns(namespace.as_fd(), flag).call(|| "setns time".into())

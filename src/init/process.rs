@@ -27,6 +27,22 @@ pub(super) fn write_host_file(path: &str, value: &str) -> Outcome {
     fs::write_once(fd.as_fd(), value.as_bytes()).call(|| format!("write {value:?} to {path}"))
 }
 
+/// Write a file of this process's own in the host's /proc. For an ordinary user it is root's while nobody may look into this process.
+pub(super) fn write_own_file(path: &str, value: &str) -> Outcome {
+    let open = || fs::open(path, fs::O_WRONLY, 0);
+    let fd = match open() {
+        Err(Errno::EACCES) => {
+            cred::set_dumpable(true).call(|| "prctl".into())?;
+            let opened = open();
+            cred::set_dumpable(false).call(|| "prctl".into())?;
+            opened
+        }
+        opened => opened,
+    };
+    let fd = fd.call(|| format!("open {path}"))?;
+    fs::write_once(fd.as_fd(), value.as_bytes()).call(|| format!("write {value:?} to {path}"))
+}
+
 /// Set how process `pid` gets processors, 0 for this one.
 pub(crate) fn set_scheduler(pid: i32, scheduler: &Scheduler) -> Result<(), Errno> {
     let Scheduler { policy, flags, nice, priority, runtime, deadline, period } = *scheduler;
