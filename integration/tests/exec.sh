@@ -672,6 +672,22 @@ test_container_that_ends_meanwhile() {
   done
 }
 
+test_container_that_ends_meanwhile_and_is_not_reaped() {
+  differs runc,crun "other words"
+  bundle c1 'args(["sleep", "1000"])'
+  "$STAGE/helpers/no-reap" "$RUNTIME" --root "$ROOT" run --detach --bundle "$B" c1 >"$T/out" 2>&1 &
+  local parent=$! rc=0
+  eventually is_line_in 'status 0' "$T/out"
+  strace -f -q -o /dev/null -e trace=setns -e inject=setns:delay_enter=1000000 "$RUNTIME" --root "$ROOT" exec c1 true 2>"$T/err" &
+  eventually eval '[ "$(wc -l <"$C/cgroup.procs")" = 2 ]'
+  pid_of c1
+  kill -KILL "$PID" # the init alone
+  wait %2 || rc=$?
+  assert_eq "$rc" 255
+  assert_match "$(<"$T/err")" 'exec failed: c1: the container has stopped meanwhile: '
+  kill "$parent"
+}
+
 test_the_status_of_a_process_that_ends_with_its_container() {
   running
   "$RUNTIME" --root "$ROOT" exec --pid-file "$T/pid" c1 sleep 1000 &

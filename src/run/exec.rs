@@ -127,24 +127,28 @@ pub fn exec(order: &Order<'_>) -> Result<Running> {
     }
 }
 
+/// Whether the kernel has refused a step with `errno`.
+fn refused_with(cause: &anyhow::Error, errno: Errno) -> bool {
+    cause.downcast_ref::<StepFault>().is_some_and(|fault| fault.errno == Some(errno))
+}
+
 impl Order<'_> {
     /// What fails in a container that ends meanwhile fails for that reason.
     fn explain(&self, cause: anyhow::Error) -> anyhow::Error {
-        match process::pidfd_send_signal(self.target.init.as_fd(), 0) {
-            Err(Errno::ESRCH) => cause.context("the container has stopped meanwhile"),
-            _ if self.is_closed_to_the_caller(&cause) => {
-                cause.context("the container is only created; until it is started only root can enter it")
-            }
-            _ => cause,
+        // An init that ends has no namespaces any more, and one that nobody has reaped could still be signalled.
+        if refused_with(&cause, Errno::ESRCH) || matches!(self.target.container.pidfd(), Ok(None)) {
+            cause.context("the container has stopped meanwhile")
+        } else if self.is_closed_to_the_caller(&cause) {
+            cause.context("the container is only created; until it is started only root can enter it")
+        } else {
+            cause
         }
     }
 
     /// Whether it failed because the program that waits in the container is not to be looked into.
     fn is_closed_to_the_caller(&self, cause: &anyhow::Error) -> bool {
-        let refused =
-            cause.downcast_ref::<StepFault>().is_some_and(|fault| fault.errno == Some(Errno::EPERM));
         let is_created = || matches!(self.target.container.status(), Ok(Status::Created));
-        refused && !self.host.is_root && is_created()
+        refused_with(cause, Errno::EPERM) && !self.host.is_root && is_created()
     }
 
     /// The cgroup that init is in, wherever it has moved.
