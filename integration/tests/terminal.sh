@@ -190,6 +190,31 @@ test_a_reader_that_does_not_read_keeps_no_signal_back() {
   exec 8<&-
 }
 
+test_a_terminal_that_takes_nothing_keeps_no_signal_back() {
+  differs runc,crun "wait for it"
+  bundle c1 "$with_terminal | sh(\"trap 'exit 3' TERM; busybox yes & wait\")"
+  python3 -c 'import os, pty, select, sys, time
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+print(pid, flush=True)
+sys.stdin.read() # and nothing is read from the terminal
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+' "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 < <(eventually [ -e "$T/go" ]) >"$T/out" &
+  eventually [ -s "$T/out" ]
+  local pid
+  pid=$(head -n 1 "$T/out")
+  eventually has_status c1 running
+  is_asleep() { local a b; a=$(<"/proc/$pid/schedstat"); sleep 0.2; b=$(<"/proc/$pid/schedstat"); [ "$a" = "$b" ]; }
+  eventually is_asleep
+  kill -TERM "$pid"
+  eventually has_status c1 stopped
+  kill -TERM "$pid" # what it wrote is still to be read, but a signal ends that too
+  touch "$T/go"
+  wait %1
+  assert_eq "$(tail -n 1 "$T/out")" 3
+}
+
 test_a_reader_that_is_gone_does_not_end_the_container() {
   differs runc,crun "need a terminal of the caller's"
   bundle c1 "$with_terminal | sh(\"i=0; while [ \$i -lt 2000 ]; do echo line \$i; i=\$((i+1)); done; exit 4\")"

@@ -48,6 +48,16 @@ impl Drop for Raw {
     }
 }
 
+/// Standard output, opened anew where it is a terminal. That says it takes something when it takes a byte, and keeps whoever writes
+/// more waiting; not to wait is said of an open file, and the caller's is shared with others.
+fn own_output() -> Option<OwnedFd> {
+    let is_other_side = |stdout: libc::stat| stdout.st_rdev == fs::makedev(5, 2); // /dev/ptmx makes a new one each time
+    if tty::size(process::stdout()).is_err() || fs::stat_fd(process::stdout()).is_ok_and(is_other_side) {
+        return None;
+    }
+    fs::open("/proc/self/fd/1", fs::O_WRONLY | fs::O_NOCTTY | fs::O_NONBLOCK, 0).ok()
+}
+
 /// What poll(2) waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -65,6 +75,8 @@ struct Relay<'a> {
     terminal: &'a OwnedFd,
     notify: Option<&'a Notify>,
     raw: Raw,
+    /// None: standard output itself.
+    output: Option<OwnedFd>,
     /// Read from the caller, not yet taken by the terminal.
     inward: Vec<u8>,
     /// Read from the terminal, not yet taken by the caller.
@@ -92,6 +104,7 @@ pub(super) fn attend(
         terminal,
         notify,
         raw: Raw::enter(),
+        output: own_output(),
         inward: Vec::new(),
         outward: Vec::new(),
         last_in: b'\n',
@@ -138,13 +151,17 @@ impl Relay<'_> {
         Ok(true)
     }
 
+    fn output(&self) -> BorrowedFd<'_> {
+        self.output.as_ref().map_or(process::stdout(), AsFd::as_fd)
+    }
+
     fn fd(&self, end: End) -> BorrowedFd<'_> {
         match end {
             End::Process => self.pidfd.as_fd(),
             End::Signals => self.signals.as_fd(),
             End::Terminal => self.terminal.as_fd(),
             End::Input => process::stdin(),
-            End::Output => process::stdout(),
+            End::Output => self.output(),
             End::Notifications => self.notify.map_or(self.signals.as_fd(), Notify::as_fd),
         }
     }
@@ -233,7 +250,7 @@ impl Relay<'_> {
 
     fn write_output(&mut self) {
         let piece = self.outward.len().min(PIECE);
-        match nix::unistd::write(process::stdout(), &self.outward[..piece]) {
+        match nix::unistd::write(self.output(), &self.outward[..piece]) {
             Ok(n) => drop(self.outward.drain(..n)),
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             // Nobody reads any more; the container goes on all the same.
