@@ -105,6 +105,7 @@ fn parse<T: DeserializeOwned>(text: &[u8], document: &Document<'_>) -> Result<(T
         Ok(value) => value,
         Err(err) => return Err(located(text, &err, document.file, document.field)),
     };
+    drop_nulls(&mut value);
     let warnings = (document.tolerate)(&mut value);
     match serde_json::from_value(value) {
         Ok(parsed) => Ok((parsed, warnings)),
@@ -113,12 +114,26 @@ fn parse<T: DeserializeOwned>(text: &[u8], document: &Document<'_>) -> Result<(T
     }
 }
 
+/// A member that is null is one that is not there, as to Go's decoder.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
 /// A parse error with its line, its column and the field it lies in; `within` is the field that the file stands for.
 pub(super) fn located(text: &[u8], err: &serde_json::Error, file: &str, within: &str) -> anyhow::Error {
     let before: usize =
         text.split_inclusive(|b| *b == b'\n').take(err.line().saturating_sub(1)).map(<[u8]>::len).sum();
-    let field = locate::path_at(text, (before + err.column()).saturating_sub(1));
     let message = err.to_string();
+    // A field that is missing is found out at the end of the object that it is missing from.
+    let inside = usize::from(!message.starts_with("missing field"));
+    let field = locate::path_at(text, (before + err.column()).saturating_sub(inside));
     let message = message.split(" at line ").next().unwrap_or_default();
     let place = format!("{message} ({} line {} column {})", file, err.line(), err.column());
     let names = [within, &field].into_iter().filter(|name| !name.is_empty());
