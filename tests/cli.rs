@@ -125,7 +125,7 @@ fn options_are_read_as_by_go() {
     let root = root.to_str().unwrap();
     let equals = format!("-root={root}");
     // Arguments, exit status, a part of both streams.
-    let table: [(&[&str], i32, &str); 19] = [
+    let table: [(&[&str], i32, &str); 20] = [
         (&["-root", root, "list", "-format", "json"], 0, "[]"),
         (&[&equals, "list", "-format=json"], 0, "[]"),
         (
@@ -146,6 +146,7 @@ fn options_are_read_as_by_go() {
         (&["--root", root, "update", "--resources", "", "--memory=1M", "none"], 1, "does not exist"),
         // An empty limit is no limit that anybody can have meant.
         (&["--root", root, "update", "--memory=", "none"], 1, "not a size"),
+        (&["--root", root, "kill", "none", ""], 1, "kill none: container does not exist"),
         (&["-frob", "list"], 1, "unexpected argument '-f'"),
         (&["list", "-frob"], 1, "-f"),
         // What comes after the id of ps and of exec, or after --, is not ours.
