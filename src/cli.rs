@@ -7,6 +7,7 @@ use crate::host;
 use crate::log::{Format, Log};
 use crate::plan::CgroupDriver;
 use crate::state::Store;
+use crate::sys;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
@@ -185,7 +186,7 @@ fn failure(command: Option<&Cmd>) -> u8 {
 /// `exec`, the process's.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    crate::sys::process::keep_zombies();
+    sys::process::keep_zombies();
     // Sealing comes first, so that the work is done once, by the sealed copy.
     let sealed = if args.iter().any(|arg| ENTERING.iter().any(|verb| arg == verb)) {
         crate::run::seal::enter()
@@ -244,10 +245,8 @@ fn complain(args: &[OsString], err: &clap::Error) {
 /// Podman asks for an option without its value, and knows it by these words.
 fn print_usage(err: &clap::Error) {
     if err.kind() == ErrorKind::InvalidValue && err.get(ContextKind::InvalidValue).is_none_or(is_empty) {
-        eprint!(
-            "{}",
-            err.to_string().replace("a value is required", "flag needs an argument: a value is required")
-        );
+        let text = err.to_string();
+        sys::to_stderr(&text.replace("a value is required", "flag needs an argument: a value is required"));
     } else {
         let _ = err.print();
     }

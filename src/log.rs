@@ -5,7 +5,7 @@
 
 use crate::config::Invalid;
 use crate::run::StepFault;
-use crate::sys::{Errno, fs};
+use crate::sys::{self, Errno, fs};
 use serde_json::{Map, Value};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -56,7 +56,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 impl Log {
     /// Report a failed command: plainly on standard error, and as a record.
     pub fn error(&self, err: &anyhow::Error) {
-        eprintln!("knarr: {}", message(err));
+        say(&message(err));
         self.record_error(err);
     }
 
@@ -70,7 +70,7 @@ impl Log {
     /// Report something that was tolerated: as a record if there is a log, on standard error otherwise.
     pub fn warning(&self, message: &str) {
         if self.file.is_none() {
-            eprintln!("knarr: warning: {message}");
+            say(&format!("warning: {message}"));
         }
         self.write(self.record("warning", message));
     }
@@ -84,7 +84,7 @@ impl Log {
             let record = self.record("debug", line);
             match &self.file {
                 Some(_) => self.write(record),
-                None => eprint!("{}", self.line(record)),
+                None => sys::to_stderr(&self.line(record)),
             }
         }
     }
@@ -111,9 +111,16 @@ impl Log {
         let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_APPEND;
         let written = fs::open(path, flags, 0o644).and_then(|fd| fs::write_once(fd.as_fd(), line.as_bytes()));
         if let Err(errno) = written {
-            eprintln!("knarr: warning: --log {}: {}", path.display(), crate::sys::describe(errno));
+            say(&format!("warning: --log {}: {}", path.display(), sys::describe(errno)));
         }
     }
+}
+
+/// Say something on standard error, in one line: names from images and command lines may hold anything, and a terminal obeys
+/// what it is sent.
+pub fn say(text: &str) {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    sys::to_stderr(&format!("knarr: {}\n", text.chars().map(escaped).collect::<String>()));
 }
 
 /// An error and its causes on one line, each of the kernel's answers in this project's style.
@@ -126,7 +133,7 @@ fn part(cause: &(dyn std::error::Error + 'static)) -> String {
     let os =
         cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error).map(Errno::from_raw);
     match cause.downcast_ref::<Errno>().copied().or(os) {
-        Some(errno) => crate::sys::describe(errno),
+        Some(errno) => sys::describe(errno),
         None => cause.to_string(),
     }
 }

@@ -182,12 +182,18 @@ impl State {
 }
 
 /// A process in /proc/PID/stat: its state letter and its start time. None if there is no such process.
-pub fn process_stat(pid: i32) -> Option<(char, u64)> {
-    let text = host::read(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything, so fields are counted from its end: field 3 is the state.
-    let (_, rest) = text.rsplit_once(") ")?;
-    let fields: Vec<&str> = rest.split(' ').collect();
-    Some((fields.first()?.chars().next()?, fields.get(19)?.parse().ok()?))
+pub fn process_stat(pid: i32) -> Result<Option<(char, u64)>> {
+    let text = match host::read(format!("/proc/{pid}/stat")) {
+        Err(err) if matches!(err.downcast_ref(), Some(Errno::ENOENT | Errno::ESRCH)) => return Ok(None),
+        text => text?,
+    };
+    let parse = || {
+        // The name in parentheses may hold anything, so fields are counted from its end: field 3 is the state.
+        let (_, rest) = text.rsplit_once(") ")?;
+        let fields: Vec<&str> = rest.split(' ').collect();
+        Some((fields.first()?.chars().next()?, fields.get(19)?.parse().ok()?))
+    };
+    Ok(parse())
 }
 
 /// Check an id as a name: letters, digits, `_`, `+`, `-`, `.`.
@@ -512,15 +518,21 @@ pub struct Container {
 }
 
 impl Container {
-    /// A pidfd of init, if that very process is still there and not a zombie.
-    pub fn pidfd(&self) -> Option<OwnedFd> {
+    /// A pidfd of init, if that very process is still there and not a zombie. Where that cannot be asked, for want of descriptors
+    /// or memory, it is an error: who takes it for stopped deletes what runs.
+    pub fn pidfd(&self) -> Result<Option<OwnedFd>> {
         if self.state.pid == 0 {
-            return None;
+            return Ok(None);
         }
-        let pidfd = process::pidfd_open(self.state.pid).ok()?;
+        let pidfd = match process::pidfd_open(self.state.pid) {
+            // Nobody's pid any more, or that of a thread.
+            Err(Errno::ESRCH | Errno::EINVAL | Errno::ENOENT) => return Ok(None),
+            pidfd => pidfd.context("pidfd_open of init")?,
+        };
         // Asked after the pidfd is open: what it refers to cannot change any more.
-        let (letter, start) = process_stat(self.state.pid)?;
-        (start == self.state.pid_start && !matches!(letter, 'Z' | 'X')).then_some(pidfd)
+        let lives =
+            |(letter, start): (char, u64)| start == self.state.pid_start && !matches!(letter, 'Z' | 'X');
+        Ok(process_stat(self.state.pid)?.is_some_and(lives).then_some(pidfd))
     }
 
     /// The container's cgroup, for a command that cannot do without.
@@ -533,19 +545,19 @@ impl Container {
     }
 
     /// Where the container is in its life, asked of the kernel, not of the record.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> Result<Status> {
         if self.state.pid == 0 {
-            return if self.dir.try_lock() { Status::Stopped } else { Status::Creating };
+            return Ok(if self.dir.try_lock() { Status::Stopped } else { Status::Creating });
         }
-        if self.pidfd().is_none() {
-            return Status::Stopped;
+        if self.pidfd()?.is_none() {
+            return Ok(Status::Stopped);
         }
         let frozen = self.state.open_cgroup().ok().flatten().is_some_and(|cgroup| cgroup.is_frozen());
-        match (frozen, self.dir.awaits_start()) {
+        Ok(match (frozen, self.dir.awaits_start()) {
             (true, _) => Status::Paused,
             (false, true) => Status::Created,
             (false, false) => Status::Running,
-        }
+        })
     }
 
     /// Give the lock back while the container runs.
@@ -556,7 +568,7 @@ impl Container {
 
     /// An error if `command` is not allowed now.
     pub fn allow(&self, command: Command) -> Result<Status> {
-        let status = self.status();
+        let status = self.status()?;
         match refuse(status, command, &self.state.about.id) {
             Some(reason) => bail!(reason),
             None => Ok(status),

@@ -329,6 +329,66 @@ test_log_format_that_is_unknown() {
   [ "$RC" != 0 ] || fail "accepted"
 }
 
+# ---- a shortage of descriptors ----
+
+# with_descriptors N COMMAND...: the runtime may have N descriptors open
+with_descriptors() {
+  RC=0
+  OUT=$( (ulimit -n "$1"; exec "$RUNTIME" --root "$ROOT" "${FLAGS[@]}" "${@:2}") 2>"$T/err") || RC=$?
+  ERR=$(<"$T/err")
+}
+
+test_who_cannot_look_does_not_say_that_it_is_gone() {
+  bundle c1 'args(["sleep", "1000"])'
+  run_ok run --detach --bundle "$B" c1
+  local n
+  for n in 3 4 5 6 7 8; do
+    with_descriptors "$n" state c1
+    assert_no_match "$OUT $ERR" stopped "state with $n"
+    with_descriptors "$n" list
+    assert_no_match "$OUT $ERR" stopped "list with $n"
+    with_descriptors "$n" exec c1 true
+    assert_no_match "$ERR" stopped "exec with $n"
+    with_descriptors "$n" kill c1 0
+    assert_no_match "$ERR" 'not running' "kill with $n"
+  done
+}
+
+test_who_cannot_look_does_not_delete_what_runs() {
+  differs runc,crun "have no such option"
+  FLAGS=(--cgroup-manager disabled)
+  bundle c1 'args(["sleep", "1000"]) | del(.linux.cgroupsPath, .linux.resources)'
+  run_ok run --detach --bundle "$B" c1
+  pid_of c1
+  local n
+  for n in 3 4 5 6 7 8; do
+    with_descriptors "$n" delete c1
+    assert_eq "$RC" 1 "delete with $n"
+    assert_status c1 running
+  done
+  run_ok delete --force c1
+  eventually is_gone "$PID"
+}
+
+# ---- standard error ----
+
+test_standard_error_that_takes_nothing() {
+  differs crun "takes no unknown capability"
+  local rc=0
+  "$RUNTIME" --root "$ROOT" state none 2>/dev/full || rc=$?
+  assert_eq "$rc" 1
+  bundle c1 'sh("exit 7") | .process.capabilities.bounding += ["CAP_FROB"]' # a warning
+  rc=0
+  "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 2>/dev/full || rc=$?
+  assert_eq "$rc" 7
+}
+
+test_an_error_is_one_line_whatever_it_names() {
+  differs crun "says it as it is"
+  refused 'exec: .*no.*such.*not found' 'args(["no\nsuch\u001b[31m"])'
+  assert_no_match "$ERR" $'\e'
+}
+
 # ---- after a failed create ----
 
 test_the_id_is_free_after_a_failed_create() {

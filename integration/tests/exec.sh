@@ -379,6 +379,28 @@ test_process_file_with_errors() {
   exec_fails 'args' --process "$T/process.json" c1
 }
 
+test_process_file_that_lacks_something_names_it() {
+  differs runc,crun "other words"
+  running
+  local file=$T/process.json
+  echo '{}' >"$file"
+  exec_fails 'process: missing field `cwd` ' --process "$file" c1
+  echo '{"args": ["true"], "user": {"uid": 0, "gid": 0}}' >"$file"
+  exec_fails 'process: missing field `cwd` ' --process "$file" c1
+  echo '{"args": ["true"], "cwd": "/", "scheduler": {"nice": 1}}' >"$file"
+  exec_fails 'process.scheduler: missing field `policy` ' --process "$file" c1
+  echo '{"args": ["true"], "cwd": "/a\u0000b"}' >"$file"
+  exec_fails 'process.cwd: contains a NUL character' --process "$file" c1
+}
+
+test_process_file_with_nulls() {
+  differs crun "takes some only"
+  running
+  process '.user = null | .rlimits = null | .capabilities = null | .args = ["id", "-u"]'
+  run_ok exec --process "$T/process.json" c1
+  assert_eq "$OUT" 0
+}
+
 test_process_file_with_relative_cwd() {
   differs crun "takes it"
   running
@@ -723,6 +745,18 @@ test_signals_are_forwarded() {
   wait %1 || :
 }
 
+test_signal_that_may_not_be_sent_does_not_end_the_wait() {
+  running '.process.capabilities = {}'
+  setpriv --bounding-set=-kill "$RUNTIME" --root "$ROOT" exec -u 1000:1000 c1 sh -c 'echo ready; while [ ! -e /tmp/go ]; do sleep 0.05; done; exit 3' >"$T/out" 2>"$T/err" &
+  eventually is_line_in ready "$T/out"
+  kill -TERM %1
+  [ "$RUNTIME_NAME" != knarr ] || eventually is_line_in 'knarr: warning: signal 15 to the container: operation not permitted (EPERM)' "$T/err"
+  touch "$B/rootfs/tmp/go"
+  local rc=0
+  wait %1 || rc=$?
+  assert_eq "$rc" 3
+}
+
 test_signal_state_is_fresh() {
   running
   (trap '' HUP USR1 PIPE; exec "$RUNTIME" --root "$ROOT" exec c1 grep -E 'Sig(Blk|Ign)' /proc/self/status) >"$T/out"
@@ -804,6 +838,15 @@ test_tty_a_megabyte_typed_comes_back() {
   assert_eq "$OUT" '1048576 same'
 }
 
+test_tty_whose_reader_is_gone_does_not_end_the_process() {
+  differs runc,crun "need a terminal of the caller's"
+  running
+  { "$RUNTIME" --root "$ROOT" exec -t c1 sh -c 'echo first; busybox seq 1 100000; exit 4' </dev/null || echo $? >"$T/rc"; } | head -n 1 >/dev/null
+  assert_eq "$(<"$T/rc")" 4
+  { "$RUNTIME" --root "$ROOT" exec -t c1 busybox seq 1 100000 </dev/null; echo $? >"$T/rc"; } | head -n 1 >/dev/null
+  assert_eq "$(<"$T/rc")" 0
+}
+
 test_tty_that_a_child_keeps_open_does_not_keep_the_command() {
   running
   on_terminal -- -t c1 sh -c '(trap "" HUP; busybox yes) & echo left; exit 6'
@@ -825,6 +868,37 @@ test_console_socket() {
   eventually [ -e "$T/info" ]
   assert_jq "$(<"$T/info")" '.fds == 1 and .messages == 1 and .bytes >= 1 and .tty and .closed'
   eventually eval 'tr -d "\r" <"$T/console" | grep -q "got hello"'
+}
+
+# The runtime hears what its child tells 0.3 s late.
+SLOW=(strace -q -o /dev/null -e trace=recvmsg -e inject=recvmsg:delay_exit=300000)
+
+test_tty_is_as_it_will_be_before_the_process_runs() {
+  differs crun "1.8 has no size"
+  differs runc "1.1 sets it after the start"
+  running
+  RC=0
+  OUT=$("$TTY" --size 33x101 "${SLOW[@]}" "$RUNTIME" --root "$ROOT" exec -t c1 sh -c 'busybox stty size; busybox stty -a' | tr -d '\r') || RC=$?
+  assert_eq "$RC" 0
+  assert_line "$OUT" '33 101'
+  assert_match "$OUT" '-onlcr'
+}
+
+test_console_socket_that_takes_nothing() {
+  running rw
+  python3 -c 'import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+server.accept()[0].close()
+server.accept()' "$T/sock" &
+  eventually [ -S "$T/sock" ]
+  RC=0
+  "${SLOW[@]}" "$RUNTIME" --root "$ROOT" exec -t -d --console-socket "$T/sock" c1 touch /tmp/ran 2>"$T/err" || RC=$?
+  [ "$RC" != 0 ] || fail "it ran"
+  [ "$RUNTIME_NAME" != knarr ] || assert_match "$(<"$T/err")" '--console-socket: sendmsg: broken pipe'
+  assert_absent "$B/rootfs/tmp/ran"
+  kill %1
 }
 
 test_console_size_of_a_process_file() {

@@ -113,6 +113,19 @@ test_home_of_an_unknown_user() {
   assert_line "$OUT" HOME=/
 }
 
+test_home_that_no_program_could_be_given() {
+  differs runc,crun "fail, or cut it off"
+  local home
+  for home in '/a\0b' "/$(head -c 200000 /dev/zero | tr '\0' x)"; do
+    rm -rf "$T/c1"
+    bundle c1 'sh("echo $HOME")'
+    rm "$B/rootfs/etc/passwd" # a link to that of other bundles
+    printf "root:x:0:0::$home:/bin/sh\n" >"$B/rootfs/etc/passwd"
+    run_ok run --bundle "$B" c1
+    assert_eq "$OUT" /
+  done
+}
+
 test_empty_home_is_replaced() {
   differs crun "1.8 keeps it empty"
   bundle c1 'args(["/bin/env"]) | .process.env += ["HOME="]'

@@ -47,7 +47,7 @@ fn events(args: &Args, global: &Global) -> Result<()> {
     if args.stats {
         return print_stats(&args.id, &cgroup);
     }
-    let Some(init) = container.pidfd() else { return Ok(()) };
+    let Some(init) = container.pidfd()? else { return Ok(()) };
     let mut watch = Watch::new(&cgroup, init)?;
     let mut next = Instant::now() + args.interval;
     loop {

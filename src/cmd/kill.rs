@@ -36,7 +36,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
 }
 
 fn send(container: &Container, signal: i32, all: bool) -> Result<()> {
-    let status = container.status();
+    let status = container.status()?;
     // Processes that outlive init can only be reached through the cgroup.
     let through_cgroup = all || (signal == libc::SIGKILL && !container.state.private_pids);
     if through_cgroup && status != Status::Creating && container.state.cgroup.is_some() {
@@ -49,7 +49,7 @@ fn send(container: &Container, signal: i32, all: bool) -> Result<()> {
     if let Some(reason) = refuse(status, Command::Kill, &container.state.about.id) {
         bail!(reason);
     }
-    let pidfd = container.pidfd().ok_or_else(|| anyhow!("container not running"))?;
+    let pidfd = container.pidfd()?.ok_or_else(|| anyhow!("container not running"))?;
     match process::pidfd_send_signal(pidfd.as_fd(), signal) {
         Ok(()) => Ok(()),
         Err(Errno::ESRCH) => bail!("container not running"),

@@ -30,11 +30,12 @@ pub enum Format {
 
 /// Print all containers.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
+    let skip = |id: &str, err: &anyhow::Error| log::say(&format!("list: {id}: {}", log::message(err)));
     let mut containers = Vec::new();
     for (id, container) in global.store().list()? {
         match container {
             Ok(container) => containers.push(container),
-            Err(err) => eprintln!("knarr: list: {id}: {}", log::message(&err)),
+            Err(err) => skip(&id, &err),
         }
     }
     if args.quiet {
@@ -42,8 +43,9 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
         return print(&ids);
     }
     let passwd = host::read("/etc/passwd").unwrap_or_default();
-    let shown: Vec<Shown<'_>> =
-        containers.iter().map(|c| Shown::of(c, user_name(&passwd, c.dir.owner()))).collect();
+    let shown =
+        |c| Shown::of(c, user_name(&passwd, c.dir.owner())).inspect_err(|err| skip(&c.state.about.id, err));
+    let shown: Vec<Shown<'_>> = containers.iter().filter_map(|c| shown(c).ok()).collect();
     match args.format {
         Format::Json => print(&format!("{}\n", serde_json::to_string(&shown)?)),
         Format::Table => print(&table(&shown)),

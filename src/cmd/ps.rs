@@ -43,7 +43,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
 }
 
 fn processes(container: &Container) -> Result<Vec<i32>> {
-    if container.status() == Status::Stopped && container.state.private_pids {
+    if container.status()? == Status::Stopped && container.state.private_pids {
         return Ok(Vec::new());
     }
     let mut pids = match &container.state.cgroup {

@@ -25,10 +25,10 @@ pub(super) struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    pub(super) fn of(container: &'a Container, owner: String) -> Shown<'a> {
+    pub(super) fn of(container: &'a Container, owner: String) -> Result<Shown<'a>> {
         let (state, about) = (&container.state, &container.state.about);
-        let status = container.status();
-        Shown {
+        let status = container.status()?;
+        Ok(Shown {
             oci_version: &about.oci_version,
             id: &about.id,
             pid: if status == Status::Stopped { 0 } else { state.pid },
@@ -38,14 +38,16 @@ impl<'a> Shown<'a> {
             created: &state.created,
             annotations: &about.annotations,
             owner,
-        }
+        })
     }
 }
 
 /// Print the container's state.
 pub fn run(args: &Id, global: &Global) -> Result<u8> {
-    let container =
-        global.store().open(&args.id).with_context(|| format!("state {}", args.id.escape_debug()))?;
-    let shown = Shown::of(&container, String::new());
-    print(&format!("{}\n", serde_json::to_string_pretty(&shown)?))
+    let text = || -> Result<String> {
+        let container = global.store().open(&args.id)?;
+        let shown = Shown::of(&container, String::new())?;
+        Ok(format!("{}\n", serde_json::to_string_pretty(&shown)?))
+    };
+    print(&text().with_context(|| format!("state {}", args.id.escape_debug()))?)
 }

@@ -2,7 +2,7 @@
 //! specification tells a runtime to tolerate.
 
 use super::{Config, Invalid, Process, locate, resolve, rules};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use oci_spec::runtime::Spec;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -107,10 +107,15 @@ fn parse<T: DeserializeOwned>(text: &[u8], document: &Document<'_>) -> Result<(T
     };
     drop_nulls(&mut value);
     let warnings = (document.tolerate)(&mut value);
-    match serde_json::from_value(value) {
+    let tolerated = serde_json::to_vec(&value)?;
+    match serde_json::from_slice(&tolerated) {
         Ok(parsed) => Ok((parsed, warnings)),
-        Err(_) if warnings.is_empty() => Err(located(text, &strict, document.file, document.field)),
-        Err(err) => Err(err).context(document.file.to_string()),
+        Err(err) if said(&err) == said(&strict) => Err(located(text, &strict, document.file, document.field)),
+        // What the first try stopped at is tolerated, so this has no place in the file.
+        Err(err) => {
+            let field = field_of(&tolerated, &err, document.file, document.field);
+            Err(Invalid::new(field, format!("{} ({})", said(&err), document.file)).into())
+        }
     }
 }
 
@@ -126,20 +131,28 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// A parse error with its line, its column and the field it lies in; `within` is the field that the file stands for.
-pub(super) fn located(text: &[u8], err: &serde_json::Error, file: &str, within: &str) -> anyhow::Error {
+/// What the parser says, without its position.
+fn said(err: &serde_json::Error) -> String {
+    let message = err.to_string();
+    message.split(" at line ").next().unwrap_or_default().to_string()
+}
+
+/// The field that a parse error lies in or, where one is missing, in which it should be.
+fn field_of(text: &[u8], err: &serde_json::Error, file: &str, within: &str) -> String {
     let before: usize =
         text.split_inclusive(|b| *b == b'\n').take(err.line().saturating_sub(1)).map(<[u8]>::len).sum();
-    let message = err.to_string();
-    // A field that is missing is found out at the end of the object that it is missing from.
-    let inside = usize::from(!message.starts_with("missing field"));
+    // One that is missing is found out at the end of the object.
+    let inside = usize::from(!said(err).starts_with("missing field"));
     let field = locate::path_at(text, (before + err.column()).saturating_sub(inside));
-    let message = message.split(" at line ").next().unwrap_or_default();
-    let place = format!("{message} ({} line {} column {})", file, err.line(), err.column());
     let names = [within, &field].into_iter().filter(|name| !name.is_empty());
     let field = names.collect::<Vec<_>>().join(".");
-    let field = if field.is_empty() { file.to_string() } else { field };
-    Invalid::new(field, place).into()
+    if field.is_empty() { file.to_string() } else { field }
+}
+
+/// A parse error with its line, its column and the field it lies in; `within` is the field that the file stands for.
+pub(super) fn located(text: &[u8], err: &serde_json::Error, file: &str, within: &str) -> anyhow::Error {
+    let place = format!("{} ({} line {} column {})", said(err), file, err.line(), err.column());
+    Invalid::new(field_of(text, err, file, within), place).into()
 }
 
 /// Change `config` so that values which the specification tells a runtime to accept do not stop the parser.

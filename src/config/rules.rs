@@ -75,6 +75,7 @@ fn process_args_and_cwd(spec: &Spec) -> Result<(), Invalid> {
         no_nul(arg, || format!("process.args[{i}]"))?;
     }
     let cwd = process.cwd();
+    no_nul(&cwd.to_string_lossy(), || "process.cwd".into())?;
     ensure(cwd.is_absolute(), "process.cwd", format!("{cwd:?} is not an absolute path"))
 }
 

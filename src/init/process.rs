@@ -15,6 +15,9 @@ use std::path::Path;
 /// The longest /etc/passwd of an image that is searched for a home, in bytes.
 const PASSWD_LIMIT: usize = 1 << 20;
 
+/// The length that no path has (limits.h), in bytes.
+const PATH_MAX: usize = libc::PATH_MAX as usize;
+
 /// Who may do what with a session keyring: its possessor all, its owner what the kernel gives (view, read, link), and find it by name.
 const SESSION_KEYRING: u32 = 0x3f1b_0000;
 
@@ -329,7 +332,8 @@ fn check(path: &str) -> Result<(), Errno> {
     fs::executable(path)
 }
 
-/// The home of `uid` in the container's /etc/passwd, or `/`. A file that is none, or a huge one, has no home to give.
+/// The home of `uid` in the container's /etc/passwd, or `/`. A file that is none, or a huge one, has no home to give, nor has one
+/// whose entry is no path that execve(2) would take.
 fn home(uid: u32) -> String {
     let found = || -> Option<String> {
         let root = fs::open("/", fs::O_PATH | fs::O_DIRECTORY, 0).ok()?;
@@ -348,7 +352,8 @@ fn home_in(passwd: BorrowedFd<'_>, uid: u32) -> Option<String> {
     let text = String::from_utf8_lossy(&text);
     text.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
-        let home = fields.get(5).filter(|home| !home.is_empty())?;
+        let is_path = |home: &str| !home.is_empty() && home.len() < PATH_MAX && !home.contains('\0');
+        let home = fields.get(5).filter(|home| is_path(home))?;
         (fields.get(2)?.parse() == Ok(uid)).then(|| home.to_string())
     })
 }

@@ -5,7 +5,7 @@
 //! process's own user, capabilities, labels and filter, and no descriptor.
 
 use crate::sys::process as proc;
-use crate::sys::{Errno, describe, signal};
+use crate::sys::{Errno, describe, signal, to_stderr};
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStringExt;
 
@@ -28,7 +28,7 @@ pub fn main() {
     match ended {
         Ok(status) => proc::exit_now(status),
         Err(errno) => {
-            eprintln!("knarr-init: {}", describe(errno));
+            to_stderr(&format!("knarr-init: {}\n", describe(errno)));
             proc::exit_now(NOT_EXECUTABLE)
         }
     }
@@ -77,7 +77,7 @@ fn become_process(path: &CString, args: &[CString], parent: u32) -> ! {
         })
         .collect();
     let refused = proc::reset_signals().map_or_else(|errno| errno, |()| execute(path, args, &env));
-    eprintln!("knarr-init: exec: {path:?}: {}", describe(refused));
+    to_stderr(&format!("knarr-init: exec: {path:?}: {}\n", describe(refused)));
     proc::exit_now(if refused == Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE })
 }
 

@@ -43,6 +43,13 @@ pub struct Exec {
     pub steps: Vec<Planned<Step>>,
 }
 
+impl Exec {
+    /// Whether the process has a terminal of its own.
+    pub fn gives_terminal(&self) -> bool {
+        self.steps.iter().any(|planned| matches!(planned.step, Step::Terminal { .. }))
+    }
+}
+
 /// Decide all that is done to run `process` in the container that `config` describes.
 ///
 /// What enters the namespaces is a child of the runtime that has closed everything of the host's, and what enters the pid

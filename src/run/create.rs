@@ -143,7 +143,7 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
 /// Make the container's process known.
 pub(super) fn record(order: &Order<'_>, state: &mut State, dir: &Dir, pid: i32) -> Result<()> {
     state.pid = pid;
-    state.pid_start = process_stat(pid).context("init has ended before it was recorded")?.1;
+    state.pid_start = process_stat(pid)?.context("init has ended before it was recorded")?.1;
     dir.save(state)?;
     order.pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, pid))
 }

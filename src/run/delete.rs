@@ -14,7 +14,7 @@ const KILL_TIMEOUT_MS: u16 = 10_000;
 /// Kill what runs, remove the cgroup, run the poststop hooks, forget the container. Returns the hooks' failures, which are
 /// warnings (runtime.md: Lifecycle).
 pub fn destroy(container: Container) -> Result<Vec<String>> {
-    if let Some(pidfd) = container.pidfd() {
+    if let Some(pidfd) = container.pidfd()? {
         kill_and_wait(&pidfd)?;
     }
     // Processes that outlive init, in a pid namespace that is not their own, are in the cgroup.

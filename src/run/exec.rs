@@ -38,9 +38,9 @@ impl Target {
     /// `container`, if its status allows `exec`.
     pub fn new(container: Container, paused: WhenPaused) -> Result<Target> {
         let refused = |status| refuse(status, Command::Exec, &container.state.about.id);
-        let Some(init) = container.pidfd() else {
+        let Some(init) = container.pidfd()? else {
             // What has no init is creating or stopped.
-            bail!(refused(container.status()).unwrap_or_default())
+            bail!(refused(container.status()?).unwrap_or_default())
         };
         let record = container.state.cgroup.as_ref();
         let cgroup = record.map(cgroup::Record::open).transpose()?.flatten();
@@ -143,7 +143,8 @@ impl Order<'_> {
     fn is_closed_to_the_caller(&self, cause: &anyhow::Error) -> bool {
         let refused =
             cause.downcast_ref::<StepFault>().is_some_and(|fault| fault.errno == Some(Errno::EPERM));
-        refused && !self.host.is_root && self.target.container.status() == Status::Created
+        let is_created = || matches!(self.target.container.status(), Ok(Status::Created));
+        refused && !self.host.is_root && is_created()
     }
 
     /// The cgroup that init is in, wherever it has moved.
@@ -228,6 +229,7 @@ impl Parent<'_> {
                 Some(FromInit::Born(pid)) => self.make_known(pid)?,
                 Some(FromInit::Terminal(master)) => {
                     self.terminal = hand_terminal(master, self.order.console.as_ref())?;
+                    self.let_go()?;
                 }
                 Some(FromInit::Listener(number)) => {
                     self.hand_over(number).context("linux.seccomp.listenerPath")?;
@@ -252,6 +254,12 @@ impl Parent<'_> {
         if let Some(socket) = &self.order.pidfd_socket {
             socket::send(socket.as_fd(), b"setns", Some(pidfd.as_fd())).context("--pidfd-socket: sendmsg")?;
         }
+        // A process with a terminal does not run before that is what it will be, and somebody has it.
+        if self.order.plan.gives_terminal() { Ok(()) } else { self.let_go() }
+    }
+
+    /// Let the process run.
+    fn let_go(&self) -> Result<()> {
         match self.channel.done() {
             // A child that has failed meanwhile has said why.
             Ok(()) | Err(Errno::EPIPE) => Ok(()),
@@ -262,6 +270,6 @@ impl Parent<'_> {
     fn hand_over(&self, number: i32) -> Result<()> {
         let Some((pid, pidfd)) = &self.process else { bail!("the child speaks out of turn") };
         let container = &self.order.target.container;
-        hand_over(&container.state, &container.status().to_string(), *pid, pidfd, number)
+        hand_over(&container.state, &container.status()?.to_string(), *pid, pidfd, number)
     }
 }

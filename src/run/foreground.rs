@@ -2,9 +2,9 @@
 
 use super::notify::Notify;
 use super::relay;
-use crate::sys::Errno;
+use crate::log::say;
 use crate::sys::process::{self, Exit};
-use crate::sys::{signal, tty};
+use crate::sys::{Errno, describe, signal, tty};
 use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -61,6 +61,10 @@ impl Signals {
     pub(super) fn next(&self) -> Result<Option<i32>> {
         loop {
             let info = self.fd.read_signal().context("read signalfd")?;
+            // A signal that is blocked is not ignored: this program's own write to a pipe that nobody reads.
+            if info.is_some_and(|i| i.ssi_signo == libc::SIGPIPE as u32 && i.ssi_pid == std::process::id()) {
+                continue;
+            }
             match info.map(|info| info.ssi_signo as i32) {
                 Some(libc::SIGCHLD) if self.child.get() != 0 => {
                     signal::reap_all_but(self.child.get()).context("waitid")?;
@@ -97,7 +101,7 @@ impl Signals {
                 return Ok(());
             }
             while let Some(signal) = self.next()? {
-                deliver(pidfd, signal)?;
+                deliver(pidfd, signal);
             }
         }
     }
@@ -128,10 +132,10 @@ pub(super) fn copy_size(terminal: &OwnedFd) {
     }
 }
 
-/// Send `signal` on; a process that has ended needs none.
-pub(super) fn deliver(pidfd: &OwnedFd, signal: i32) -> Result<()> {
+/// Send `signal` on; a process that has ended needs none. One that may not be signalled (it takes CAP_KILL) is still waited for.
+pub(super) fn deliver(pidfd: &OwnedFd, signal: i32) {
     match process::pidfd_send_signal(pidfd.as_fd(), signal) {
-        Ok(()) | Err(Errno::ESRCH) => Ok(()),
-        Err(errno) => Err(errno).with_context(|| format!("signal {signal} to the container")),
+        Ok(()) | Err(Errno::ESRCH) => {}
+        Err(errno) => say(&format!("warning: signal {signal} to the container: {}", describe(errno))),
     }
 }

@@ -179,7 +179,7 @@ impl Relay<'_> {
                         self.raw.enter_again();
                         copy_size(self.terminal);
                     }
-                    deliver(self.pidfd, signal)?;
+                    deliver(self.pidfd, signal);
                 }
             }
         }

@@ -24,7 +24,7 @@ pub fn start(container: Container) -> Result<()> {
     let channel = ParentEnd::new(connection);
     channel.done().context("the container's init is gone")?;
     let container = finish(container, &channel)?;
-    match (notify, container.pidfd()) {
+    match (notify, container.pidfd()?) {
         (Some(notify), Some(pidfd)) => {
             let pid = container.state.pid;
             // Others may do with the container what they like while it gets ready.
@@ -61,7 +61,7 @@ pub fn finish(container: Container, channel: &ParentEnd) -> Result<Container> {
             None => break,
             Some(FromInit::Failed(fault)) => return Err(StepFault::from(fault).into()),
             Some(FromInit::Listener(number)) => {
-                let pidfd = container.pidfd().context("the container's init is gone")?;
+                let pidfd = container.pidfd()?.context("the container's init is gone")?;
                 hand_over(&container.state, "creating", container.state.pid, &pidfd, number)
                     .context("linux.seccomp.listenerPath")?;
                 channel.done().context("sendmsg to init")?;

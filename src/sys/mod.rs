@@ -29,6 +29,11 @@ pub(crate) fn c(s: impl AsRef<[u8]>) -> Result<std::ffi::CString> {
     std::ffi::CString::new(s.as_ref()).map_err(|_| Errno::EINVAL)
 }
 
+/// Write to standard error. Where that takes nothing there is nobody to tell; the macros would end the process instead.
+pub fn to_stderr(text: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+}
+
 /// `errno`'s text in this project's style: lower case, with the name, as `no such file or directory (ENOENT)`.
 pub fn describe(errno: Errno) -> String {
     let text = errno.desc();
