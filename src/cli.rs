@@ -1,5 +1,7 @@
 //! The command line: what runc's users type, parsed and dispatched.
 
+mod go;
+
 use crate::cmd;
 use crate::host;
 use crate::log::{Format, Log};
@@ -7,7 +9,7 @@ use crate::plan::CgroupDriver;
 use crate::state::Store;
 use crate::sys;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -183,7 +185,7 @@ fn failure(command: Option<&Cmd>) -> u8 {
 /// Parse the command line, run the command, report its error. The exit status is 0, 1, 255 of a failing `exec` or, of `run` and
 /// `exec`, the process's.
 pub fn main() -> ExitCode {
-    let args: Vec<OsString> = std::env::args_os().map(long_option).collect();
+    let args: Vec<OsString> = std::env::args_os().collect();
     sys::process::keep_zombies();
     // Sealing comes first, so that the work is done once, by the sealed copy.
     let sealed = if args.iter().any(|arg| ENTERING.iter().any(|verb| arg == verb)) {
@@ -191,17 +193,17 @@ pub fn main() -> ExitCode {
     } else {
         Ok(())
     };
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match parse(&args) {
         Ok(cli) => cli,
         Err(err) => {
-            complain(&err);
+            complain(&args, &err);
             return ExitCode::from(u8::from(err.use_stderr()));
         }
     };
     let global = &cli.global;
     let result = match &cli.command {
         _ if global.version => cmd::print(&version()),
-        None => cmd::print(&<Cli as clap::CommandFactory>::command().render_help().to_string()),
+        None => cmd::print(&Cli::command().render_help().to_string()),
         Some(command) if command.enters() => sealed.and_then(|()| command.run(global)),
         Some(command) => command.run(global),
     };
@@ -214,13 +216,34 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// containerd's shim writes this one option with a single dash, as Go's flag package allows.
-fn long_option(arg: OsString) -> OsString {
-    if arg == "-no-subreaper" { "--no-subreaper".into() } else { arg }
+/// As usual or else as in Go: containerd's shim writes `-no-subreaper`.
+fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
+    let parsed = Cli::try_parse_from(args);
+    if parsed.as_ref().is_err_and(clap::Error::use_stderr) {
+        let spelt = go::respelt(args, Cli::command());
+        return if spelt == args { parsed } else { Cli::try_parse_from(spelt) };
+    }
+    parsed
+}
+
+/// A wrong command line: with what would be right on standard error, and as a record where a log is asked for.
+fn complain(args: &[OsString], err: &clap::Error) {
+    if err.use_stderr()
+        && let Ok(found) =
+            Cli::command().ignore_errors(true).try_get_matches_from(go::respelt(args, Cli::command()))
+    {
+        let file = found.get_one::<PathBuf>("log").cloned();
+        let format = found.get_one::<Format>("log_format").copied().unwrap_or(Format::Text);
+        let text = err.to_string();
+        let lines = text.trim_start_matches("error: ").lines().take_while(|line| !line.is_empty());
+        let message = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+        Log { file, format, verbose: false }.record_error(&anyhow::Error::msg(message));
+    }
+    print_usage(err);
 }
 
 /// Podman asks for an option without its value, and knows it by these words.
-fn complain(err: &clap::Error) {
+fn print_usage(err: &clap::Error) {
     if err.kind() == ErrorKind::InvalidValue && err.get(ContextKind::InvalidValue).is_none_or(is_empty) {
         let text = err.to_string();
         sys::to_stderr(&text.replace("a value is required", "flag needs an argument: a value is required"));

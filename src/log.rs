@@ -56,9 +56,13 @@ fn civil(days: i64) -> (i64, i64, i64) {
 impl Log {
     /// Report a failed command: plainly on standard error, and as a record.
     pub fn error(&self, err: &anyhow::Error) {
-        let message = message(err);
-        say(&message);
-        let mut record = self.record("error", &message);
+        say(&message(err));
+        self.record_error(err);
+    }
+
+    /// Report a failed command as a record only.
+    pub fn record_error(&self, err: &anyhow::Error) {
+        let mut record = self.record("error", &message(err));
         record.extend(details(err));
         self.write(record);
     }

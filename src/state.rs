@@ -583,9 +583,13 @@ pub struct Unlocked(Container);
 impl Unlocked {
     /// Take the lock again; none if the container was deleted meanwhile.
     pub fn lock_again(self) -> Result<Option<Container>> {
-        self.0.dir.lock()?;
-        match self.0.dir.load() {
-            Ok(state) if state == self.0.state => Ok(Some(self.0)),
+        let Container { dir, state: before } = self.0;
+        dir.lock()?;
+        match dir.load() {
+            // Another command may have changed the rest.
+            Ok(state) if (state.pid, state.pid_start) == (before.pid, before.pid_start) => {
+                Ok(Some(Container { dir, state }))
+            }
             Err(err) if err.downcast_ref() != Some(&Errno::ENOENT) => Err(err),
             _ => Ok(None),
         }

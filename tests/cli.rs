@@ -97,3 +97,74 @@ fn a_failure_is_one_json_record_with_field_and_code() {
     assert!(record["msg"].as_str().unwrap().ends_with("root.path: empty"), "{record}");
     assert!(record["time"].as_str().unwrap().ends_with('Z'), "{record}");
 }
+
+#[test]
+fn a_wrong_command_line_is_a_record_too() {
+    let folder = folder("cli-usage");
+    let log = folder.join("log.json");
+    let table: [(&[&str], &str); 4] = [
+        (&["create", "--frob", "c1"], "unexpected argument '--frob' found"),
+        (&["state"], "the following required arguments were not provided: <ID>"),
+        (&["frob"], "unrecognized subcommand 'frob'"),
+        (&["kill", "c1", "KILL", "9"], "unexpected argument '9' found"),
+    ];
+    for (args, message) in table {
+        let _ = std::fs::remove_file(&log);
+        let global = ["--log", log.to_str().unwrap(), "--log-format=json"];
+        assert_eq!(knarr(&[&global, args].concat()).status.code(), Some(1), "{args:?}");
+        let record: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&log).unwrap()).unwrap();
+        assert_eq!(record["level"], "error");
+        assert_eq!(record["msg"], message);
+    }
+}
+
+#[test]
+fn options_are_read_as_by_go() {
+    let root = folder("cli-go");
+    let root = root.to_str().unwrap();
+    let equals = format!("-root={root}");
+    // Arguments, exit status, a part of both streams.
+    let table: [(&[&str], i32, &str); 20] = [
+        (&["-root", root, "list", "-format", "json"], 0, "[]"),
+        (&[&equals, "list", "-format=json"], 0, "[]"),
+        (
+            &["--debug=true", "--systemd-cgroup=false", "--root", root, "list", "--quiet=0", "-f=json"],
+            0,
+            "[]",
+        ),
+        (&["--root", root, "--debug=maybe", "list"], 1, "maybe"),
+        (&["--root", root, "delete", "-force", "none"], 0, ""),
+        (&["--root", root, "delete", "--force=F", "none"], 1, "does not exist"),
+        (&["--root", root, "kill", "-all=true", "none"], 1, "kill none: container does not exist"),
+        (&["--log=", "--criu", "", "--root", root, "list"], 0, "ID "),
+        (
+            &["--root", root, "create", "--pid-file", "", "--console-socket=", "-bundle", "/dev", "a"],
+            1,
+            "/dev/config",
+        ),
+        (&["--root", root, "update", "--resources", "", "--memory=1M", "none"], 1, "does not exist"),
+        // An empty limit is no limit that anybody can have meant.
+        (&["--root", root, "update", "--memory=", "none"], 1, "not a size"),
+        (&["--root", root, "kill", "none", ""], 1, "kill none: container does not exist"),
+        (&["-frob", "list"], 1, "unexpected argument '-f'"),
+        (&["list", "-frob"], 1, "-f"),
+        // What comes after the id of ps and of exec, or after --, is not ours.
+        (&["-root", root, "ps", "none", "-format", "--quiet=0"], 1, "ps none: container does not exist"),
+        (&["-root", root, "exec", "none", "-format", "--tty=false"], 255, "none: container does not exist"),
+        (&["-root", root, "state", "--", "-root"], 1, "state -root: container does not exist"),
+        (&["--root", root, "run", "-b", "/dev", "--", "a"], 1, "run a: /dev/config.json"),
+        (&["--root", root, "run", "-b", "/dev", "a", "true"], 1, "--host-root"),
+        (
+            &["--root", root, "run", "-no-subreaper", "-bundle=/dev", "-detach", "a"],
+            1,
+            "run a: /dev/config.json",
+        ),
+    ];
+    for (args, status, part) in table {
+        let output = knarr(args);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {said}");
+        assert!(said.contains(part), "{args:?}: {said}");
+    }
+}

@@ -165,6 +165,11 @@ fn a_namespace_that_is_missing_forbids_what_needs_it() {
     assert_eq!(error, "linux.maskedPaths: needs a new mount namespace in linux.namespaces");
 }
 
+fn assert_match(config: &str, start: &str) {
+    let error = error_of(config);
+    assert!(error.starts_with(start), "{error}");
+}
+
 #[test]
 fn a_malformed_text_is_an_error_with_line_column_and_field() {
     assert_eq!(
@@ -176,6 +181,16 @@ fn a_malformed_text_is_an_error_with_line_column_and_field() {
     assert_eq!(
         error,
         "mounts[0].destination: invalid type: integer `7`, expected path string (config.json line 3 column 29)"
+    );
+    // What is missing is missing from the object, not from its last member.
+    let missing = "missing field `cwd` (config.json line 1 column";
+    assert_match(r#"{"process": {"user": {"uid": 1, "gid": 1}, "env": []}}"#, &format!("process: {missing}"));
+    let missing = "missing field `type` (config.json line 1 column";
+    let prefix = format!("linux.devices[1]: {missing}");
+    assert_match(r#"{"linux": {"devices": [{"path": "/a", "type": "p"}, {"path": "/b"}]}}"#, &prefix);
+    assert_match(
+        r#"{"linux": {"devices": [{"path": "/a", "type": "p"}, {"path": "/b", "x": {}}]}}"#,
+        &prefix,
     );
 }
 
@@ -206,4 +221,40 @@ fn the_last_of_two_equal_variables_wins() {
     let text = changed("/process/env", json!(["A=1", "B=2", "A=3"]));
     let config = config::load(text.as_bytes(), Path::new("/b")).unwrap().config;
     assert_eq!(config.process.unwrap().env, ["A=3", "B=2"]);
+}
+
+/// The pointers to all members of objects in `value`, at any depth.
+fn members(value: &Value, at: &str, found: &mut Vec<(String, String)>) {
+    let escaped = |name: &str| name.replace('~', "~0").replace('/', "~1");
+    match value {
+        Value::Object(map) => map.iter().for_each(|(name, member)| {
+            found.push((at.into(), name.clone()));
+            members(member, &format!("{at}/{}", escaped(name)), found);
+        }),
+        Value::Array(list) => {
+            list.iter().enumerate().for_each(|(n, item)| members(item, &format!("{at}/{n}"), found));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn null_is_as_absent_wherever_it_stands() {
+    let load = |config: &Value| {
+        let loaded = config::load(config.to_string().as_bytes(), Path::new("/bundle"));
+        loaded.map_or_else(|_| "an error".into(), |loaded| format!("{loaded:?}"))
+    };
+    for name in ["everything", "docker", "podman", "userns"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/plans/{name}.json"));
+        let config: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let mut found = Vec::new();
+        members(&config, "", &mut found);
+        assert!(found.len() > 50);
+        for (parent, member) in found {
+            let (mut absent, mut null) = (config.clone(), config.clone());
+            absent.pointer_mut(&parent).unwrap().as_object_mut().unwrap().remove(&member);
+            null.pointer_mut(&parent).unwrap()[&member] = Value::Null;
+            assert_eq!(load(&null), load(&absent), "{name}: {parent}/{member}");
+        }
+    }
 }

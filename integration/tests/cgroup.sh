@@ -197,3 +197,15 @@ test_a_container_hands_controllers_on() {
     '(.mounts[] | select(.destination == "/sys/fs/cgroup") | .options) -= ["ro"]'
   assert_eq "$OUT" 'memory pids'
 }
+
+test_a_path_that_can_be_made_in_part_only() {
+  differs runc,crun "what was made of it stays"
+  local slice=$V2$BASE/slice
+  mkdir "$slice"
+  echo 1 >"$slice/cgroup.max.depth"
+  bundle c1 --arg path "$BASE/slice/a/b/c" '.linux.cgroupsPath = $path'
+  run_fails 1 'linux.cgroupsPath.*EAGAIN' create --bundle "$B" c1
+  bundle c1 --arg path "$BASE/slice/cgroup.procs" '.linux.cgroupsPath = $path'
+  run_fails 1 'linux.cgroupsPath.*ENOTDIR' create --bundle "$B" c1
+  rmdir "$slice"
+}

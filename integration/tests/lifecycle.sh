@@ -428,3 +428,11 @@ test_a_foreground_run_reaps_orphans_of_a_container_without_a_pid_namespace() {
   wait $runtime || fail "$(<"$T/parent")"
   assert_eq "$(<"$T/parent")" "$runtime"
 }
+
+test_an_id_after_two_dashes() {
+  bundle c1 'args(["true"])'
+  run_ok run --bundle "$B" -- c1
+  run_ok create --bundle "$B" -- -x
+  run_ok start -- -x
+  run_ok delete --force -- -x
+}

@@ -517,3 +517,10 @@ test_a_shared_root_where_all_mounts_of_the_host_are_shared() {
     umount "$T/vol/in"
   done
 }
+
+test_tmpfs_has_the_mode_of_what_it_covers_or_else_the_kernels() {
+  differs crun "1.8 always takes the kernel's"
+  in_container 'stat -c "%a %n" /opt /opt/new /missing/t /missing/up' 'rw | tmpfs("/opt"; []) | tmpfs("/opt/new"; ["mode=0700"]) |
+    tmpfs("/missing/t"; []) | tmpfs("/missing/up"; ["tmpcopyup"])'
+  assert_eq "$OUT" "$(printf '755 /opt\n700 /opt/new\n1777 /missing/t\n1777 /missing/up')"
+}

@@ -35,6 +35,11 @@ test_spec_into_a_bundle() {
   assert_exists "$T/c/config.json"
 }
 
+test_spec_leaves_out_what_it_does_not_say() {
+  "$RUNTIME" spec --rootless --bundle "$T"
+  assert_jq "$(<config.json)" '[.. | select(. == null)] == []'
+}
+
 test_spec_does_not_overwrite() {
   cd "$T" || exit
   echo mine >config.json

@@ -269,6 +269,20 @@ test_device_rules_are_replaced() {
   verdict open
 }
 
+test_device_rules_that_are_replaced_while_run_waits() {
+  bundle c1 'args(["sleep", "1000"])'
+  "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 &
+  running() { rt state c1; [[ $OUT == *'"running"'* ]]; }
+  eventually running
+  rt update --resources - c1 <<<'{"devices": [{"allow": true, "access": "rwm"}]}'
+  [ "$RC" = 0 ] || fail "$(said)"
+  run_ok kill c1 KILL
+  local rc=0
+  wait %1 || rc=$?
+  assert_eq "$rc" 137
+  assert_unknown c1
+}
+
 test_wrong_device_rules_change_nothing() {
   differs runc,crun "update leaves devices alone"
   made

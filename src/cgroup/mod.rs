@@ -82,11 +82,12 @@ pub fn missing(root: &Path, path: &str) -> usize {
 /// Make the names of `path` that are missing: the last one's descriptor, and how many were made. On an error none stay.
 fn make_chain(top: &OwnedFd, path: &str) -> sys::Result<(OwnedFd, usize)> {
     let names: Vec<&str> = path.split('/').collect();
-    let mut depth = 0;
+    // The names that were made are `depth` in a row, the last one of them the `last`-th of all.
+    let (mut depth, mut last) = (0, 0);
     let mut make = || -> sys::Result<OwnedFd> {
         for end in 1..=names.len() {
             match fs::mkdirat(top.as_fd(), names[..end].join("/"), 0o755) {
-                Ok(()) => depth += 1,
+                Ok(()) => (depth, last) = (depth + 1, end),
                 Err(Errno::EEXIST) => {}
                 Err(errno) => return Err(errno),
             }
@@ -94,7 +95,7 @@ fn make_chain(top: &OwnedFd, path: &str) -> sys::Result<(OwnedFd, usize)> {
         open_below(top.as_fd(), path, fs::O_RDONLY | fs::O_DIRECTORY)
     };
     make().map(|fd| (fd, depth)).inspect_err(|_| {
-        for end in (names.len() - depth + 1..=names.len()).rev() {
+        for end in (last - depth + 1..=last).rev() {
             let _ = fs::unlinkat(top.as_fd(), names[..end].join("/"), fs::Unlink::Dir);
         }
     })

@@ -6,6 +6,8 @@ use crate::sys::{Errno, process};
 use anyhow::{Context, Result, anyhow, bail};
 use std::os::fd::AsFd;
 
+const DEFAULT: &str = "TERM";
+
 #[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "kill")]
@@ -14,7 +16,7 @@ pub struct Args {
     #[arg(value_name = "ID")]
     pub id: String,
     /// A signal: TERM, SIGTERM, 15; 0 only asks whether the process is there
-    #[arg(default_value = "TERM", value_name = "SIGNAL", allow_negative_numbers = true)]
+    #[arg(default_value = DEFAULT, value_name = "SIGNAL", allow_negative_numbers = true)]
     pub signal: String,
     /// Send it to all processes of the container
     #[arg(short, long)]
@@ -24,7 +26,8 @@ pub struct Args {
 /// Send the signal.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
     let kill = || -> Result<()> {
-        let signal = parse_signal(&args.signal)?;
+        let signal = if args.signal.is_empty() { DEFAULT } else { &args.signal };
+        let signal = parse_signal(signal)?;
         let container = global.store().open(&args.id)?;
         send(&container, signal, args.all)
     };

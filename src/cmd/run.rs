@@ -8,7 +8,7 @@ use crate::run::create::Made;
 use crate::run::foreground::{Signals, attend};
 use crate::run::notify::Notify;
 use crate::run::{delete, start};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::os::fd::AsFd;
 
 #[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "bundle")]
     pub host_root: bool,
     /// The command of --host-root [default: $SHELL, or sh]
-    #[arg(value_name = "COMMAND", last = true, requires = "host_root")]
+    #[arg(value_name = "COMMAND")]
     pub command: Vec<String>,
 }
 
@@ -43,10 +43,12 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
 
 fn bundle(args: &Args) -> Result<Bundle> {
     if args.host_root {
-        sandbox::bundle(&args.command, args.detach)
-    } else {
-        Bundle::read(&args.create.common.bundle, &args.create.common.config)
+        return sandbox::bundle(&args.command, args.detach);
     }
+    if let Some(argument) = args.command.first() {
+        bail!("unexpected argument {argument:?}: a command goes with --host-root only");
+    }
+    Bundle::read(&args.create.common.bundle, &args.create.common.config)
 }
 
 fn run_container(args: &Args, global: &Global) -> Result<u8> {

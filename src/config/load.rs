@@ -1,8 +1,7 @@
 //! Reading config.json: size and depth limits, errors with line, column and field, and the values that the
 //! specification tells a runtime to tolerate.
 
-use super::locate::{self, Target};
-use super::{Config, Invalid, Process, resolve, rules};
+use super::{Config, Invalid, Process, locate, resolve, rules};
 use anyhow::Result;
 use oci_spec::runtime::Spec;
 use serde::de::DeserializeOwned;
@@ -106,6 +105,7 @@ fn parse<T: DeserializeOwned>(text: &[u8], document: &Document<'_>) -> Result<(T
         Ok(value) => value,
         Err(err) => return Err(located(text, &err, document.file, document.field)),
     };
+    drop_nulls(&mut value);
     let warnings = (document.tolerate)(&mut value);
     let tolerated = serde_json::to_vec(&value)?;
     match serde_json::from_slice(&tolerated) {
@@ -119,6 +119,18 @@ fn parse<T: DeserializeOwned>(text: &[u8], document: &Document<'_>) -> Result<(T
     }
 }
 
+/// A member that is null is one that is not there, as to Go's decoder.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
 /// What the parser says, without its position.
 fn said(err: &serde_json::Error) -> String {
     let message = err.to_string();
@@ -129,9 +141,9 @@ fn said(err: &serde_json::Error) -> String {
 fn field_of(text: &[u8], err: &serde_json::Error, file: &str, within: &str) -> String {
     let before: usize =
         text.split_inclusive(|b| *b == b'\n').take(err.line().saturating_sub(1)).map(<[u8]>::len).sum();
-    let missing = said(err).starts_with("missing field");
-    let target = if missing { Target::Object } else { Target::Value };
-    let field = locate::path_at(text, (before + err.column()).saturating_sub(1), target);
+    // One that is missing is found out at the end of the object.
+    let inside = usize::from(!said(err).starts_with("missing field"));
+    let field = locate::path_at(text, (before + err.column()).saturating_sub(inside));
     let names = [within, &field].into_iter().filter(|name| !name.is_empty());
     let field = names.collect::<Vec<_>>().join(".");
     if field.is_empty() { file.to_string() } else { field }
@@ -151,7 +163,7 @@ fn tolerate(config: &mut Value) -> Vec<String> {
 fn tolerate_in_process(process: &mut Value) -> Vec<String> {
     let mut warnings = Vec::new();
     let Some(process) = process.as_object_mut() else { return warnings };
-    if process.get("user").is_none_or(Value::is_null) {
+    if !process.contains_key("user") {
         process.insert("user".into(), serde_json::json!({"uid": 0, "gid": 0}));
     }
     let flags = process.get_mut("scheduler").and_then(|s| s.get_mut("flags")).and_then(Value::as_array_mut);

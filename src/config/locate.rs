@@ -1,23 +1,13 @@
 //! From a byte offset in a JSON text to the path of the value there, so that a parse error can name its field.
 
-/// What a path leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
-    /// The value at the offset.
-    Value,
-    /// The object that ends there.
-    Object,
-}
-
-enum Frame {
-    Object(String),
-    Array(usize),
-}
-
-/// The path of the value that contains byte `offset` of `text`, as `mounts[2].options`, or of the object around it; empty at the top.
+/// The path of the value that contains byte `offset` of `text`, as `mounts[2].options`; empty at the top.
 ///
 /// Only for texts that a JSON parser has read up to `offset`.
-pub(super) fn path_at(text: &[u8], offset: usize, target: Target) -> String {
+pub(super) fn path_at(text: &[u8], offset: usize) -> String {
+    enum Frame {
+        Object(String),
+        Array(usize),
+    }
     let mut frames: Vec<Frame> = Vec::new();
     let mut at = 0;
     let mut key_next = false;
@@ -48,9 +38,6 @@ pub(super) fn path_at(text: &[u8], offset: usize, target: Target) -> String {
         }
         at += 1;
     }
-    if let (Some(Frame::Object(key)), Target::Object) = (frames.last_mut(), target) {
-        key.clear();
-    }
     let mut path = String::new();
     for frame in frames {
         match frame {
@@ -74,26 +61,18 @@ fn string_end(text: &[u8], at: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Target, path_at};
+    use super::path_at;
 
     #[test]
     fn names_the_value_at_an_offset() {
         let text = br#"{"a": {"b": [1, {"c\"d": "x"}]}, "e": 2}"#;
         let at = |needle: &str| {
             let offset = text.windows(needle.len()).position(|w| w == needle.as_bytes()).unwrap();
-            path_at(text, offset + 1, Target::Value)
+            path_at(text, offset + 1)
         };
         assert_eq!(at("1,"), "a.b[0]");
         assert_eq!(at("\"x\""), "a.b[1].c\\\"d");
         assert_eq!(at("2}"), "e");
-        assert_eq!(path_at(text, 0, Target::Value), "");
-    }
-
-    #[test]
-    fn names_the_object_that_ends_at_an_offset() {
-        let text = br#"{"a": {"b": [1, {"c": "x"}]}, "e": 2}"#;
-        let ends: Vec<usize> = (0..text.len()).filter(|at| text[*at] == b'}').collect();
-        let names: Vec<String> = ends.iter().map(|at| path_at(text, *at, Target::Object)).collect();
-        assert_eq!(names, ["a.b[1]", "a", ""]);
+        assert_eq!(path_at(text, 0), "");
     }
 }

@@ -24,7 +24,7 @@ pub fn rootless(uid: u32, gid: u32) -> Result<String> {
         if of_type(mount, "sysfs") {
             let options = ["rbind", "nosuid", "noexec", "nodev", "ro"];
             *mount = json!({ "destination": "/sys", "type": "none", "source": "/sys", "options": options });
-        } else if let Some(options) = mount["options"].as_array_mut() {
+        } else if let Some(options) = mount.get_mut("options").and_then(Value::as_array_mut) {
             // Only one group is mapped.
             options.retain(|option| option != "gid=5");
         }

@@ -36,9 +36,8 @@ impl Init<'_> {
                 (onto, tree)
             }
             Source::New(filesystem) => {
-                let onto = self.target(target, Make::Directory, lookup)?;
-                let mode = if filesystem.mode_from_target { Some(mode_of(onto.as_fd())?) } else { None };
-                (onto, new_filesystem(filesystem, mode)?)
+                let mode = if filesystem.mode_from_target { self.mode_at(target, lookup)? } else { None };
+                (self.target(target, Make::Directory, lookup)?, new_filesystem(filesystem, mode)?)
             }
         };
         refuse_inside_proc(onto.as_fd(), target)?;
@@ -61,6 +60,15 @@ impl Init<'_> {
         match fs::symlinkat(&leads_to, dir.as_fd(), &name) {
             Err(Errno::EEXIST) if fs::readlinkat(dir.as_fd(), &name).as_ref() == Ok(&leads_to) => Ok(()),
             made => made.call(|| format!("symlink {path} to {leads_to}")),
+        }
+    }
+
+    /// The mode of what is at `path`; none where it is yet to be made: the filesystem then has its own, 1777 of a tmpfs.
+    fn mode_at(&self, path: &str, lookup: Lookup) -> Outcome<Option<u32>> {
+        match paths::open(self.root()?, path, fs::O_PATH, lookup) {
+            Ok(fd) => Ok(Some(fs::stat_fd(fd.as_fd()).call(|| "fstat".into())?.st_mode & 0o7777)),
+            // What is wrong with it comes up when it is made.
+            Err(_) => Ok(None),
         }
     }
 
@@ -209,10 +217,6 @@ fn existing(root: BorrowedFd<'_>, path: &str) -> Outcome<Option<OwnedFd>> {
         Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
         found => found.map(Some).call(|| format!("open {path}")),
     }
-}
-
-fn mode_of(fd: BorrowedFd<'_>) -> Outcome<u32> {
-    Ok(fs::stat_fd(fd).call(|| "fstat".into())?.st_mode & 0o7777)
 }
 
 /// A detached mount of a new filesystem. A refusal carries the kernel's own text.
