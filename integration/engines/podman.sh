@@ -134,6 +134,11 @@ row_limits() {
   assert_match "$CG" '/libpod-.*\.scope'
   assert_eq "$(cat "$CG"/{cpu.max,cpuset.cpus,memory.max,memory.low,memory.swap.max,pids.max} | tr '\n' ' ')" '50000 100000 1 67108864 33554432 33554432 50 '
 }
+row_no_pids_limit() {
+  up c1 --pids-limit=-1; cgroup_of c1; assert_eq "$(<"$CG/pids.max")" max; did podman exec c1 true
+  did podman update --pids-limit 33 c1
+  did podman update --pids-limit=-1 c1; cgroup_of c1; assert_eq "$(<"$CG/pids.max")" max
+}
 row_update() {
   up c1 --memory 64m
   did podman update --memory 128m --memory-swap 128m --cpus 0.25 --pids-limit 33 c1
