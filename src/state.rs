@@ -1,110 +1,21 @@
 //! What is recorded of a container: a directory below `--root` with its state.json, and the lock on that directory.
 
+mod dir;
+mod status;
+
 use crate::cgroup::{self, Cgroup};
 use crate::config::device_rules::DeviceRule;
 use crate::config::{Hook, Hooks};
 use crate::host;
 use crate::init::hook::About;
-use crate::sys::{self, Errno, fs, process, socket};
+use crate::sys::{self, Errno, fs, process};
 use anyhow::{Context, Result, anyhow, bail};
-use nix::sys::socket::SockType;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-const STATE: &str = "state.json";
-const CONFIG: &str = "config.json";
-const START_SOCKET: &str = "start.sock";
-const YARD: &str = "criu";
-const NOTIFY_FOLDER: &str = "notify";
-const NOTIFY_SOCKET: &str = "notify/notify.sock";
-
-/// The longest state.json that is read, in bytes.
-const STATE_LIMIT: usize = 16 << 20;
-
-/// Where a container is in its life, runtime.md: State. `paused` is this runtime's addition to the specification's four.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// `create` has not finished.
-    Creating,
-    /// Made; the process has not been started.
-    Created,
-    /// The process runs.
-    Running,
-    /// All its processes are frozen.
-    Paused,
-    /// The process has ended.
-    Stopped,
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Status::Creating => "creating",
-            Status::Created => "created",
-            Status::Running => "running",
-            Status::Paused => "paused",
-            Status::Stopped => "stopped",
-        })
-    }
-}
-
-/// A command that depends on the status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    /// `start`.
-    Start,
-    /// `kill`.
-    Kill,
-    /// `delete` without `--force`.
-    Delete,
-    /// `exec`.
-    Exec,
-    /// `pause`.
-    Pause,
-    /// `resume`.
-    Resume,
-    /// `update`.
-    Update,
-    /// `events`.
-    Events,
-    /// `checkpoint`.
-    Checkpoint,
-}
-
-/// The error of a command that the status does not allow; none where it does.
-pub fn refuse(status: Status, command: Command, id: &str) -> Option<String> {
-    use Status::{Created, Creating, Paused, Running, Stopped};
-    match (command, status) {
-        (Command::Start, Created) => None,
-        (Command::Start, Stopped) => Some("cannot start a container that has stopped".into()),
-        (Command::Start, Running) => Some("cannot start an already running container".into()),
-        (Command::Start, Paused | Creating) => Some(format!("cannot start a container that is {status}")),
-        (Command::Kill | Command::Update, Created | Running | Paused) => None,
-        (Command::Pause, Created | Running) | (Command::Resume, Paused) => None,
-        (Command::Kill | Command::Update, Stopped | Creating)
-        | (Command::Pause, Stopped | Creating | Paused) => Some("container not running".into()),
-        (Command::Resume, _) => Some("container not paused".into()),
-        (Command::Events, Created | Running | Paused) => None,
-        (Command::Events, Stopped | Creating) => Some(format!("container with id {id} is not running")),
-        (Command::Checkpoint, Running | Paused) => None,
-        (Command::Checkpoint, Created | Stopped | Creating) => {
-            Some(format!("a container that is {status} cannot be checkpointed"))
-        }
-        (Command::Delete, Created | Stopped) => None,
-        (Command::Exec, Created | Running) => None,
-        (Command::Exec, Paused) => {
-            Some("cannot exec in a paused container (--ignore-paused to wait in it)".into())
-        }
-        (Command::Exec, Stopped) => Some("cannot exec in a stopped container".into()),
-        (Command::Exec, Creating) => Some("cannot exec in a container that is creating".into()),
-        (Command::Delete, Running | Paused | Creating) => {
-            Some(format!("cannot delete container {id} that is not stopped: {status}"))
-        }
-    }
-}
+pub use dir::Dir;
+pub use status::{Command, Status, refuse};
 
 /// The agent that answers seccomp notifications, `linux.seccomp.listenerPath` and `listenerMetadata`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -225,7 +136,7 @@ impl Store {
 
     /// Where the folder of a container's notification socket is on the host.
     pub fn notify_folder(&self, id: &str) -> PathBuf {
-        self.path(id).join(NOTIFY_FOLDER)
+        self.path(id).join(dir::NOTIFY_FOLDER)
     }
 
     /// Make and lock the directory of a new container.
@@ -267,7 +178,7 @@ impl Store {
             Err(Errno::ENOENT) => return Ok(None),
             found => found.map(inode).with_context(|| format!("fstatat {}", dir.path.display()))?,
         };
-        let recorded = fs::statat(dir.fd.as_fd(), STATE).is_ok();
+        let recorded = fs::statat(dir.fd.as_fd(), dir::STATE).is_ok();
         Ok((opened == named && !recorded).then_some(dir))
     }
 
@@ -359,152 +270,6 @@ impl Store {
             found => Some((id, found)),
         };
         Ok(ids.into_iter().filter(|id| check_id(id).is_ok()).filter_map(open).collect())
-    }
-}
-
-/// A container's directory, open.
-#[derive(Debug)]
-pub struct Dir {
-    fd: OwnedFd,
-    path: PathBuf,
-}
-
-impl Dir {
-    fn lock(&self) -> Result<()> {
-        fs::lock_exclusive(self.fd.as_fd()).with_context(|| format!("flock {}", self.path.display()))
-    }
-
-    fn try_lock(&self) -> bool {
-        fs::try_lock_exclusive(self.fd.as_fd())
-    }
-
-    /// Read state.json.
-    pub fn load(&self) -> Result<State> {
-        let data = fs::openat(self.fd.as_fd(), STATE, fs::O_RDONLY, 0)
-            .and_then(|fd| fs::read_all(fd.as_fd(), STATE_LIMIT));
-        let place = || self.path.join(STATE).display().to_string();
-        let data = data.map_err(anyhow::Error::new).with_context(place)?;
-        serde_json::from_slice(&data).with_context(place)
-    }
-
-    /// Write state.json, whole or not at all.
-    pub fn save(&self, state: &State) -> Result<()> {
-        let data = serde_json::to_vec(state)?;
-        let save = || -> sys::Result<()> {
-            let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_TRUNC;
-            let fd = fs::openat(self.fd.as_fd(), ".state.json", flags, 0o600)?;
-            fs::write_once(fd.as_fd(), &data)?;
-            fs::renameat(self.fd.as_fd(), ".state.json", STATE)
-        };
-        save().with_context(|| format!("write {}", self.path.join(STATE).display()))
-    }
-
-    /// Keep the container's config.json as it is now: the bundle's may change.
-    pub fn save_config(&self, text: &[u8]) -> Result<()> {
-        let save = || -> sys::Result<()> {
-            let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_TRUNC;
-            let fd = fs::openat(self.fd.as_fd(), CONFIG, flags, 0o600)?;
-            fs::write_once(fd.as_fd(), text)
-        };
-        save().with_context(|| format!("write {}", self.path.join(CONFIG).display()))
-    }
-
-    /// The config.json that the container was made from.
-    pub fn load_config(&self) -> Result<Vec<u8>> {
-        let data = fs::openat(self.fd.as_fd(), CONFIG, fs::O_RDONLY, 0)
-            .and_then(|fd| fs::read_all(fd.as_fd(), crate::config::load::LIMIT));
-        data.with_context(|| self.path.join(CONFIG).display().to_string())
-    }
-
-    /// The start socket's path by this directory's descriptor, short enough for unix(7) however long `--root` is.
-    fn start_socket(&self) -> PathBuf {
-        self.by_descriptor(START_SOCKET)
-    }
-
-    fn by_descriptor(&self, name: &str) -> PathBuf {
-        use std::os::fd::AsRawFd;
-        PathBuf::from(format!("/proc/self/fd/{}/{name}", self.fd.as_raw_fd()))
-    }
-
-    /// Bind the start socket.
-    pub fn listen(&self) -> Result<OwnedFd> {
-        socket::listen_at(&self.start_socket())
-            .with_context(|| format!("bind {}", self.path.join(START_SOCKET).display()))
-    }
-
-    /// Bind the socket that takes the container's notifications, in a folder of its own that the container sees.
-    pub fn bind_notify(&self) -> Result<OwnedFd> {
-        match fs::mkdirat(self.fd.as_fd(), NOTIFY_FOLDER, 0o755) {
-            Ok(()) | Err(Errno::EEXIST) => {}
-            Err(errno) => {
-                return Err(errno)
-                    .with_context(|| format!("mkdir {}", self.path.join(NOTIFY_FOLDER).display()));
-            }
-        }
-        let bind = || -> sys::Result<OwnedFd> {
-            match fs::unlinkat(self.fd.as_fd(), NOTIFY_SOCKET, fs::Unlink::File) {
-                Ok(()) | Err(Errno::ENOENT) => {}
-                Err(errno) => return Err(errno),
-            }
-            let fd = socket::datagrams_at(&self.by_descriptor(NOTIFY_SOCKET))?;
-            // For whatever user the process has.
-            fs::chmodat(self.fd.as_fd(), NOTIFY_SOCKET, 0o777)?;
-            Ok(fd)
-        };
-        bind().with_context(|| format!("bind {}", self.path.join(NOTIFY_SOCKET).display()))
-    }
-
-    /// Whether `create` has made the folder of that socket.
-    pub fn takes_notifications(&self) -> bool {
-        fs::statat(self.fd.as_fd(), NOTIFY_FOLDER).is_ok()
-    }
-
-    /// Connect to an init that waits for `start`; none if none waits.
-    pub fn connect(&self) -> Result<Option<OwnedFd>> {
-        match socket::connect_to(&self.start_socket(), SockType::SeqPacket) {
-            Ok(fd) => Ok(Some(fd)),
-            Err(Errno::ECONNREFUSED | Errno::ENOENT) => Ok(None),
-            Err(errno) => {
-                bail!("connect {}: {}", self.path.join(START_SOCKET).display(), sys::describe(errno))
-            }
-        }
-    }
-
-    /// Whether an init waits for `start`. A full backlog means that it does, but has no time to answer.
-    fn awaits_start(&self) -> bool {
-        matches!(socket::connect_to(&self.start_socket(), SockType::SeqPacket), Ok(_) | Err(Errno::EAGAIN))
-    }
-
-    /// An empty folder, for CRIU to have cgroup trees in, in a mount namespace of its own.
-    pub fn yard(&self) -> Result<PathBuf> {
-        let path = self.path.join(YARD);
-        match fs::mkdirat(self.fd.as_fd(), YARD, 0o700) {
-            Ok(()) | Err(Errno::EEXIST) => std::path::absolute(&path).context("--root"),
-            Err(errno) => bail!("mkdir {}: {}", path.display(), sys::describe(errno)),
-        }
-    }
-
-    /// Its owner's user id.
-    pub fn owner(&self) -> u32 {
-        fs::stat_fd(self.fd.as_fd()).map_or(0, |stat| stat.st_uid)
-    }
-
-    /// Remove the directory and all in it.
-    pub fn remove(self) -> Result<()> {
-        let place = || format!("remove {}", self.path.display());
-        let remove = |name, kind| match fs::unlinkat(self.fd.as_fd(), name, kind) {
-            Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(anyhow::Error::new(errno).context(place())),
-        };
-        if self.takes_notifications() {
-            remove(NOTIFY_SOCKET, fs::Unlink::File)?;
-            remove(NOTIFY_FOLDER, fs::Unlink::Dir)?;
-        }
-        remove(YARD, fs::Unlink::Dir)?;
-        for name in [STATE, ".state.json", CONFIG, START_SOCKET] {
-            remove(name, fs::Unlink::File)?;
-        }
-        std::fs::remove_dir(&self.path).with_context(place)
     }
 }
 

@@ -43,13 +43,12 @@ impl Cgroup {
             return Ok(false);
         }
         for child in self.children()? {
-            match child.wait_frozen(deadline) {
-                Err(err) if is_gone(&err) => {}
-                frozen => {
-                    if !frozen? {
-                        return Ok(false);
-                    }
-                }
+            let frozen = match child.wait_frozen(deadline) {
+                Err(err) if is_gone(&err) => true,
+                frozen => frozen?,
+            };
+            if !frozen {
+                return Ok(false);
             }
         }
         Ok(true)

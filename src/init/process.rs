@@ -9,7 +9,7 @@ use crate::plan::{Computed, HardLimit, Lookup, Step};
 use crate::sys::schedule::SchedAttr;
 use crate::sys::{Errno, bpf, cred, fs, process as proc, schedule, socket};
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// The longest /etc/passwd of an image that is searched for a home, in bytes.
@@ -23,23 +23,23 @@ const SESSION_KEYRING: u32 = 0x3f1b_0000;
 
 /// Write a file of the kernel through the host's /proc, while host paths are valid.
 pub(super) fn write_host_file(path: &str, value: &str) -> Outcome {
-    let fd = fs::open(path, fs::O_WRONLY, 0).call(|| format!("open {path}"))?;
-    fs::write_once(fd.as_fd(), value.as_bytes()).call(|| format!("write {value:?} to {path}"))
+    write_to(fs::open(path, fs::O_WRONLY, 0), path, value)
 }
 
 /// Write a file of this process's own in the host's /proc. For an ordinary user it is root's while nobody may look into this process.
 pub(super) fn write_own_file(path: &str, value: &str) -> Outcome {
     let open = || fs::open(path, fs::O_WRONLY, 0);
-    let fd = match open() {
-        Err(Errno::EACCES) => {
-            cred::set_dumpable(true).call(|| "prctl".into())?;
-            let opened = open();
-            cred::set_dumpable(false).call(|| "prctl".into())?;
-            opened
-        }
-        opened => opened,
-    };
-    let fd = fd.call(|| format!("open {path}"))?;
+    let mut opened = open();
+    if matches!(opened, Err(Errno::EACCES)) {
+        cred::set_dumpable(true).call(|| "prctl".into())?;
+        opened = open();
+        cred::set_dumpable(false).call(|| "prctl".into())?;
+    }
+    write_to(opened, path, value)
+}
+
+fn write_to(opened: Result<OwnedFd, Errno>, path: &str, value: &str) -> Outcome {
+    let fd = opened.call(|| format!("open {path}"))?;
     fs::write_once(fd.as_fd(), value.as_bytes()).call(|| format!("write {value:?} to {path}"))
 }
 

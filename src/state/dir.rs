@@ -1,0 +1,164 @@
+//! The directory of a container, `ROOT/ID`: its lock, its record, its sockets.
+
+use super::State;
+use crate::sys::{self, Errno, fs, socket};
+use anyhow::{Context, Result, bail};
+use nix::sys::socket::SockType;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+pub(super) const STATE: &str = "state.json";
+const CONFIG: &str = "config.json";
+const START_SOCKET: &str = "start.sock";
+const YARD: &str = "criu";
+pub(super) const NOTIFY_FOLDER: &str = "notify";
+const NOTIFY_SOCKET: &str = "notify/notify.sock";
+
+/// The longest state.json that is read, in bytes.
+const STATE_LIMIT: usize = 16 << 20;
+
+/// A container's directory, open.
+#[derive(Debug)]
+pub struct Dir {
+    pub(super) fd: OwnedFd,
+    pub(super) path: PathBuf,
+}
+
+impl Dir {
+    pub(super) fn lock(&self) -> Result<()> {
+        fs::lock_exclusive(self.fd.as_fd()).with_context(|| format!("flock {}", self.path.display()))
+    }
+
+    pub(super) fn try_lock(&self) -> bool {
+        fs::try_lock_exclusive(self.fd.as_fd())
+    }
+
+    /// Read state.json.
+    pub fn load(&self) -> Result<State> {
+        let data = fs::openat(self.fd.as_fd(), STATE, fs::O_RDONLY, 0)
+            .and_then(|fd| fs::read_all(fd.as_fd(), STATE_LIMIT));
+        let place = || self.path.join(STATE).display().to_string();
+        let data = data.map_err(anyhow::Error::new).with_context(place)?;
+        serde_json::from_slice(&data).with_context(place)
+    }
+
+    /// Write state.json, whole or not at all.
+    pub fn save(&self, state: &State) -> Result<()> {
+        let data = serde_json::to_vec(state)?;
+        let save = || -> sys::Result<()> {
+            let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_TRUNC;
+            let fd = fs::openat(self.fd.as_fd(), ".state.json", flags, 0o600)?;
+            fs::write_once(fd.as_fd(), &data)?;
+            fs::renameat(self.fd.as_fd(), ".state.json", STATE)
+        };
+        save().with_context(|| format!("write {}", self.path.join(STATE).display()))
+    }
+
+    /// Keep the container's config.json as it is now: the bundle's may change.
+    pub fn save_config(&self, text: &[u8]) -> Result<()> {
+        let save = || -> sys::Result<()> {
+            let flags = fs::O_WRONLY | fs::O_CREAT | fs::O_TRUNC;
+            let fd = fs::openat(self.fd.as_fd(), CONFIG, flags, 0o600)?;
+            fs::write_once(fd.as_fd(), text)
+        };
+        save().with_context(|| format!("write {}", self.path.join(CONFIG).display()))
+    }
+
+    /// The config.json that the container was made from.
+    pub fn load_config(&self) -> Result<Vec<u8>> {
+        let data = fs::openat(self.fd.as_fd(), CONFIG, fs::O_RDONLY, 0)
+            .and_then(|fd| fs::read_all(fd.as_fd(), crate::config::load::LIMIT));
+        data.with_context(|| self.path.join(CONFIG).display().to_string())
+    }
+
+    /// The start socket's path by this directory's descriptor, short enough for unix(7) however long `--root` is.
+    fn start_socket(&self) -> PathBuf {
+        self.by_descriptor(START_SOCKET)
+    }
+
+    fn by_descriptor(&self, name: &str) -> PathBuf {
+        use std::os::fd::AsRawFd;
+        PathBuf::from(format!("/proc/self/fd/{}/{name}", self.fd.as_raw_fd()))
+    }
+
+    /// Bind the start socket.
+    pub fn listen(&self) -> Result<OwnedFd> {
+        socket::listen_at(&self.start_socket())
+            .with_context(|| format!("bind {}", self.path.join(START_SOCKET).display()))
+    }
+
+    /// Bind the socket that takes the container's notifications, in a folder of its own that the container sees.
+    pub fn bind_notify(&self) -> Result<OwnedFd> {
+        match fs::mkdirat(self.fd.as_fd(), NOTIFY_FOLDER, 0o755) {
+            Ok(()) | Err(Errno::EEXIST) => {}
+            Err(errno) => {
+                return Err(errno)
+                    .with_context(|| format!("mkdir {}", self.path.join(NOTIFY_FOLDER).display()));
+            }
+        }
+        let bind = || -> sys::Result<OwnedFd> {
+            match fs::unlinkat(self.fd.as_fd(), NOTIFY_SOCKET, fs::Unlink::File) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+            let fd = socket::datagrams_at(&self.by_descriptor(NOTIFY_SOCKET))?;
+            // For whatever user the process has.
+            fs::chmodat(self.fd.as_fd(), NOTIFY_SOCKET, 0o777)?;
+            Ok(fd)
+        };
+        bind().with_context(|| format!("bind {}", self.path.join(NOTIFY_SOCKET).display()))
+    }
+
+    /// Whether `create` has made the folder of that socket.
+    pub fn takes_notifications(&self) -> bool {
+        fs::statat(self.fd.as_fd(), NOTIFY_FOLDER).is_ok()
+    }
+
+    /// Connect to an init that waits for `start`; none if none waits.
+    pub fn connect(&self) -> Result<Option<OwnedFd>> {
+        match socket::connect_to(&self.start_socket(), SockType::SeqPacket) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(Errno::ECONNREFUSED | Errno::ENOENT) => Ok(None),
+            Err(errno) => {
+                bail!("connect {}: {}", self.path.join(START_SOCKET).display(), sys::describe(errno))
+            }
+        }
+    }
+
+    /// Whether an init waits for `start`. A full backlog means that it does, but has no time to answer.
+    pub(super) fn awaits_start(&self) -> bool {
+        matches!(socket::connect_to(&self.start_socket(), SockType::SeqPacket), Ok(_) | Err(Errno::EAGAIN))
+    }
+
+    /// An empty folder, for CRIU to have cgroup trees in, in a mount namespace of its own.
+    pub fn yard(&self) -> Result<PathBuf> {
+        let path = self.path.join(YARD);
+        match fs::mkdirat(self.fd.as_fd(), YARD, 0o700) {
+            Ok(()) | Err(Errno::EEXIST) => std::path::absolute(&path).context("--root"),
+            Err(errno) => bail!("mkdir {}: {}", path.display(), sys::describe(errno)),
+        }
+    }
+
+    /// Its owner's user id.
+    pub fn owner(&self) -> u32 {
+        fs::stat_fd(self.fd.as_fd()).map_or(0, |stat| stat.st_uid)
+    }
+
+    /// Remove the directory and all in it.
+    pub fn remove(self) -> Result<()> {
+        let place = || format!("remove {}", self.path.display());
+        let remove = |name, kind| match fs::unlinkat(self.fd.as_fd(), name, kind) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(anyhow::Error::new(errno).context(place())),
+        };
+        if self.takes_notifications() {
+            remove(NOTIFY_SOCKET, fs::Unlink::File)?;
+            remove(NOTIFY_FOLDER, fs::Unlink::Dir)?;
+        }
+        remove(YARD, fs::Unlink::Dir)?;
+        for name in [STATE, ".state.json", CONFIG, START_SOCKET] {
+            remove(name, fs::Unlink::File)?;
+        }
+        std::fs::remove_dir(&self.path).with_context(place)
+    }
+}
