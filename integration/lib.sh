@@ -14,7 +14,6 @@ requires() { # uml | native | vm | controller NAME | debian | criu | file PATH
     debian) [ -d "$DEBIAN" ] || skip "needs a Debian root file system" ;;
     criu) # one that works here, as $CRIU
       [ "$MODE" != uml ] || skip "User-mode Linux lacks what CRIU needs"
-      CRIU=$STAGE/helpers/criu
       [ "$MODE" != vm ] || CRIU=$(command -v criu) || skip "needs CRIU"
       "$CRIU" check >"$T/criu" 2>&1 || skip "CRIU does not work here: $(grep -m1 Error "$T/criu")"
       ;;
