@@ -170,7 +170,7 @@ state_field() { # ID FIELD: FIELD's value in VALUE (a string or number)
   VALUE=${BASH_REMATCH[1]}
 }
 assert_status() { state_field "$1" status; assert_eq "$VALUE" "$2" "status of $1"; }
-has_status() { state_field "$1" status; [ "$VALUE" = "$2" ]; }
+has_status() { rt state "$1"; [ "$RC" = 0 ] && [[ $OUT =~ \"status\":\ *\"$2\" ]]; } # no: also if it is not there yet
 pid_of() { state_field "$1" pid; PID=$VALUE; }
 is_gone() { [ ! -e "/proc/$1" ]; }
 
