@@ -86,6 +86,11 @@ fn each_violation_is_one_line_that_starts_with_its_field() {
             json!({"type": "network", "path": "ns/net"}),
             "linux.namespaces[1].path: network \"ns/net\" is not an absolute path",
         ),
+        (
+            "/mounts/-",
+            json!({"destination": "/x", "source": "/x", "options": ["bind", "idmap=uids=0-1-1"]}),
+            "mounts[7].options: \"idmap=uids=0-1-1\": mappings stand in uidMappings and gidMappings",
+        ),
         ("/linux/namespaces/1", json!({"type": "frob"}), "linux.namespaces[1].type: is \"frob\", none of "),
         (
             "/linux/namespaces/3",
@@ -163,6 +168,23 @@ fn a_namespace_that_is_missing_forbids_what_needs_it() {
     assert_eq!(error, "linux.sysctl.net.ipv4.ip_forward: needs a network namespace in linux.namespaces");
     let error = without("mount", "/linux/maskedPaths", json!(["/x"]));
     assert_eq!(error, "linux.maskedPaths: needs a new mount namespace in linux.namespaces");
+}
+
+#[test]
+fn no_limit_of_processes_is_given_by_leaving_it_out() {
+    let pids = |limit: Value| {
+        let text = changed("/linux/resources/pids", limit);
+        config::load(text.as_bytes(), Path::new("/bundle")).unwrap()
+    };
+    let absent = pids(json!({}));
+    assert_eq!(absent.config.resources.pids, None);
+    assert!(absent.warnings.is_empty(), "{:?}", absent.warnings);
+    assert_eq!(pids(json!({ "limit": null })).config.resources.pids, None);
+    let zero = pids(json!({ "limit": 0 }));
+    assert!(zero.config.resources.pids.is_some());
+    let warning =
+        "linux.resources.pids.limit: 0 allows one process, so nothing can be forked; -1 is no limit";
+    assert_eq!(zero.warnings, [warning]);
 }
 
 fn assert_match(config: &str, start: &str) {

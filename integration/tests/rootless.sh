@@ -274,3 +274,15 @@ test_the_pid_namespace_of_another_container() { # --pid container:c1, of an ordi
   run_ok run --bundle "$B" c2
   assert_eq "$OUT" 'sleep 1000 '
 }
+
+test_the_folder_of_root_is_told_from_ones_own() {
+  differs runc,crun 'say permission denied'
+  own_bundle c1
+  as_user
+  sed -i 's/XDG_RUNTIME_DIR=[^ ]* exec/exec env -u XDG_RUNTIME_DIR/' "$RUNTIME"
+  chmod 755 "$T"
+  local rc=0
+  "$RUNTIME" create --bundle "$B" c1 >"$T/out" 2>&1 || rc=$?
+  assert_eq "$rc" 1
+  assert_match "$(<"$T/out")" 'create c1: --root /run/knarr .*XDG_RUNTIME_DIR.*spec --rootless.*permission denied'
+}

@@ -41,10 +41,23 @@ fn misspelt(text: &[u8]) -> String {
 }
 
 fn read(text: &[u8], bundle: &Path) -> Result<Loaded> {
-    let (spec, mut warnings) = parse(text, &CONFIG)?;
+    let (mut spec, mut warnings) = parse(text, &CONFIG)?;
+    forget_absent_limit(&mut spec, text);
     check(&spec)?;
     let config = resolve::config(&spec, bundle, &mut warnings)?;
     Ok(Loaded { config, warnings })
+}
+
+/// Since 1.3 `pids.limit` may be left out, which asks for nothing (config-linux.md: PIDs). The parser has 0 then.
+fn forget_absent_limit(spec: &mut Spec, text: &[u8]) {
+    let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
+    let Some(resources) = resources.filter(|r| r.pids().is_some_and(|pids| pids.limit() == 0)) else {
+        return;
+    };
+    let config = serde_json::from_slice::<Value>(text).unwrap_or_default();
+    if config.pointer("/linux/resources/pids/limit").is_none_or(Value::is_null) {
+        resources.set_pids(None);
+    }
 }
 
 /// A config that asks for nothing: what a process that comes alone is checked in.
