@@ -101,6 +101,23 @@ test_console_socket() {
   eventually eval 'tr -d "\r" <"$T/console" | grep -q "got hello"'
 }
 
+test_console_socket_terminal_is_as_the_kernel_makes_it() {
+  running
+  "$TTY" listen "$T/sock" "$T/info" >"$T/console" 2>"$T/console.err" &
+  eventually [ -S "$T/sock" ]
+  run_ok exec --tty --detach --console-socket "$T/sock" c1 sh -c 'echo a; echo b; sleep 1000'
+  eventually [ -e "$T/info" ]
+  assert_jq "$(<"$T/info")" '.fresh'
+  eventually eval '[ "$(wc -c <"$T/console")" -ge 6 ]'
+  assert_eq "$(od -An -c "$T/console" | tr -d ' \n')" 'a\r\nb\r\n'
+}
+
+test_tty_lines_end_with_one_carriage_return() {
+  running
+  "$TTY" "$RUNTIME" --root "$ROOT" exec -t c1 sh -c 'echo a; echo b' >"$T/tty"
+  assert_match "$(od -An -c "$T/tty" | tr -d ' \n')" 'a\\r\\nb\\r\\n$'
+}
+
 # The runtime hears what its child tells 0.3 s late.
 SLOW=(strace -q -o /dev/null -e trace=recvmsg -e inject=recvmsg:delay_exit=300000)
 

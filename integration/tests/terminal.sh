@@ -266,11 +266,31 @@ test_console_size_without_terminal_is_ignored() {
   assert_eq "$OUT" ran
 }
 
-test_console_does_not_add_carriage_returns() {
-  differs runc,crun "leave that to the receiver"
-  bundle c1 "$with_terminal | sh(\"sleep 100\")"
+# A terminal that goes to a console socket is its receiver's, who may have switched the output processing of its own off.
+test_console_is_as_the_kernel_makes_it() {
+  bundle c1 "$with_terminal | sh(\"echo a; echo b\")"
   create_with_console
-  assert_jq "$INFO" '.onlcr | not'
+  assert_jq "$INFO" '.fresh'
+  run_ok start c1
+  wait %1
+  assert_eq "$(od -An -c "$T/console" | tr -d ' \n')" 'a\r\nb\r\n'
+}
+
+test_run_detached_console_is_as_the_kernel_makes_it() {
+  bundle c1 "$with_terminal | sh(\"echo a; echo b; sleep 100\")"
+  "$TTY" listen "$T/sock" "$T/info" >"$T/console" 2>&1 &
+  eventually test -S "$T/sock"
+  run_ok run --detach --console-socket "$T/sock" --bundle "$B" c1
+  eventually eval '[ "$(wc -c <"$T/console")" -ge 6 ]'
+  assert_eq "$(od -An -c "$T/console" | tr -d ' \n')" 'a\r\nb\r\n'
+}
+
+# One that is relayed adds none: the caller's own terminal does.
+test_run_terminal_that_is_relayed_has_no_onlcr() {
+  differs crun "leaves it to both"
+  bundle c1 "$with_terminal | sh(\"stty -a\")"
+  on_terminal
+  assert_match "$OUT" '-onlcr'
 }
 
 test_console_socket_with_run_detached() {

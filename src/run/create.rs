@@ -321,10 +321,12 @@ impl Parent<'_> {
     }
 }
 
-/// Send the other end of a terminal to the console socket; without one it is this process's, to relay.
+/// Send the other end of a terminal to the console socket, as the kernel made it: whoever takes it has a terminal of his own, whose
+/// output processing he may have switched off. Without a socket it is this process's, to relay to a terminal that adds the carriage
+/// returns.
 pub(super) fn hand_terminal(master: OwnedFd, console: Option<&OwnedFd>) -> Result<Option<OwnedFd>> {
-    tty::clear_onlcr(&master).context("tcsetattr of the terminal")?;
     let Some(console) = console else {
+        tty::clear_onlcr(&master).context("tcsetattr of the terminal")?;
         super::foreground::copy_size(&master);
         return Ok(Some(master));
     };

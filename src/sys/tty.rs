@@ -69,7 +69,7 @@ pub fn restore(tty: impl AsFd, settings: &Termios) -> Result<()> {
     set
 }
 
-/// Clear ONLCR, so that what the container prints reaches a relay or an engine byte for byte.
+/// Clear ONLCR, so that what the container prints reaches a relay byte for byte.
 pub fn clear_onlcr(tty: impl AsFd) -> Result<()> {
     let mut settings = nix::sys::termios::tcgetattr(tty.as_fd())?;
     settings.output_flags.remove(nix::sys::termios::OutputFlags::ONLCR);
