@@ -49,6 +49,23 @@ pub(crate) fn set_scheduler(pid: i32, scheduler: &Scheduler) -> Result<(), Errno
     schedule::set_scheduler(pid, SchedAttr { policy, flags, nice, priority, runtime, deadline, period })
 }
 
+/// Give standard descriptors that are pipes to `uid`, the group stays. Where the file system takes no owner, or this process may
+/// not give it, they stay whose they are: a process that only reads and writes them misses nothing.
+pub(crate) fn give_stdio(uid: u32) -> Result<(), (String, Errno)> {
+    for (fd, name) in [(proc::stdin(), "input"), (proc::stdout(), "output"), (proc::stderr(), "error")] {
+        let is_anothers_pipe =
+            |stat: libc::stat| stat.st_mode & libc::S_IFMT == libc::S_IFIFO && stat.st_uid != uid;
+        if !fs::stat_fd(fd).is_ok_and(is_anothers_pipe) {
+            continue;
+        }
+        match fs::chown_fd(fd, uid, u32::MAX) {
+            Ok(()) | Err(Errno::EPERM | Errno::EROFS | Errno::EINVAL) => {}
+            Err(errno) => return Err((format!("chown {uid} of standard {name}"), errno)),
+        }
+    }
+    Ok(())
+}
+
 /// Let a process have a limit that is above its ceiling. Without the right to raise that, it is for setrlimit(2) to say so.
 pub(crate) fn raise_hard_limit(pid: i32, ceiling: &HardLimit) -> Result<(), Errno> {
     let raise = || match proc::rlimit(pid, ceiling.resource)? {
@@ -105,6 +122,7 @@ impl Init<'_> {
             }
             Step::NoNewPrivileges => cred::no_new_privs().call(|| "prctl".into()),
             Step::Bounding { drop, .. } => bounding(*drop),
+            Step::StdioOwner(uid) => give_stdio(*uid).map_err(|(call, errno)| Refusal::kernel(call, errno)),
             Step::Ids { uid, gid, groups } => ids(*uid, *gid, groups.as_deref()),
             Step::Capabilities { effective, permitted, inheritable, ambient } => {
                 capabilities(*effective, *permitted, *inheritable, *ambient)

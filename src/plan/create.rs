@@ -27,6 +27,8 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
         parent.push(planned("", HostStep::NotifySocket));
     }
     parent.extend(Namespace::ALL.into_iter().filter_map(|kind| opened(config, kind)));
+    let stdio = config.process.as_ref().and_then(|process| process::stdio_owner(config, process, host));
+    parent.extend(stdio.map(|uid| planned("process.user", HostStep::StdioOwner(uid))));
     let mut settle = Vec::new();
     if let Some(rdt) = &config.rdt {
         parent.push(planned("linux.intelRdt", HostStep::ResctrlGroup(rdt.clone())));

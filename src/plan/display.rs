@@ -119,6 +119,7 @@ impl Display for HostStep {
                 write!(f, "resctrl group {group} with {:?}", [&rdt.compared[..], &rdt.written].concat())?;
                 if rdt.monitoring { write!(f, ", monitored") } else { Ok(()) }
             }
+            HostStep::StdioOwner(uid) => write!(f, "standard pipes belong to {uid}"),
             HostStep::NotifySocket => write!(f, "take notifications"),
             HostStep::StartSocket => write!(f, "listen for start"),
         }
@@ -378,6 +379,7 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
         Step::Umask(mask) => write!(f, "umask {mask:04o}"),
         Step::NoNewPrivileges => write!(f, "no new privileges"),
         Step::Bounding { keep, .. } => write!(f, "bounding set {}", capability::describe(*keep)),
+        Step::StdioOwner(uid) => write!(f, "standard pipes belong to {uid}"),
         Step::Ids { uid, gid, groups: Some(groups) } => write!(f, "ids {uid}:{gid} groups {groups:?}"),
         Step::Ids { uid, gid, groups: None } => write!(f, "ids {uid}:{gid}, groups as they are"),
         Step::Capabilities { effective, permitted, inheritable, ambient } => {

@@ -73,6 +73,9 @@ pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Ho
     if in_user_namespace {
         steps.extend(process::ceilings(process, Step::HardLimit));
     }
+    if let Some(uid) = process::stdio_owner(config, process, host) {
+        steps.push(planned("process.user", Step::StdioOwner(uid)));
+    }
     if let Some(cpus) = &process.exec_affinity.last {
         steps.push(planned("process.execCPUAffinity.final", Step::Affinity(cpus.clone())));
     }

@@ -55,6 +55,8 @@ pub enum HostStep {
     },
     /// Take a detached copy of a host mount, and change it before the container can see it.
     CloneTree(Tree),
+    /// Give standard descriptors that are pipes to this user of the host's, who is the process's outside of its user namespace.
+    StdioOwner(u32),
     /// Take or make groups of resctrl, which a later step puts init into.
     ResctrlGroup(Rdt),
     /// Bind the socket that `knarr start` connects to.
@@ -402,6 +404,8 @@ pub enum Step {
         /// What stays, for the reader.
         keep: u64,
     },
+    /// Give standard descriptors that are pipes to this user, who could not open them by name otherwise.
+    StdioOwner(u32),
     /// setgroups(2), setresgid(2), setresuid(2), keeping permitted capabilities.
     Ids {
         /// User.

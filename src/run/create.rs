@@ -13,6 +13,7 @@ use crate::config::{Config, Hook, Namespace, Place};
 use crate::host::Host;
 use crate::init;
 use crate::init::hook::{self, About};
+use crate::init::process::give_stdio;
 use crate::plan::{HostStep, IdSource, Keyring, Plan, Planned, Tree};
 use crate::state::{Agent, Container, Dir, State, Store, process_stat};
 use crate::sys::mount;
@@ -235,6 +236,7 @@ fn host_step<'a>(
             let copy = clone_tree(tree, opened).map_err(fault)?;
             opened.trees.push(Some(copy));
         }
+        HostStep::StdioOwner(uid) => give_stdio(*uid).map_err(fault)?,
         HostStep::OverlayFolder { path, like, owner } => {
             overlay::make(path, like, *owner, &mut undo.folders).map_err(unasked)?;
         }
