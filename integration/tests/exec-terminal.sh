@@ -72,9 +72,9 @@ test_tty_a_megabyte_typed_comes_back() {
 test_tty_whose_reader_is_gone_does_not_end_the_process() {
   differs runc,crun "need a terminal of the caller's"
   running
-  { "$RUNTIME" --root "$ROOT" exec -t c1 sh -c 'echo first; busybox seq 1 100000; exit 4' </dev/null || echo $? >"$T/rc"; } | head -n 1 >/dev/null
+  "$TTY" sh -c '{ "$0" "$@" </dev/null || echo $? >rc; } | head -n 1 >/dev/null' "$RUNTIME" --root "$ROOT" exec -t c1 sh -c 'echo first; busybox seq 1 100000; exit 4'
   assert_eq "$(<"$T/rc")" 4
-  { "$RUNTIME" --root "$ROOT" exec -t c1 busybox seq 1 100000 </dev/null; echo $? >"$T/rc"; } | head -n 1 >/dev/null
+  "$TTY" sh -c '{ "$0" "$@" </dev/null; echo $? >rc; } | head -n 1 >/dev/null' "$RUNTIME" --root "$ROOT" exec -t c1 busybox seq 1 100000
   assert_eq "$(<"$T/rc")" 0
 }
 
@@ -157,6 +157,12 @@ test_console_size_of_a_process_file() {
   eventually [ -S "$T/sock" ]
   run_ok exec --detach --console-socket "$T/sock" --process "$T/process.json" c1
   eventually eval 'tr -d "\r" <"$T/console" | grep -q "40 120"'
+}
+
+test_tty_but_there_is_none() {
+  differs crun "relays to whatever there is"
+  running
+  exec_fails 'terminal|tty|console' -t c1 true
 }
 
 test_tty_and_detach_need_a_console_socket() {

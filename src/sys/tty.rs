@@ -48,6 +48,12 @@ pub fn set_controlling(tty: BorrowedFd<'_>) -> Result<()> {
     Errno::result(unsafe { libc::ioctl(tty.as_raw_fd(), libc::TIOCSCTTY, 0) }).map(drop)
 }
 
+/// Whether the kernel edits the lines that are typed there (ICANON, termios(3)).
+pub fn edits_lines(tty: impl AsFd) -> Result<bool> {
+    let settings = nix::sys::termios::tcgetattr(tty.as_fd())?;
+    Ok(settings.local_flags.contains(nix::sys::termios::LocalFlags::ICANON))
+}
+
 /// Put `tty` in raw mode, but for its output: it goes on putting a carriage return before each line feed, which the relayed
 /// terminal does not. Returns the settings to restore.
 pub fn make_raw(tty: impl AsFd) -> Result<Termios> {
