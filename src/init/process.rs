@@ -7,7 +7,7 @@ use crate::config::{Hook, Scheduler};
 use crate::plan::seccomp::Filter;
 use crate::plan::{Computed, HardLimit, Lookup, Step};
 use crate::sys::schedule::SchedAttr;
-use crate::sys::{Errno, bpf, cred, fs, process as proc, schedule, socket};
+use crate::sys::{Errno, bpf, cred, fs, process as proc, schedule, signal, socket};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -142,6 +142,7 @@ impl Init<'_> {
             }
             Step::Ready => self.ready(),
             Step::AwaitRecord => self.await_record(),
+            Step::EndBySignals => signal::end_by_default().call(|| "sigaction".into()),
             Step::AwaitStart => self.await_start(),
             Step::NoProcess => Err(Refusal::message("missing; there is nothing to start")),
             Step::StartHooks(hooks) => self.start_hooks(hooks),

@@ -306,16 +306,20 @@ fn namespace_owner(config: &Config, request: &Request) -> Vec<Planned<Step>> {
 /// From a container with its mounts in place to execve(2), waiting for the record and for `start` on the way.
 fn become_process(config: &Config, request: &Request, host: &Host) -> Result<Vec<Planned<Step>>, Invalid> {
     let Some(process) = &config.process else {
-        let missing = planned("process", Step::NoProcess);
-        return Ok(vec![planned("", Step::Ready), planned("", Step::AwaitStart), missing]);
+        return Ok(on_request().into_iter().chain([planned("process", Step::NoProcess)]).collect());
     };
-    let mut gate = vec![planned("", Step::Ready)];
-    if request.start == Start::OnRequest {
-        gate.push(planned("", Step::AwaitStart));
-    }
+    let gate = match request.start {
+        Start::OnRequest => on_request().to_vec(),
+        Start::AtOnce => vec![planned("", Step::Ready)],
+    };
     let hooks = &config.hooks.start_container;
     let hooks = (!hooks.is_empty()).then(|| planned("hooks.startContainer", Step::StartHooks(hooks.clone())));
     process::steps(config, process, gate, hooks, &request.listen_env, host)
+}
+
+/// Ready, and waiting for `start`; before anybody can know of it a signal ends it.
+fn on_request() -> [Planned<Step>; 3] {
+    [Step::EndBySignals, Step::Ready, Step::AwaitStart].map(|step| planned("", step))
 }
 
 fn working_directory(config: &Config) -> Option<Planned<Step>> {

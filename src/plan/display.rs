@@ -398,6 +398,7 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
         Step::Find { program, .. } => write!(f, "find {program}"),
         Step::Ready => write!(f, "tell the parent: ready"),
         Step::AwaitRecord => write!(f, "await record"),
+        Step::EndBySignals => write!(f, "end by any signal that ends a process"),
         Step::AwaitStart => write!(f, "await start"),
         Step::NoProcess => write!(f, "no process: start is an error"),
         Step::StartHooks(hooks) => write!(f, "{} startContainer hooks", hooks.len()),

@@ -441,6 +441,8 @@ pub enum Step {
     Ready,
     /// Wait until the parent has made the pid known.
     AwaitRecord,
+    /// Have any signal whose default is to end a process end this one, as it would if it were not PID 1.
+    EndBySignals,
     /// Wait for `knarr start`.
     AwaitStart,
     /// The process is missing in config.json: `start` is an error.
