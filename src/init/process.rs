@@ -15,6 +15,9 @@ use std::path::Path;
 /// The longest /etc/passwd of an image that is searched for a home, in bytes.
 const PASSWD_LIMIT: usize = 1 << 20;
 
+/// How many processors a kernel can be built for (CONFIG_NR_CPUS). One that knows fewer takes as many.
+const MOST_PROCESSORS: usize = 8192;
+
 /// The length that no path has (limits.h), in bytes.
 const PATH_MAX: usize = libc::PATH_MAX as usize;
 
@@ -114,6 +117,7 @@ impl Init<'_> {
             Step::Affinity(cpus) => {
                 schedule::set_affinity(&cpus.words).call(|| format!("sched_setaffinity \"{}\"", cpus.list))
             }
+            Step::AllProcessors => all_processors(),
             Step::AppArmor(profile) => labels::apparmor(profile),
             Step::SelinuxLabel(label) => labels::selinux(label),
             Step::Umask(mask) => {
@@ -286,6 +290,12 @@ impl Init<'_> {
         };
         proc::close_from(next).call(|| "close_range".into())
     }
+}
+
+/// Nobody asked for it, so a refusal (by an LSM, or a filter of the caller's) leaves the caller's.
+fn all_processors() -> Outcome {
+    let _ = schedule::set_affinity(&[u64::MAX; MOST_PROCESSORS / 64]);
+    Ok(())
 }
 
 fn bounding(drop: u64) -> Outcome {

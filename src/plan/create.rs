@@ -221,7 +221,7 @@ fn through(config: &Config, host: &Host) -> Vec<Namespace> {
 /// Namespaces to join and what they carry: names, clocks, the loopback device. Host paths are valid here, and nothing of
 /// the container's is mounted yet. What init has no right to in a new user namespace is for the parent to `settle`.
 fn identity(config: &Config, host: &Host, settle: &mut Vec<Planned<Settle>>) -> Vec<Planned<Step>> {
-    let mut steps = vec![planned("", Step::Session)];
+    let mut steps = vec![planned("", Step::Session), planned("", Step::AllProcessors)];
     let of = |kind| config.namespaces.of(kind);
     if *of(Namespace::User) == Place::New {
         settle.push(planned("linux.uidMappings", Settle::MapIds(config.id_maps.clone())));

@@ -373,6 +373,7 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
             write!(f, "memory policy {:#x} nodes \"{}\"", policy.mode, policy.nodes.list)
         }
         Step::Personality(domain) => write!(f, "personality {domain:#x}"),
+        Step::AllProcessors => write!(f, "all processors"),
         Step::Affinity(cpus) => write!(f, "processors {}", cpus.list),
         Step::AppArmor(profile) => write!(f, "AppArmor profile {profile} on execve"),
         Step::SelinuxLabel(label) => write!(f, "SELinux label {label} on execve"),

@@ -389,6 +389,8 @@ pub enum Step {
     Personality(u32),
     /// sched_setaffinity(2).
     Affinity(NumberSet),
+    /// Be on all processors that the cgroup allows, not on those of the caller alone.
+    AllProcessors,
     /// Have execve(2) put the process under this AppArmor profile.
     AppArmor(String),
     /// Have execve(2) give the process this SELinux label.
