@@ -59,9 +59,9 @@ fn each_violation_is_one_line_that_starts_with_its_field() {
         (
             "/process/rlimits/-",
             json!({"type": "RLIMIT_FROB", "hard": 1, "soft": 1}),
-            "process.rlimits[1].type: unknown variant",
+            "process.rlimits[1].type: is \"RLIMIT_FROB\", none of \"RLIMIT_",
         ),
-        ("/process/terminal", json!("yes"), "process.terminal: invalid type"),
+        ("/process/terminal", json!("yes"), "process.terminal: is the string \"yes\", not true or false"),
         (
             "/mounts/-",
             json!({"destination": "/"}),
@@ -86,7 +86,7 @@ fn each_violation_is_one_line_that_starts_with_its_field() {
             json!({"type": "network", "path": "ns/net"}),
             "linux.namespaces[1].path: network \"ns/net\" is not an absolute path",
         ),
-        ("/linux/namespaces/1", json!({"type": "frob"}), "linux.namespaces[1].type: unknown variant"),
+        ("/linux/namespaces/1", json!({"type": "frob"}), "linux.namespaces[1].type: is \"frob\", none of "),
         (
             "/linux/namespaces/3",
             json!({"type": "mount"}),
@@ -105,7 +105,7 @@ fn each_violation_is_one_line_that_starts_with_its_field() {
         (
             "/linux/devices",
             json!([{"path": "/dev/x", "type": "z", "major": 1, "minor": 3}]),
-            "linux.devices[0].type: unknown variant",
+            "linux.devices[0].type: is \"z\", none of ",
         ),
         (
             "/linux/devices",
@@ -178,10 +178,7 @@ fn a_malformed_text_is_an_error_with_line_column_and_field() {
     );
     assert_eq!(error_of(""), "config.json: EOF while parsing a value (config.json line 1 column 0)");
     let error = error_of("{\n \"ociVersion\": \"1.0.0\",\n \"mounts\": [{\"destination\": 7}]\n}");
-    assert_eq!(
-        error,
-        "mounts[0].destination: invalid type: integer `7`, expected path string (config.json line 3 column 29)"
-    );
+    assert_eq!(error, "mounts[0].destination: is the number 7, not a path (config.json line 3 column 29)");
     // What is missing is missing from the object, not from its last member.
     let missing = "missing field `cwd` (config.json line 1 column";
     assert_match(r#"{"process": {"user": {"uid": 1, "gid": 1}, "env": []}}"#, &format!("process: {missing}"));
