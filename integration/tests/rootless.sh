@@ -286,3 +286,10 @@ test_the_folder_of_root_is_told_from_ones_own() {
   assert_eq "$rc" 1
   assert_match "$(<"$T/out")" 'create c1: --root /run/knarr .*XDG_RUNTIME_DIR.*spec --rootless.*permission denied'
 }
+
+test_standard_pipes_belong_to_the_process_user() {
+  as_user
+  own_bundle c1 'sh("read line </dev/stdin; echo $line >/dev/stdout") | .process.user = {uid: 5, gid: 5} | .linux.uidMappings += [{containerID: 1, hostID: 100000, size: 100}] | .linux.gidMappings += [{containerID: 1, hostID: 100000, size: 100}]'
+  OUT=$(echo word | setpriv --reuid 1000 --regid 1000 --clear-groups cat | { chown 1000:1000 /proc/self/fd/0; "$RUNTIME" --root "$ROOT" run --bundle "$B" c1; } 2>"$T/err" | { chown 1000:1000 /proc/self/fd/0; cat; })
+  assert_eq "$OUT" word "$(<"$T/err")"
+}

@@ -5,6 +5,7 @@ use crate::config::{self, Config, Invalid, Loaded, Upper};
 use crate::host::{self, Asked, Host, OwnCgroup};
 use crate::plan::{self, CgroupDriver, Keyring, Pivot, Plan, Request, Start};
 use crate::run::create::{Made, Order, create};
+use crate::run::foreground::has_terminal;
 use crate::run::notify::host_socket;
 use crate::sys::{cred, fs, process, socket};
 use anyhow::{Context, Result, bail};
@@ -276,6 +277,12 @@ pub(super) fn check_console(terminal: bool, console: Console) -> Result<()> {
         }
         (false, Console::Socket) => {
             bail!("--console-socket: the container has no terminal (process.terminal)")
+        }
+        (true, Console::Foreground) if !has_terminal() => {
+            bail!(
+                "process.terminal: there is no terminal here: set it to false, give --console-socket, or run this on a \
+                 terminal"
+            )
         }
         _ => Ok(()),
     }

@@ -13,6 +13,7 @@ use crate::config::{Config, Hook, Namespace, Place};
 use crate::host::Host;
 use crate::init;
 use crate::init::hook::{self, About};
+use crate::init::process::give_stdio;
 use crate::plan::{HostStep, IdSource, Keyring, Plan, Planned, Tree};
 use crate::state::{Agent, Container, Dir, State, Store, process_stat};
 use crate::sys::mount;
@@ -235,6 +236,7 @@ fn host_step<'a>(
             let copy = clone_tree(tree, opened).map_err(fault)?;
             opened.trees.push(Some(copy));
         }
+        HostStep::StdioOwner(uid) => give_stdio(*uid).map_err(fault)?,
         HostStep::OverlayFolder { path, like, owner } => {
             overlay::make(path, like, *owner, &mut undo.folders).map_err(unasked)?;
         }
@@ -321,10 +323,12 @@ impl Parent<'_> {
     }
 }
 
-/// Send the other end of a terminal to the console socket; without one it is this process's, to relay.
+/// Send the other end of a terminal to the console socket, as the kernel made it: whoever takes it has a terminal of his own, whose
+/// output processing he may have switched off. Without a socket it is this process's, to relay to a terminal that adds the carriage
+/// returns.
 pub(super) fn hand_terminal(master: OwnedFd, console: Option<&OwnedFd>) -> Result<Option<OwnedFd>> {
-    tty::clear_onlcr(&master).context("tcsetattr of the terminal")?;
     let Some(console) = console else {
+        tty::clear_onlcr(&master).context("tcsetattr of the terminal")?;
         super::foreground::copy_size(&master);
         return Ok(Some(master));
     };

@@ -291,6 +291,12 @@ pub fn stdout() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(1) }
 }
 
+/// Standard error.
+pub fn stderr() -> BorrowedFd<'static> {
+    // SAFETY: no code of this program closes descriptor 2.
+    unsafe { BorrowedFd::borrow_raw(2) }
+}
+
 /// The kind of a namespace by the file that names it, a `CLONE_NEW…` flag (ioctl_ns(2)).
 pub fn namespace_kind(fd: BorrowedFd<'_>) -> Result<i32> {
     // SAFETY: NS_GET_NSTYPE takes no argument.
