@@ -7,6 +7,7 @@ pub mod hook;
 mod labels;
 pub(crate) mod mounts;
 pub mod namespaces;
+mod null;
 mod overlay;
 mod paths;
 pub(crate) mod process;
@@ -215,6 +216,7 @@ impl Init<'_> {
             Step::Chroot => self.chroot(),
             Step::RootPropagation(reach, kind) => self.root_propagation(*reach, *kind),
             Step::Terminal { size, uid, console } => self.terminal(*size, *uid, *console),
+            Step::OwnNull => null::own(),
             Step::ReadonlyPaths(paths) => self.readonly_paths(paths),
             Step::MaskPaths { paths, null, empty } => self.mask_paths(paths, *null, empty),
             _ => self.take_process_step(step),

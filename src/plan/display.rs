@@ -320,6 +320,7 @@ impl Display for Step {
                 let on = if *console == Console::Bound { "" } else { ", not on /dev/console" };
                 write!(f, "for {uid}{on}")
             }
+            Step::OwnNull => write!(f, "standard descriptors that are /dev/null: the container's own"),
             _ => process_text(f, self),
         }
     }

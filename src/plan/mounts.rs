@@ -3,7 +3,7 @@
 use super::options::{Options, Symlink, reach_and_kind};
 use super::process;
 use super::{Filesystem, HostStep, IdSource, Lookup, Planned, Source, Step, Tree};
-use crate::config::{Config, Device, Invalid, Mount, Namespace, Overlay, Propagation, annotation};
+use crate::config::{Config, Device, Invalid, Mount, Namespace, Overlay, Place, Propagation, annotation};
 use crate::host::Host;
 use crate::sys::mount::{Change, Reach, attr};
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ impl<'a> Rootfs<'a> {
         let covers = if self.config.masked_paths.is_empty() {
             None
         } else {
-            let null = self.tree("linux.maskedPaths", Path::new("/dev/null"), Reach::Top, Vec::new());
+            let null = self.tree("linux.maskedPaths", Path::new("/dev/null"), Reach::Top, of_the_hosts());
             Some((null, self.empty_tmpfs()?))
         };
         let mut steps = std::mem::take(&mut self.late);
@@ -282,7 +282,7 @@ impl<'a> Rootfs<'a> {
 
     /// Devices and links in /dev, unless the whole of /dev is the host's.
     fn dev(&mut self) {
-        if self.config.mounts.iter().any(|m| m.destination == "/dev" && m.is_bind()) {
+        if !has_own_dev(self.config) {
             return;
         }
         for (path, minor) in [("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)] {
@@ -322,7 +322,7 @@ impl<'a> Rootfs<'a> {
         if may_make || device.kind == libc::S_IFIFO {
             return self.step(field, Step::Node(device));
         }
-        let slot = self.tree(&field, Path::new(&device.path), Reach::Top, Vec::new());
+        let slot = self.tree(&field, Path::new(&device.path), Reach::Top, of_the_hosts());
         if let Some(HostStep::CloneTree(tree)) = self.trees.get_mut(slot).map(|planned| &mut planned.step) {
             tree.device = Some((device.kind, device.major, device.minor));
         }
@@ -335,6 +335,24 @@ impl<'a> Rootfs<'a> {
         };
         self.step(field, step);
     }
+}
+
+/// What the mount of a node of the host's is changed to. A device can be written to through a read-only mount; its mode, owner
+/// and times, which are those of the host's node, cannot be changed through one.
+fn of_the_hosts() -> Vec<(Reach, Change)> {
+    let set = attr::RDONLY | attr::NOSUID | attr::NOEXEC;
+    vec![(Reach::Top, Change { set, ..Change::default() })]
+}
+
+/// Whether the devices of /dev are made for the container.
+fn has_own_dev(config: &Config) -> bool {
+    let is_hosts = |mount: &Mount| mount.destination == "/dev" && mount.is_bind();
+    *config.namespaces.of(Namespace::Mount) == Place::New && !config.mounts.iter().any(is_hosts)
+}
+
+/// The step that exchanges the caller's /dev/null as standard input, output or error for the container's.
+pub(super) fn own_null(config: &Config) -> Option<Planned<Step>> {
+    has_own_dev(config).then(|| Planned { step: Step::OwnNull, field: String::new() })
 }
 
 /// The step that gives the new root the propagation type that was asked for.

@@ -351,6 +351,8 @@ pub enum Step {
         /// What it is to the container.
         console: Console,
     },
+    /// Where standard input, output or error is a null device, make it the container's own.
+    OwnNull,
     /// Make paths read-only that exist.
     ReadonlyPaths(Vec<String>),
     /// Cover paths that exist: files with the host's /dev/null, directories with an empty read-only tmpfs.

@@ -291,6 +291,13 @@ pub fn stdout() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(1) }
 }
 
+/// Standard input, output or error by its number; EBADF answers every call where the caller of this program has closed it.
+pub fn standard(number: RawFd) -> BorrowedFd<'static> {
+    debug_assert!((0..3).contains(&number));
+    // SAFETY: 0 to 2 are owned by no OwnedFd of this program, and init closes none of them.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
+
 /// The kind of a namespace by the file that names it, a `CLONE_NEW…` flag (ioctl_ns(2)).
 pub fn namespace_kind(fd: BorrowedFd<'_>) -> Result<i32> {
     // SAFETY: NS_GET_NSTYPE takes no argument.
