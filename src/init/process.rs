@@ -8,12 +8,16 @@ use crate::plan::seccomp::Filter;
 use crate::plan::{Computed, HardLimit, Lookup, Step};
 use crate::sys::schedule::SchedAttr;
 use crate::sys::{Errno, bpf, cred, fs, process as proc, schedule, socket};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// The longest /etc/passwd of an image that is searched for a home, in bytes.
 const PASSWD_LIMIT: usize = 1 << 20;
+
+/// How many connections that say nothing are kept, to hear them later.
+const SILENT_LIMIT: usize = 16;
 
 /// The length that no path has (limits.h), in bytes.
 const PATH_MAX: usize = libc::PATH_MAX as usize;
@@ -164,19 +168,35 @@ impl Init<'_> {
     }
 
     /// Wait for a connection that asks for the start, and answer over it from then on. Others, like `knarr state`, only
-    /// look whether somebody waits here.
+    /// look whether somebody waits here; who says nothing is not waited for.
     fn await_start(&mut self) -> Outcome {
         let Some(listener) = self.inherited.listener.take() else {
             return Err(Refusal::message("nothing to wait on"));
         };
         // The command that made this container is gone, or soon will be.
         self.root = None;
+        let mut peers: Vec<InitEnd> = Vec::new();
         loop {
-            let peer = socket::accept(listener.as_fd()).call(|| "accept4".into())?;
-            let peer = InitEnd::new(peer);
-            if peer.await_done().is_ok() {
-                self.inherited.channel = peer;
-                return Ok(());
+            let fds = std::iter::once(listener.as_fd()).chain(peers.iter().map(InitEnd::as_fd));
+            let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+            match poll(&mut fds, PollTimeout::NONE) {
+                Err(Errno::EINTR) => continue,
+                ready => ready.call(|| "poll".into())?,
+            };
+            let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
+            // From the last one on: the numbers of the others stay.
+            for at in (0..peers.len()).rev().filter(|at| ready[at + 1]) {
+                let peer = peers.remove(at);
+                if peer.await_done().is_ok() {
+                    self.inherited.channel = peer;
+                    return Ok(());
+                }
+            }
+            if ready[0] {
+                peers.push(InitEnd::new(socket::accept(listener.as_fd()).call(|| "accept4".into())?));
+                if peers.len() > SILENT_LIMIT {
+                    peers.remove(0);
+                }
             }
         }
     }

@@ -112,7 +112,8 @@ impl Notify {
 fn passed_on(text: &str) -> Vec<(&str, &str)> {
     let assignments = text.split(['\n', '\r', '\0']).filter_map(|line| line.split_once('='));
     let is_harmless = |(name, value): &(&str, &str)| {
-        PASSED_ON.contains(name) && !value.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
+        PASSED_ON.contains(name)
+            && !value.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
     };
     assignments.filter(is_harmless).collect()
 }

@@ -398,6 +398,17 @@ fn prlimit(pid: i32, resource: u32, new: *const libc::rlimit64, old: *mut libc::
     Errno::result(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, new, old) }).map(drop)
 }
 
+/// Whether all threads of the process of a pidfd have ended (poll(2)), also if nobody has reaped it yet.
+pub fn has_ended(pidfd: BorrowedFd<'_>) -> Result<bool> {
+    let mut fds = [nix::poll::PollFd::new(pidfd, nix::poll::PollFlags::POLLIN)];
+    loop {
+        match nix::poll::poll(&mut fds, nix::poll::PollTimeout::ZERO) {
+            Err(Errno::EINTR) => {}
+            ready => return Ok(ready? > 0),
+        }
+    }
+}
+
 /// End this process at once, without unwinding or flushing: for the child of [`clone3`].
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: _exit takes an integer and does not return.
