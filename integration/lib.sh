@@ -14,9 +14,9 @@ requires() { # uml | native | vm | controller NAME | debian | criu | file PATH
     debian) [ -d "$DEBIAN" ] || skip "needs a Debian root file system" ;;
     criu) # one that works here, as $CRIU
       [ "$MODE" != uml ] || skip "User-mode Linux lacks what CRIU needs"
-      CRIU=$STAGE/helpers/criu
       [ "$MODE" != vm ] || CRIU=$(command -v criu) || skip "needs CRIU"
-      "$CRIU" check >"$T/criu" 2>&1 || skip "CRIU does not work here: $(grep -m1 Error "$T/criu")"
+      "$CRIU" check >"$T/criu" 2>&1 || { grep -q Error "$T/criu" && skip "CRIU finds no kernel for it: $(grep -m1 Error "$T/criu")"; }
+      grep -q 'Looks good' "$T/criu" || fail "CRIU does not run: $(cat "$T/criu")"
       ;;
     file) [ -e "$2" ] || skip "needs $2" ;;
     *) fail "requires: $1" ;;
