@@ -121,6 +121,8 @@ struct Init<'a> {
     own: Option<OwnedFd>,
     /// The root filesystem, once it is attached.
     root: Option<OwnedFd>,
+    /// Mounts that later steps go on from, with their names in the container, in the order in which they were made.
+    held: Vec<(String, OwnedFd)>,
     /// Whether the working directory is the process's.
     in_cwd: bool,
     /// The program, once it is found.
@@ -141,6 +143,7 @@ pub fn run(inherited: Inherited<'_>) -> ! {
         inherited,
         own: None,
         root: None,
+        held: Vec::new(),
         in_cwd: false,
         program: String::new(),
         args: Vec::new(),
@@ -201,9 +204,11 @@ impl Init<'_> {
                 self.overlay(lower, upper.as_ref(), parameters, *keeps_owner)
             }
             Step::RootDirectory(path) => self.enter_directory(path),
-            Step::Mount { target, lookup, source, propagation, copy_up } => {
+            Step::Mount { target, lookup, source, propagation, copy_up, held } => {
                 let copy_up = if *copy_up { CopyUp::Covered } else { CopyUp::Nothing };
-                self.mount(target, *lookup, source, propagation, copy_up)
+                let mount = self.mount(target, *lookup, source, propagation, copy_up)?;
+                self.held.extend(mount.filter(|_| *held).map(|mount| (target.clone(), mount)));
+                Ok(())
             }
             Step::Attributes { target, reach, change } => self.attributes(target, *reach, *change),
             Step::Node(node) => self.node(node),

@@ -155,6 +155,7 @@ impl Init<'_> {
         // The container may outlive the command that made it as soon as that has recorded it. If it dies before, the closed
         // channel tells.
         cred::set_parent_death_signal(0).call(|| "prctl".into())?;
+        self.held.clear();
         let channel = &self.inherited.channel;
         channel.tell(&FromInit::Ready).call(|| "sendmsg".into())?;
         channel.await_done().call(|| "recvmsg".into())

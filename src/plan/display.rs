@@ -243,7 +243,7 @@ impl Display for Filesystem {
 
 /// Where the words of a step stand.
 fn mount_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
-    let Step::Mount { target, lookup, source, propagation, copy_up } = step else { return Ok(()) };
+    let Step::Mount { target, lookup, source, propagation, copy_up, held } = step else { return Ok(()) };
     write!(f, "mount {target} ")?;
     if *lookup == Lookup::NoSymlinks {
         write!(f, "(no symlinks) ")?;
@@ -259,7 +259,10 @@ fn mount_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
         let r = if *reach == Reach::Tree { "r" } else { "" };
         write!(f, ", {r}{}", propagation_name(*kind))?;
     }
-    if *copy_up { write!(f, ", filled with what it covers") } else { Ok(()) }
+    if *copy_up {
+        write!(f, ", filled with what it covers")?;
+    }
+    if *held { write!(f, ", held") } else { Ok(()) }
 }
 
 fn overlay_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {

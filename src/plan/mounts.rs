@@ -182,11 +182,25 @@ impl<'a> Rootfs<'a> {
         };
         let propagation = if options.bind.is_some() { Vec::new() } else { options.propagation };
         let copy_up = options.copy_up && mount.fstype == "tmpfs";
+        let held = self.is_gone_on_from(&mount.destination);
         self.step(
             named,
-            Step::Mount { target: mount.destination.clone(), lookup, source, propagation, copy_up },
+            Step::Mount { target: mount.destination.clone(), lookup, source, propagation, copy_up, held },
         );
         Ok(())
+    }
+
+    /// Whether a later step changes the mount at `destination`, or looks for something below it.
+    fn is_gone_on_from(&self, destination: &str) -> bool {
+        let Config { masked_paths, readonly_paths, mounts, .. } = self.config;
+        let is_late = self
+            .late
+            .iter()
+            .any(|planned| matches!(&planned.step, Step::Attributes { target, .. } if target == destination));
+        let remounted = mounts.iter().filter(|mount| mount.options.iter().any(|option| option == "remount"));
+        let mut paths =
+            masked_paths.iter().chain(readonly_paths).chain(remounted.map(|mount| &mount.destination));
+        is_late || paths.any(|path| below(path, destination).is_some())
     }
 
     /// Change the attributes of a mount that is there already.
@@ -332,9 +346,16 @@ impl<'a> Rootfs<'a> {
             source: Source::Tree(slot),
             propagation: Vec::new(),
             copy_up: false,
+            held: false,
         };
         self.step(field, step);
     }
+}
+
+/// The part of `path` below `folder`, empty for the folder itself.
+pub(crate) fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(folder.trim_end_matches('/'))?;
+    if rest.is_empty() { Some("") } else { rest.strip_prefix('/') }
 }
 
 /// What the mount of a node of the host's is changed to. A device can be written to through a read-only mount; its mode, owner

@@ -309,6 +309,8 @@ pub enum Step {
         propagation: Vec<(Reach, u64)>,
         /// Whether the files that it covers are copied into it.
         copy_up: bool,
+        /// Whether a later step goes on from it: it is found by its descriptor then, wherever its name leads by that time.
+        held: bool,
     },
     /// Change the mount at a target, after everything below it has been made.
     Attributes {
