@@ -83,7 +83,9 @@ test_of_an_ordinary_user() {
   chown 1000:1000 "$T/run"
   chmod 755 "$WORK" "$T" "$T/runtime"
   OUT=$(cd / && XDG_RUNTIME_DIR=$T/run setpriv --reuid 1000 --regid 1000 --clear-groups -- "$T/runtime" run --host-root box -- \
-    sh -c 'id -u; touch /file && ls -d /file /etc/passwd; touch /etc/x 2>/dev/null || echo read-only; readlink /bin || echo none' 2>&1) || fail "$OUT"
+    sh -c 'id -u; touch /file && ls -d /file /etc/passwd; touch /etc/x 2>/dev/null || echo read-only; readlink /bin || echo none; grep " /sys" /proc/self/mounts | grep -c "[ ,]rw[ ,]"' 2>&1) || :
   assert_match "$OUT" $'^0\n/etc/passwd\n/file\nread-only'
+  # The user's cgroups, too.
+  assert_match "$OUT" $'\n0$'
   assert_absent /file
 }

@@ -20,7 +20,7 @@ use crate::config::Namespace;
 use crate::plan::{Planned, Step, Tree};
 use crate::sys::process as proc;
 use crate::sys::{self, Errno, cred, fs};
-use copy_up::CopyUp;
+use copy_up::Budget;
 use hook::About;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -123,6 +123,8 @@ struct Init<'a> {
     root: Option<OwnedFd>,
     /// Mounts that later steps go on from, with their names in the container, in the order in which they were made.
     held: Vec<(String, OwnedFd)>,
+    /// Memory for copies of what mounts cover.
+    budget: Budget,
     /// Whether the working directory is the process's.
     in_cwd: bool,
     /// The program, once it is found.
@@ -144,6 +146,7 @@ pub fn run(inherited: Inherited<'_>) -> ! {
         own: None,
         root: None,
         held: Vec::new(),
+        budget: Budget(copy_up::LIMIT),
         in_cwd: false,
         program: String::new(),
         args: Vec::new(),
@@ -205,8 +208,7 @@ impl Init<'_> {
             }
             Step::RootDirectory(path) => self.enter_directory(path),
             Step::Mount { target, lookup, source, propagation, copy_up, held } => {
-                let copy_up = if *copy_up { CopyUp::Covered } else { CopyUp::Nothing };
-                let mount = self.mount(target, *lookup, source, propagation, copy_up)?;
+                let mount = self.mount(target, *lookup, source, propagation, *copy_up)?;
                 self.held.extend(mount.filter(|_| *held).map(|mount| (target.clone(), mount)));
                 Ok(())
             }

@@ -1,11 +1,11 @@
 //! Mounts, masks, read-only paths, device nodes and links.
 
-use super::copy_up::{self, CopyUp};
+use super::copy_up;
 use super::paths::{self, Make};
 use super::{Call, Init, Outcome, Refusal};
 use crate::config::Device;
 use crate::config::rules::may_cover_in_proc;
-use crate::plan::{Filesystem, Lookup, Source, Symlink, Tree, below};
+use crate::plan::{CopyUp, Filesystem, Lookup, Source, Symlink, Tree, below};
 use crate::sys::mount::{self, Change, Follow, Reach, attr};
 use crate::sys::{self, Errno, fs, xattr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -41,8 +41,12 @@ impl Init<'_> {
             }
         };
         refuse_inside_proc(onto.as_fd(), target)?;
-        if copy_up == CopyUp::Covered {
-            copy_up::fill(onto.as_fd(), detached.as_fd()).call(|| format!("tmpcopyup of {target}"))?;
+        match copy_up {
+            CopyUp::Nothing => {}
+            CopyUp::Limited => copy_up::fill(target, onto.as_fd(), detached.as_fd(), &mut self.budget)?,
+            CopyUp::Sized => {
+                copy_up::fill(target, onto.as_fd(), detached.as_fd(), &mut copy_up::Budget(u64::MAX))?;
+            }
         }
         mount::move_mount(detached.as_fd(), onto.as_fd()).call(|| format!("move_mount {target}"))?;
         for (reach, kind) in propagation {

@@ -1,8 +1,8 @@
 //! The text of a plan: what `knarr plan` prints and what golden tests compare.
 
 use super::{
-    Computed, Console, Exec, ExecCgroup, Filesystem, Groups, HardLimit, HostStep, IdSource, Launch, Lookup,
-    Plan, Planned, Settle, Source, Step, Symlink, Tree, Writable,
+    Computed, Console, CopyUp, Exec, ExecCgroup, Filesystem, Groups, HardLimit, HostStep, IdSource, Launch,
+    Lookup, Plan, Planned, Settle, Source, Step, Symlink, Tree, Writable,
 };
 use crate::config::{Namespace, Scheduler, capability};
 use crate::sys::mount::{Change, Reach, attr};
@@ -259,8 +259,10 @@ fn mount_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
         let r = if *reach == Reach::Tree { "r" } else { "" };
         write!(f, ", {r}{}", propagation_name(*kind))?;
     }
-    if *copy_up {
-        write!(f, ", filled with what it covers")?;
+    match copy_up {
+        CopyUp::Nothing => {}
+        CopyUp::Limited => write!(f, ", filled with what it covers")?,
+        CopyUp::Sized => write!(f, ", filled with what it covers up to its size")?,
     }
     if *held { write!(f, ", held") } else { Ok(()) }
 }

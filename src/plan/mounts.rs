@@ -2,7 +2,7 @@
 
 use super::options::{Options, Symlink, reach_and_kind};
 use super::process;
-use super::{Filesystem, HostStep, IdSource, Lookup, Planned, Source, Step, Tree};
+use super::{CopyUp, Filesystem, HostStep, IdSource, Lookup, Planned, Source, Step, Tree};
 use crate::config::{Config, Device, Invalid, Mount, Namespace, Overlay, Place, Propagation, annotation};
 use crate::host::Host;
 use crate::sys::mount::{Change, Reach, attr};
@@ -180,8 +180,8 @@ impl<'a> Rootfs<'a> {
         } else {
             Source::New(self.filesystem(mount, &options, &named)?)
         };
+        let copy_up = if mount.fstype == "tmpfs" { copy_up(&options) } else { CopyUp::Nothing };
         let propagation = if options.bind.is_some() { Vec::new() } else { options.propagation };
-        let copy_up = options.copy_up && mount.fstype == "tmpfs";
         let held = self.is_gone_on_from(&mount.destination);
         self.step(
             named,
@@ -345,10 +345,22 @@ impl<'a> Rootfs<'a> {
             lookup: Lookup::Follow,
             source: Source::Tree(slot),
             propagation: Vec::new(),
-            copy_up: false,
+            copy_up: CopyUp::Nothing,
             held: false,
         };
         self.step(field, step);
+    }
+}
+
+/// A size in bytes is somebody's decision about memory. A share of the machine's is not: there may be many of such.
+fn copy_up(options: &Options) -> CopyUp {
+    let is_size = |(key, value): &(String, Option<String>)| {
+        key == "size" && value.as_ref().is_some_and(|value| !value.ends_with('%') && value != "0")
+    };
+    match (options.copy_up, options.parameters.iter().any(is_size)) {
+        (false, _) => CopyUp::Nothing,
+        (true, false) => CopyUp::Limited,
+        (true, true) => CopyUp::Sized,
     }
 }
 

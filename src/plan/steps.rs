@@ -156,6 +156,17 @@ pub enum Groups {
     Callers,
 }
 
+/// Whether a new tmpfs starts with a copy of what it covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyUp {
+    /// It starts empty.
+    Nothing,
+    /// With a copy, of which there is a limit for the container.
+    Limited,
+    /// With a copy, for which config.json gives it a size of its own.
+    Sized,
+}
+
 /// How the target of a mount is looked up inside the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup {
@@ -308,7 +319,7 @@ pub enum Step {
         /// Propagation types to set on it, in order.
         propagation: Vec<(Reach, u64)>,
         /// Whether the files that it covers are copied into it.
-        copy_up: bool,
+        copy_up: CopyUp,
         /// Whether a later step goes on from it: it is found by its descriptor then, wherever its name leads by that time.
         held: bool,
     },
