@@ -206,6 +206,7 @@ impl Init<'_> {
             Step::Overlay { lower, upper, parameters, keeps_owner } => {
                 self.overlay(lower, upper.as_ref(), parameters, *keeps_owner)
             }
+            Step::Glass { target, slot, attrs } => self.glass(target, *slot, *attrs),
             Step::RootDirectory(path) => self.enter_directory(path),
             Step::Mount { target, lookup, source, propagation, copy_up, held } => {
                 let mount = self.mount(target, *lookup, source, propagation, *copy_up)?;

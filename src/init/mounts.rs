@@ -76,7 +76,7 @@ impl Init<'_> {
         }
     }
 
-    fn target(&self, path: &str, make: Make, lookup: Lookup) -> Outcome<OwnedFd> {
+    pub(super) fn target(&self, path: &str, make: Make, lookup: Lookup) -> Outcome<OwnedFd> {
         match paths::open_or_make(self.root()?, path, make, lookup) {
             Err(Errno::ELOOP) if lookup == Lookup::NoSymlinks => {
                 let text = format!(

@@ -293,6 +293,9 @@ impl Display for Step {
             Step::Overlay { .. } => overlay_text(f, self),
             Step::RootDirectory(path) => write!(f, "root {}", path.display()),
             Step::Mount { .. } => mount_text(f, self),
+            Step::Glass { target, slot, attrs } => {
+                write!(f, "mount {target} overlay of #{slot} ({})", attr_names(*attrs).join(" "))
+            }
             Step::Attributes { target, reach, change } => {
                 write!(f, "change {target}: ")?;
                 change_text(f, *reach, *change)

@@ -168,6 +168,12 @@ impl<'a> Rootfs<'a> {
         if options.remount {
             return self.remount(&mount.destination, &options, &named);
         }
+        if let Some(layer) = only_layer(&mount.fstype, &options) {
+            let slot = self.layer(&named, Path::new(&layer));
+            let attrs = options.top.set | options.tree.set | attr::RDONLY;
+            self.step(named, Step::Glass { target: mount.destination.clone(), slot, attrs });
+            return Ok(());
+        }
         let source = if let Some(reach) = options.bind {
             let source = Path::new(&mount.source);
             let slot = self.tree(&named, source, reach, options.changes());
@@ -350,6 +356,16 @@ impl<'a> Rootfs<'a> {
         };
         self.step(field, step);
     }
+}
+
+/// The layer of an overlay that has no other and can be written nowhere. The kernel makes none of such.
+fn only_layer(fstype: &str, options: &Options) -> Option<String> {
+    let [(key, Some(layer))] = options.parameters.as_slice() else { return None };
+    if (fstype, key.as_str()) != ("overlay", "lowerdir") {
+        return None;
+    }
+    let plain = layer.replace("\\\\", "").replace("\\:", "");
+    (!plain.contains(':')).then(|| layer.replace("\\:", ":").replace("\\\\", "\\"))
 }
 
 /// A size in bytes is somebody's decision about memory. A share of the machine's is not: there may be many of such.

@@ -306,6 +306,15 @@ pub enum Step {
         /// Whether the root of the new filesystem belongs to whom the top layer's does, and not to the container's root.
         keeps_owner: bool,
     },
+    /// Mount an overlay of one layer, read-only, on a target: its files, but neither its sockets nor its FIFOs.
+    Glass {
+        /// In the container.
+        target: String,
+        /// The number of the copy.
+        slot: usize,
+        /// Its attributes.
+        attrs: u64,
+    },
     /// Go on inside a root filesystem without a mount namespace.
     RootDirectory(PathBuf),
     /// Mount on a target, which is made if it is missing.
