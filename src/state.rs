@@ -92,19 +92,14 @@ impl State {
     }
 }
 
-/// A process in /proc/PID/stat: its state letter and its start time. None if there is no such process.
-pub fn process_stat(pid: i32) -> Result<Option<(char, u64)>> {
+/// When a process started: /proc/PID/stat, field 22. None if there is no such process.
+pub fn process_start(pid: i32) -> Result<Option<u64>> {
     let text = match host::read(format!("/proc/{pid}/stat")) {
         Err(err) if matches!(err.downcast_ref(), Some(Errno::ENOENT | Errno::ESRCH)) => return Ok(None),
         text => text?,
     };
-    let parse = || {
-        // The name in parentheses may hold anything, so fields are counted from its end: field 3 is the state.
-        let (_, rest) = text.rsplit_once(") ")?;
-        let fields: Vec<&str> = rest.split(' ').collect();
-        Some((fields.first()?.chars().next()?, fields.get(19)?.parse().ok()?))
-    };
-    Ok(parse())
+    // The name in parentheses may hold anything, so fields are counted from its end: field 3 is the first.
+    Ok(text.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(19)?.parse().ok()))
 }
 
 /// Check an id as a name: letters, digits, `_`, `+`, `-`, `.`.
@@ -301,10 +296,11 @@ impl Container {
             Err(Errno::ESRCH | Errno::EINVAL | Errno::ENOENT) => return Ok(None),
             pidfd => pidfd.context("pidfd_open of init")?,
         };
-        // Asked after the pidfd is open: what it refers to cannot change any more.
-        let lives =
-            |(letter, start): (char, u64)| start == self.state.pid_start && !matches!(letter, 'Z' | 'X');
-        Ok(process_stat(self.state.pid)?.is_some_and(lives).then_some(pidfd))
+        // Asked after the pidfd is open: what it refers to cannot change any more. Its state letter is that of its main thread
+        // alone; the whole process has ended when the pidfd says so.
+        let started = process_start(self.state.pid)? == Some(self.state.pid_start);
+        let ended = process::has_ended(pidfd.as_fd()).context("poll of init")?;
+        Ok((started && !ended).then_some(pidfd))
     }
 
     /// The container's cgroup, for a command that cannot do without.

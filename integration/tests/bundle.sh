@@ -66,11 +66,11 @@ test_an_image_runs() {
   image
   umoci config --image "$T/img:v1" --config.user user --config.env GREETING=hello --config.workingdir /home/user \
     --config.entrypoint sh --config.entrypoint=-c --config.cmd 'echo $GREETING $(id -u):$(id -g) $(pwd)' \
-    --config.label a.label=x --config.stopsignal SIGQUIT --config.exposedports 80/tcp
+    --config.label a.label=x --config.label org.opencontainers.image.title=t --config.stopsignal SIGQUIT --config.exposedports 80/tcp
   knarr_bundle store "oci:$T/img:v1"
   run_ok run --bundle "$B" c1
   assert_eq "$OUT" 'hello 1000:1000 /home/user'
-  assert_jq "$(<"$B/config.json")" '.annotations | .["a.label"] == "x" and .["org.opencontainers.image.stopSignal"] == "SIGQUIT"
+  assert_jq "$(<"$B/config.json")" '.annotations | has("a.label") == false and .["org.opencontainers.image.title"] == "t" and .["org.opencontainers.image.stopSignal"] == "SIGQUIT"
     and .["org.opencontainers.image.exposedPorts"] == "80/tcp"'
 }
 

@@ -80,6 +80,17 @@ test_what_is_about_the_hosts_processes_is_not_passed_on() {
   deaf
 }
 
+test_no_line_hides_in_another_one() {
+  requires debian
+  differs runc,crun "pass on other things"
+  listen
+  speaker 'say("STATUS=x\rMAINPID=765\nWATCHDOG=1"); say("STATUS=x\0NOTIFYACCESS=all"); say("STATUS=a\eb\rFDSTOREREMOVE=1\nREADY=1"); sleep 100'
+  run_ok run --detach --bundle "$B" c1
+  pid_of c1
+  assert_eq "$(<"$T/said")" $'STATUS=x\nWATCHDOG=1\n--\nSTATUS=x\n--\nREADY=1\nMAINPID='"$PID"$'\n--\nBARRIER=1\n--'
+  deaf
+}
+
 test_the_socket_is_usable_by_another_user() {
   requires debian
   differs crun "another place for the socket"

@@ -52,6 +52,26 @@ test_root_inside_is_the_user() {
   assert_eq "$(stat -c %u "$B/rootfs/tmp/x")" 1000
 }
 
+test_all_of_sys_is_read_only() {
+  differs runc,crun "another config.json, or only its top"
+  as_user
+  in_own_container 'grep -c " /sys/fs/cgroup " /proc/self/mounts; grep " /sys" /proc/self/mounts | grep -vE "^[^ ]+ [^ ]+ [^ ]+ (ro|[^ ]*,ro)[, ]"; ls /sys/fs/cgroup/cgroup.procs'
+  assert_match "$OUT" '^[1-9][0-9]*'$'\n''/sys/fs/cgroup/cgroup.procs$'
+}
+
+# Their own cgroup, in which they may write outside.
+test_the_sessions_cgroups_are_out_of_reach() {
+  differs runc,crun "another config.json, or only its top"
+  mkdir "$V2$BASE/session"
+  chown -R 1000:1000 "$V2$BASE/session"
+  as_user
+  in_own_container 'find() { for f in "$1"/*; do [ "${f##*/}" != session ] || echo "$f"; [ ! -d "$f" ] || [ -L "$f" ] || find "$f"; done; }
+    find /sys/fs/cgroup; for f in $(find /sys/fs/cgroup); do echo 1 >$f/cgroup.kill && echo killed; mkdir $f/x && echo made; done; true' 'no_ns("cgroup")'
+  assert_match "$OUT" '/session'
+  assert_no_match "$OUT" 'killed|made'
+  rmdir "$V2$BASE/session"
+}
+
 test_mounts_devices_and_masks() {
   as_user
   in_own_container 'for d in /proc /dev /dev/pts /dev/shm /sys; do grep -q " $d " /proc/self/mounts || echo "no $d"; done

@@ -76,6 +76,34 @@ test_detached_and_entered() {
   assert_absent /etc/changed
 }
 
+test_nobody_listens_on_other_disks() {
+  only_knarr
+  local try='import os, socket, sys
+for path in sys.argv[1:]:
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try: s.connect(path + "/socket"); print("answered")
+    except OSError as err: print(err.strerror)
+try: os.write(os.open(sys.argv[1] + "/fifo", os.O_WRONLY | os.O_NONBLOCK), b"x"); print("read")
+except OSError as err: print(err.strerror)
+print(open(sys.argv[1] + "/file").read() + "a b" * os.path.exists(sys.argv[1] + "/a b/file"))'
+  mkdir -p "$T/disk/a b"
+  [[ $(findmnt -no SOURCE --target "$T/disk") == /dev/* ]] || skip 'needs /tmp on a disk'
+  echo -n text >"$T/disk/file"
+  touch "$T/disk/a b/file"
+  mkfifo "$T/disk/fifo"
+  sleep 1000 3<>"$T/disk/fifo" &
+  /usr/bin/python3 -c 'import socket, time; s = socket.socket(socket.AF_UNIX); s.bind("disk/socket"); s.listen(9); time.sleep(1000)' &
+  eventually [ -S "$T/disk/socket" ]
+  mount --bind "$T/disk" /mnt
+  assert_match "$(/usr/bin/python3 -c "$try" /mnt)" answered # the control
+  run_ok run --host-root box -- /usr/bin/python3 -c "$try" /mnt
+  assert_eq "$OUT" $'Connection refused\nNo such device or address\ntexta b'
+  run_ok run --host-root box -- sh -c 'touch /mnt/x 2>&1; grep -c " /mnt " /proc/self/mounts; grep " /mnt " /proc/self/mounts'
+  assert_match "$OUT" $'Read-only file system\n1\noverlay /mnt overlay ro,'
+  umount /mnt
+  kill %1 %2
+}
+
 test_of_an_ordinary_user() {
   only_knarr
   cp "$RUNTIME" "$T/runtime"
@@ -83,7 +111,9 @@ test_of_an_ordinary_user() {
   chown 1000:1000 "$T/run"
   chmod 755 "$WORK" "$T" "$T/runtime"
   OUT=$(cd / && XDG_RUNTIME_DIR=$T/run setpriv --reuid 1000 --regid 1000 --clear-groups -- "$T/runtime" run --host-root box -- \
-    sh -c 'id -u; touch /file && ls -d /file /etc/passwd; touch /etc/x 2>/dev/null || echo read-only; readlink /bin || echo none' 2>&1) || fail "$OUT"
+    sh -c 'id -u; touch /file && ls -d /file /etc/passwd; touch /etc/x 2>/dev/null || echo read-only; readlink /bin || echo none; grep " /sys" /proc/self/mounts | grep -c "[ ,]rw[ ,]"' 2>&1) || :
   assert_match "$OUT" $'^0\n/etc/passwd\n/file\nread-only'
+  # The user's cgroups, too.
+  assert_match "$OUT" $'\n0$'
   assert_absent /file
 }

@@ -1,7 +1,10 @@
 //! The freezer: all processes of a cgroup stopped, where no signal but SIGKILL reaches them.
 
-use super::{Cgroup, is_gone};
+use super::walk::Stop;
+use super::{Cgroup, wait_for};
+use crate::sys::Errno;
 use anyhow::{Result, bail};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 /// How long processes may take to stop or to go on: one in a system call that cannot be interrupted stops after it.
@@ -42,15 +45,15 @@ impl Cgroup {
         if !self.wait_for("frozen 1", deadline)? {
             return Ok(false);
         }
-        for child in self.children()? {
-            let frozen = match child.wait_frozen(deadline) {
-                Err(err) if is_gone(&err) => true,
-                frozen => frozen?,
+        let mut frozen = true;
+        let ask = |below: BorrowedFd<'_>| {
+            frozen = match wait_for(below, "frozen 1", deadline) {
+                Err(Errno::ENOENT | Errno::ENODEV) => true,
+                answer => answer?,
             };
-            if !frozen {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+            Ok(if frozen { Stop::No } else { Stop::Here })
+        };
+        self.walk(ask, |_, _| Ok(())).map_err(|errno| self.refused("read", "(below)", errno))?;
+        Ok(frozen)
     }
 }

@@ -8,28 +8,39 @@ mod delegate;
 mod devices;
 mod freezer;
 mod limits;
+mod owner;
 mod record;
 pub mod stats;
 pub mod systemd;
+mod walk;
 mod watch;
 
 pub use devices::Filters;
 pub use limits::Refused;
+pub use owner::Owner;
 pub use record::Record;
 pub use watch::{News, Watch};
 
-use crate::sys::{self, Errno, fs, process};
-use anyhow::{Context, Result, bail};
+use crate::sys::{self, Errno, fs, mount, process};
+use anyhow::{Context, Result, anyhow, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use walk::Stop;
 
 /// The longest file of a cgroup that is read, in bytes: cgroup.procs of half a million processes.
 const FILE_LIMIT: usize = 4 << 20;
 
 /// How long killed processes may take to go.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long it takes until those that are still there are killed once more.
+const KILL_AGAIN: Duration = Duration::from_millis(50);
+
+/// The type of the filesystem of cgroup v2, of statfs(2).
+const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
 
 /// A cgroup, open.
 #[derive(Debug)]
@@ -56,10 +67,10 @@ pub fn make(root: &Path, path: &str) -> Result<Made> {
         match make_chain(&top, path) {
             Ok((fd, depth)) => {
                 let cgroup = Cgroup { fd, path: whole };
-                if depth == 0 {
-                    cgroup.refuse_used()?;
-                }
-                return Ok(Made { cgroup, depth });
+                let refused = if depth == 0 { cgroup.refuse_used() } else { cgroup.refuse_frozen() };
+                let Err(cause) = refused else { return Ok(Made { cgroup, depth }) };
+                cgroup.remove_chain(depth)?;
+                return Err(cause);
             }
             Err(Errno::ENOENT) => {}
             Err(errno) => bail!("mkdir {}: {}", whole.display(), sys::describe(errno)),
@@ -101,9 +112,11 @@ fn make_chain(top: &OwnedFd, path: &str) -> sys::Result<(OwnedFd, usize)> {
     })
 }
 
+/// How paths below a cgroup are looked up.
+const INSIDE: u64 = fs::RESOLVE_BENEATH | fs::RESOLVE_NO_XDEV | fs::RESOLVE_NO_SYMLINKS;
+
 fn open_below(dir: BorrowedFd<'_>, path: &str, flags: i32) -> sys::Result<OwnedFd> {
-    let inside = fs::RESOLVE_BENEATH | fs::RESOLVE_NO_XDEV | fs::RESOLVE_NO_SYMLINKS;
-    fs::openat2(dir, path, flags, 0, inside)
+    fs::openat2(dir, path, flags, 0, INSIDE)
 }
 
 /// The whole of an open file, from its beginning.
@@ -124,11 +137,16 @@ fn rmdir(path: &Path) -> sys::Result<()> {
 impl Cgroup {
     /// Open the cgroup at `path`; none if it is gone.
     pub fn open(path: &Path) -> Result<Option<Cgroup>> {
-        match fs::open(path, fs::O_RDONLY | fs::O_DIRECTORY | fs::O_NOFOLLOW, 0) {
-            Ok(fd) => Ok(Some(Cgroup { fd, path: path.into() })),
-            Err(Errno::ENOENT) => Ok(None),
-            Err(errno) => bail!("open {}: {}", path.display(), sys::describe(errno)),
+        let fd = match fs::open(path, fs::O_RDONLY | fs::O_DIRECTORY | fs::O_NOFOLLOW, 0) {
+            Err(Errno::ENOENT) => return Ok(None),
+            opened => opened.map_err(|errno| anyhow!("open {}: {}", path.display(), sys::describe(errno)))?,
+        };
+        // What is killed or removed here must be a cgroup, whatever a record says.
+        if mount::fs_magic(&fd).with_context(|| format!("fstatfs {}", path.display()))? != CGROUP2_SUPER_MAGIC
+        {
+            bail!("{} is not a cgroup", path.display());
         }
+        Ok(Some(Cgroup { fd, path: path.into() }))
     }
 
     /// Open the cgroup `path` below this one, which has no `..` in it.
@@ -181,7 +199,12 @@ impl Cgroup {
         if !processes.is_empty() {
             bail!("cgroup {} is not empty: {} processes are in it", self.path.display(), processes.len());
         }
-        if self.read("cgroup.freeze")?.trim() == "1" {
+        self.refuse_frozen()
+    }
+
+    /// An error if it is frozen, itself or by one above it, whatever its own cgroup.freeze says: a process that is born there never runs.
+    fn refuse_frozen(&self) -> Result<()> {
+        if self.is_frozen() {
             bail!("cgroup {} is frozen", self.path.display());
         }
         Ok(())
@@ -189,64 +212,38 @@ impl Cgroup {
 
     /// The processes in it and in the cgroups below it.
     pub fn processes(&self) -> Result<Vec<i32>> {
-        let mut pids = Vec::new();
-        self.collect(&mut pids)?;
+        let mut pids =
+            listed(self.fd.as_fd()).map_err(|errno| self.refused("read", "cgroup.procs", errno))?;
+        let collect = |below: BorrowedFd<'_>| {
+            pids.extend(listed(below)?);
+            Ok(Stop::No)
+        };
+        self.walk(collect, |_, _| Ok(())).map_err(|errno| self.refused("read", "(below)", errno))?;
         Ok(pids)
-    }
-
-    fn collect(&self, pids: &mut Vec<i32>) -> Result<()> {
-        match self.read("cgroup.procs") {
-            Ok(text) => pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok())),
-            // A cgroup below that was removed meanwhile, or one that holds threads, which its parent lists.
-            Err(err)
-                if matches!(err.downcast_ref(), Some(Errno::ENODEV | Errno::ENOENT | Errno::EOPNOTSUPP)) => {}
-            Err(err) => return Err(err),
-        }
-        for child in self.children()? {
-            child.collect(pids)?;
-        }
-        Ok(())
-    }
-
-    fn children(&self) -> Result<Vec<Cgroup>> {
-        let mut children = Vec::new();
-        for name in self.entries(nix::dir::Type::Directory)? {
-            if let Ok(fd) = open_below(self.fd.as_fd(), &name, fs::O_RDONLY | fs::O_DIRECTORY) {
-                children.push(Cgroup { fd, path: self.path.join(name) });
-            }
-        }
-        Ok(children)
     }
 
     /// The names of its files.
     fn files(&self) -> Result<Vec<String>> {
-        self.entries(nix::dir::Type::File)
+        let names = walk::names(self.fd.as_fd(), nix::dir::Type::File)
+            .map_err(|errno| self.refused("read", ".", errno))?;
+        Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
     }
 
-    fn entries(&self, kind: nix::dir::Type) -> Result<Vec<String>> {
-        let again = open_below(self.fd.as_fd(), ".", fs::O_RDONLY | fs::O_DIRECTORY);
-        let mut dir = match again.and_then(nix::dir::Dir::from_fd) {
-            Ok(dir) => dir,
-            Err(Errno::ENOENT | Errno::ENODEV) => return Ok(Vec::new()),
-            Err(errno) => return Err(self.refused("read", ".", errno)),
-        };
-        let entries = dir.iter().filter_map(std::result::Result::ok);
-        let of_kind = entries.filter(|entry| entry.file_type() == Some(kind));
-        let names = of_kind.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        Ok(names.filter(|name| name != "." && name != "..").collect())
-    }
-
-    /// SIGKILL every process in it and below, also frozen ones (`cgroup.kill`, Linux 5.14).
+    /// SIGKILL every process in it and below, also frozen ones (`cgroup.kill`, Linux 5.14). That passes over a process whose
+    /// main thread has ended while others go on (Linux 5.14 to 7.2), so whoever is still listed gets the signal by its pidfd.
     pub fn kill(&self) -> Result<()> {
-        self.write("cgroup.kill", "1")
+        self.write("cgroup.kill", "1")?;
+        self.signal_each(libc::SIGKILL)
     }
 
     /// Send `signal` to every process in it and below.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        if signal == libc::SIGKILL {
-            return self.kill();
-        }
-        for pid in self.processes()? {
+        if signal == libc::SIGKILL { self.kill() } else { self.signal_each(signal) }
+    }
+
+    fn signal_each(&self, signal: i32) -> Result<()> {
+        // Those of a pid namespace that this process does not see into are listed as 0.
+        for pid in self.processes()?.into_iter().filter(|pid| *pid != 0) {
             let sent =
                 process::pidfd_open(pid).and_then(|pidfd| process::pidfd_send_signal(pidfd.as_fd(), signal));
             match sent {
@@ -269,33 +266,30 @@ impl Cgroup {
         }
     }
 
-    /// Wait until no process is left.
+    /// Wait until no process is left. Who has been born, or was passed over, since the last signal gets one again.
     fn wait_empty(&self) -> Result<()> {
-        let empty = match self.wait_for("populated 0", Instant::now() + KILL_TIMEOUT) {
-            Err(err) if is_gone(&err) => true,
-            empty => empty?,
-        };
-        if !empty {
-            let left = self.processes()?;
-            bail!("cgroup {}: processes {left:?} outlive SIGKILL", self.path.display());
+        let deadline = Instant::now() + KILL_TIMEOUT;
+        loop {
+            let again = deadline.min(Instant::now() + KILL_AGAIN);
+            match self.wait_for("populated 0", again) {
+                Ok(true) => return Ok(()),
+                Err(err) if is_gone(&err) => return Ok(()),
+                empty => drop(empty?),
+            }
+            if again == deadline {
+                bail!("cgroup {}: processes {:?} outlive SIGKILL", self.path.display(), self.processes()?);
+            }
+            match self.kill() {
+                Err(err) if is_gone(&err) => return Ok(()),
+                killed => killed?,
+            }
         }
-        Ok(())
     }
 
     /// Wait until cgroup.events has `line`; whether it came before `deadline`.
     fn wait_for(&self, line: &str, deadline: Instant) -> Result<bool> {
-        let events = open_below(self.fd.as_fd(), "cgroup.events", fs::O_RDONLY)
-            .map_err(|errno| self.refused("open", "cgroup.events", errno))?;
-        loop {
-            // Read before each poll(2), which reports what changed since.
-            let text = reread(&events).map_err(|errno| self.refused("read", "cgroup.events", errno))?;
-            if text.lines().any(|has| has == line) {
-                return Ok(true);
-            }
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return Ok(false) };
-            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-            let _ = poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], left);
-        }
+        wait_for(self.fd.as_fd(), line, deadline)
+            .map_err(|errno| self.refused("read", "cgroup.events", errno))
     }
 
     /// Kill what is in it, and remove the cgroups below it and the last `depth` directories of its path: those that were made
@@ -312,6 +306,11 @@ impl Cgroup {
             }
             self.remove_below()?;
         }
+        self.remove_chain(depth)
+    }
+
+    /// Remove the last `depth` directories of its path, unless others use them too.
+    fn remove_chain(&self, depth: usize) -> Result<()> {
         let mut path = self.path.as_path();
         for level in 0..depth {
             match rmdir(path) {
@@ -328,14 +327,42 @@ impl Cgroup {
     }
 
     fn remove_below(&self) -> Result<()> {
-        for child in self.children()? {
-            child.remove_below()?;
-            let name = child.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            match fs::unlinkat(self.fd.as_fd(), &name, fs::Unlink::Dir) {
-                Ok(()) | Err(Errno::ENOENT) => {}
-                Err(errno) => return Err(self.refused("rmdir", &name, errno)),
-            }
+        let remove = |parent: BorrowedFd<'_>, name: &CString| match fs::unlinkat(
+            parent,
+            name.as_bytes(),
+            fs::Unlink::Dir,
+        ) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(errno),
+        };
+        self.walk(|_| Ok(Stop::No), remove).map_err(|errno| self.refused("rmdir", "(below)", errno))
+    }
+}
+
+/// The processes in one cgroup.
+fn listed(cgroup: BorrowedFd<'_>) -> sys::Result<Vec<i32>> {
+    let text =
+        open_below(cgroup, "cgroup.procs", fs::O_RDONLY).and_then(|fd| fs::read_all(fd.as_fd(), FILE_LIMIT));
+    match text {
+        Ok(text) => {
+            Ok(String::from_utf8_lossy(&text).lines().filter_map(|line| line.parse::<i32>().ok()).collect())
         }
-        Ok(())
+        // One below that was removed meanwhile, or that holds threads, which its parent lists.
+        Err(Errno::ENODEV | Errno::ENOENT | Errno::EOPNOTSUPP) => Ok(Vec::new()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Wait until cgroup.events of `cgroup` has `line`; whether it came before `deadline`.
+fn wait_for(cgroup: BorrowedFd<'_>, line: &str, deadline: Instant) -> sys::Result<bool> {
+    let events = open_below(cgroup, "cgroup.events", fs::O_RDONLY)?;
+    loop {
+        // Read before each poll(2), which reports what changed since.
+        if reread(&events)?.lines().any(|has| has == line) {
+            return Ok(true);
+        }
+        let Some(left) = deadline.checked_duration_since(Instant::now()) else { return Ok(false) };
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let _ = poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], left);
     }
 }

@@ -1,7 +1,7 @@
 //! `knarr run --host-root`: a bundle that is not there.
 
 use super::create::Bundle;
-use crate::config::sandbox::{self, Sandbox, View};
+use crate::config::sandbox::{self, Disk, Sandbox, View};
 use crate::host;
 use anyhow::{Context, Result};
 use std::io::IsTerminal;
@@ -11,19 +11,29 @@ pub(super) fn bundle(command: &[String], is_detached: bool) -> Result<Bundle> {
     let variable = |name: &str| std::env::var(name).ok();
     let shell = [variable("SHELL").unwrap_or_else(|| "sh".into())];
     let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
-    let seen = if uid.is_root() { sandbox::disks(&host::read("/proc/self/mountinfo")?) } else { folders()? };
+    let (disks, folders) = match uid.is_root() {
+        true => (disks()?, Vec::new()),
+        false => (Vec::new(), folders()?),
+    };
     let config = sandbox::config(&Sandbox {
         args: if command.is_empty() { &shell } else { command },
         env: &environment(variable),
         cwd: &working_directory().unwrap_or_else(|| "/".into()),
         terminal: !is_detached && std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
         view: if uid.is_root() {
-            View::Root(&seen)
+            View::Root(&disks)
         } else {
-            View::Folders(uid.as_raw(), gid.as_raw(), &seen)
+            View::Folders(uid.as_raw(), gid.as_raw(), &folders)
         },
     })?;
     Ok(Bundle { folder: "/".into(), text: config.into_bytes() })
+}
+
+/// The disks below `/`. A single file of one, mounted on another, is left out: the one below it is seen.
+fn disks() -> Result<Vec<Disk>> {
+    let mut disks = sandbox::disks(&host::read("/proc/self/mountinfo")?);
+    disks.retain(|disk| std::path::Path::new(&disk.path).is_dir());
+    Ok(disks)
 }
 
 /// The folders and symlinks of `/`.

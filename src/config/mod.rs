@@ -51,10 +51,23 @@ pub mod annotation {
     /// `true`: PID 1 is an init that reaps, and the process is its child.
     pub const INIT: &str = "org.knarr.init";
 
-    /// Whether an annotation of this name may tell a runtime what to do, this one or another.
+    /// What annotations that only describe an image begin with, of the image specification.
+    pub const IMAGE: &str = "org.opencontainers.image.";
+
+    /// Whether an annotation of this name is known to tell a runtime what to do, this one or another.
     pub fn is_instruction(name: &str) -> bool {
-        let runtimes =
-            [SYSTEMD_PROPERTY, "run.oci.", "org.knarr.", "org.criu.", "io.katacontainers.", "module.wasm."];
+        let runtimes = [
+            SYSTEMD_PROPERTY,
+            "run.oci.",
+            "org.knarr.",
+            "org.criu.",
+            "io.katacontainers.",
+            "module.wasm.",
+            "dev.gvisor.",
+            "cdi.k8s.io/",
+            "krun.",
+            "com.github.containers.virtcontainers.",
+        ];
         runtimes.iter().any(|prefix| name.starts_with(prefix))
     }
 }

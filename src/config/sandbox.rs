@@ -22,19 +22,30 @@ pub struct Sandbox<'a> {
 #[derive(Debug, Clone)]
 pub enum View<'a> {
     /// `/` under a layer for changes, and these disks below it.
-    Root(&'a [String]),
+    Root(&'a [Disk]),
     /// For an ordinary user with these ids, to whom the kernel does not give what lies under other mounts: the folders and
     /// symlinks of `/`, in an empty root.
     Folders(u32, u32, &'a [String]),
 }
 
+/// A disk of the host's, as it is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// Where.
+    pub path: String,
+    /// Its filesystem.
+    pub fstype: String,
+}
+
 /// Its config.json: `/` under a layer for changes, all other file systems read-only, namespaces of its own and no network, and
-/// what Docker gives to a container. /run and /tmp are empty: no socket of the host's is there.
+/// what Docker gives to a container. /run and /tmp are empty, and elsewhere nobody listens behind a socket: the files are those of
+/// overlays. Only the folders of an ordinary user are bound as they are.
 pub fn config(sandbox: &Sandbox<'_>) -> anyhow::Result<String> {
-    let (base, seen, options) = match sandbox.view {
-        View::Root(disks) => (spec::DEFAULT.to_string(), disks, ["bind", "ro"].as_slice()),
+    let (base, seen): (String, Vec<Value>) = match sandbox.view {
+        View::Root(disks) => (spec::DEFAULT.to_string(), disks.iter().map(disk).collect()),
         View::Folders(uid, gid, names) => {
-            (spec::rootless(uid, gid)?, names, ["rbind", "rro", "copy-symlink"].as_slice())
+            let options = ["rbind", "rro", "copy-symlink"];
+            (spec::rootless(uid, gid)?, names.iter().map(|path| bind(path, &options)).collect())
         }
     };
     let mut config: Value = serde_json::from_str(&base)?;
@@ -55,9 +66,6 @@ pub fn config(sandbox: &Sandbox<'_>) -> anyhow::Result<String> {
     {
         namespaces.push(json!({ "type": "network" }));
     }
-    let seen = seen
-        .iter()
-        .map(|path| json!({ "destination": path, "type": "bind", "source": path, "options": options }));
     let empty = ["/run", "/tmp"].map(|path| {
         let mode = if path == "/tmp" { "mode=1777" } else { "mode=755" };
         let options = ["nosuid", "nodev", mode];
@@ -65,24 +73,38 @@ pub fn config(sandbox: &Sandbox<'_>) -> anyhow::Result<String> {
     });
     if let Some(mounts) = config["mounts"].as_array_mut() {
         let others = std::mem::take(mounts);
-        mounts.extend(seen.chain(empty).chain(others));
+        mounts.extend(seen.into_iter().chain(empty).chain(others));
     }
     Ok(format!("{config:#}\n"))
 }
 
+fn bind(path: &str, options: &[&str]) -> Value {
+    json!({ "destination": path, "type": "bind", "source": path, "options": options })
+}
+
+/// A disk, of which only the files are seen. What has neither sockets nor FIFOs cannot be a layer either.
+fn disk(disk: &Disk) -> Value {
+    if WITHOUT_SOCKETS.contains(&disk.fstype.as_str()) {
+        return bind(&disk.path, &["bind", "ro"]);
+    }
+    let lower = disk.path.replace('\\', "\\\\").replace(':', "\\:");
+    let options = [format!("lowerdir={lower}"), "ro".into()];
+    json!({ "destination": disk.path, "type": "overlay", "source": "overlay", "options": options })
+}
+
 /// The mounts in a /proc/self/mountinfo that hold a disk's files, parents first: not `/`, nothing that the kernel makes up, and
 /// nothing where a container has its own.
-pub fn disks(mountinfo: &str) -> Vec<String> {
-    let mut disks: Vec<String> = Vec::new();
+pub fn disks(mountinfo: &str) -> Vec<Disk> {
+    let mut disks: Vec<Disk> = Vec::new();
     for line in mountinfo.lines() {
         let Some((mount, filesystem)) = line.split_once(" - ") else { continue };
         let Some(path) = mount.split(' ').nth(4).map(mountinfo::unescaped) else { continue };
         // What is mounted later on the same place covers what was there.
-        disks.retain(|other| *other != path);
+        disks.retain(|other| other.path != path);
         let mut words = filesystem.split(' ');
         let (Some(fstype), Some(source)) = (words.next(), words.next()) else { continue };
         if path != "/" && !is_own(&path) && (source.starts_with("/dev/") || DISKLESS.contains(&fstype)) {
-            disks.push(path);
+            disks.push(Disk { path, fstype: fstype.into() });
         }
     }
     disks
@@ -93,6 +115,9 @@ pub fn is_own(path: &str) -> bool {
     let own = ["/proc", "/sys", "/dev", "/run", "/tmp"];
     own.iter().any(|own| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
+
+/// Filesystems of disks that have neither sockets nor FIFOs, and names that overlayfs cannot compare.
+const WITHOUT_SOCKETS: [&str; 5] = ["vfat", "msdos", "exfat", "iso9660", "udf"];
 
 /// Filesystems of disks whose source is no device of this machine.
 const DISKLESS: [&str; 7] = ["zfs", "btrfs", "bcachefs", "nfs", "nfs4", "9p", "virtiofs"];
@@ -115,6 +140,7 @@ mod tests {
 30 29 0:32 / /old rw - tmpfs tmpfs rw
 31 22 8:6 / /runner rw - ext4 /dev/sda6 rw
 ";
-        assert_eq!(disks(mountinfo), ["/home", "/home/a b", "/srv", "/runner"]);
+        let paths: Vec<String> = disks(mountinfo).into_iter().map(|disk| disk.path).collect();
+        assert_eq!(paths, ["/home", "/home/a b", "/srv", "/runner"]);
     }
 }

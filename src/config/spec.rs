@@ -22,15 +22,13 @@ pub fn rootless(uid: u32, gid: u32) -> Result<String> {
     }
     for mount in spec["mounts"].as_array_mut().into_iter().flatten() {
         if of_type(mount, "sysfs") {
-            let options = ["rbind", "nosuid", "noexec", "nodev", "ro"];
+            // What is mounted below it is the user's to write to in part: the cgroups of their session.
+            let options = ["rbind", "nosuid", "noexec", "nodev", "rro"];
             *mount = json!({ "destination": "/sys", "type": "none", "source": "/sys", "options": options });
         } else if let Some(options) = mount.get_mut("options").and_then(Value::as_array_mut) {
             // Only one group is mapped.
             options.retain(|option| option != "gid=5");
         }
-    }
-    if let Some(mounts) = spec["mounts"].as_array_mut() {
-        mounts.retain(|mount| !of_type(mount, "cgroup"));
     }
     Ok(format!("{spec:#}\n"))
 }

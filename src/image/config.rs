@@ -73,7 +73,7 @@ pub fn convert(image: &ImageConfiguration, options: &Options<'_>) -> Result<Stri
     config["root"] = json!({ "path": "rootfs", "readonly": false });
     config["annotations"] = Value::Object(annotations(image, options));
     if let Some(mounts) = config["mounts"].as_array_mut() {
-        mounts.extend(options.volumes.iter().map(mount));
+        mounts.extend(options.volumes.iter().map(|volume| mount(volume, options.volumes.len())));
     }
     Ok(format!("{config:#}\n"))
 }
@@ -141,10 +141,10 @@ fn annotations(image: &ImageConfiguration, options: &Options<'_>) -> Map<String,
     ];
     let about = about.into_iter().filter(|(_, value)| !value.is_empty());
     let mut annotations: Map<String, Value> =
-        about.map(|(name, value)| (format!("org.opencontainers.image.{name}"), value.into())).collect();
+        about.map(|(name, value)| (format!("{}{name}", annotation::IMAGE), value.into())).collect();
     let labels = config.labels().clone().unwrap_or_default();
-    // What changes how a container is made is not for an image to say.
-    let harmless = labels.into_iter().filter(|(name, _)| !annotation::is_instruction(name));
+    // How a container is made is not for an image to say, and which names other runtimes obey is nowhere written down.
+    let harmless = labels.into_iter().filter(|(name, _)| name.starts_with(annotation::IMAGE));
     annotations.extend(harmless.map(|(name, value)| (name, value.into())));
     if let Some(lowerdir) = options.lowerdir {
         annotations.insert(annotation::OVERLAY_LOWER.into(), lowerdir.into());
@@ -153,10 +153,12 @@ fn annotations(image: &ImageConfiguration, options: &Options<'_>) -> Map<String,
     annotations
 }
 
-/// A volume is memory that begins with what the image has there.
-fn mount(volume: &Volume) -> Value {
+/// A volume is memory that begins with what the image has there. All together they may take what one tmpfs may by default, half of
+/// the machine's.
+fn mount(volume: &Volume, count: usize) -> Value {
     let mut options = ["nosuid", "nodev", "tmpcopyup"].map(String::from).to_vec();
     options.push(format!("mode={:o}", volume.mode));
+    options.push(format!("size={}%", (50 / count.max(1)).max(1)));
     for (name, id) in [("uid", volume.uid), ("gid", volume.gid)] {
         if id != 0 {
             options.push(format!("{name}={id}"));

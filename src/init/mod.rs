@@ -7,6 +7,7 @@ pub mod hook;
 mod labels;
 pub(crate) mod mounts;
 pub mod namespaces;
+mod null;
 mod overlay;
 mod paths;
 pub(crate) mod process;
@@ -19,7 +20,7 @@ use crate::config::Namespace;
 use crate::plan::{Planned, Step, Tree};
 use crate::sys::process as proc;
 use crate::sys::{self, Errno, cred, fs};
-use copy_up::CopyUp;
+use copy_up::Budget;
 use hook::About;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -120,6 +121,10 @@ struct Init<'a> {
     own: Option<OwnedFd>,
     /// The root filesystem, once it is attached.
     root: Option<OwnedFd>,
+    /// Mounts that later steps go on from, with their names in the container, in the order in which they were made.
+    held: Vec<(String, OwnedFd)>,
+    /// Memory for copies of what mounts cover.
+    budget: Budget,
     /// Whether the working directory is the process's.
     in_cwd: bool,
     /// The program, once it is found.
@@ -140,6 +145,8 @@ pub fn run(inherited: Inherited<'_>) -> ! {
         inherited,
         own: None,
         root: None,
+        held: Vec::new(),
+        budget: Budget(copy_up::LIMIT),
         in_cwd: false,
         program: String::new(),
         args: Vec::new(),
@@ -199,10 +206,12 @@ impl Init<'_> {
             Step::Overlay { lower, upper, parameters, keeps_owner } => {
                 self.overlay(lower, upper.as_ref(), parameters, *keeps_owner)
             }
+            Step::Glass { target, slot, attrs } => self.glass(target, *slot, *attrs),
             Step::RootDirectory(path) => self.enter_directory(path),
-            Step::Mount { target, lookup, source, propagation, copy_up } => {
-                let copy_up = if *copy_up { CopyUp::Covered } else { CopyUp::Nothing };
-                self.mount(target, *lookup, source, propagation, copy_up)
+            Step::Mount { target, lookup, source, propagation, copy_up, held } => {
+                let mount = self.mount(target, *lookup, source, propagation, *copy_up)?;
+                self.held.extend(mount.filter(|_| *held).map(|mount| (target.clone(), mount)));
+                Ok(())
             }
             Step::Attributes { target, reach, change } => self.attributes(target, *reach, *change),
             Step::Node(node) => self.node(node),
@@ -215,6 +224,7 @@ impl Init<'_> {
             Step::Chroot => self.chroot(),
             Step::RootPropagation(reach, kind) => self.root_propagation(*reach, *kind),
             Step::Terminal { size, uid, console } => self.terminal(*size, *uid, *console),
+            Step::OwnNull => null::own(),
             Step::ReadonlyPaths(paths) => self.readonly_paths(paths),
             Step::MaskPaths { paths, null, empty } => self.mask_paths(paths, *null, empty),
             _ => self.take_process_step(step),

@@ -1,11 +1,11 @@
 //! Mounts, masks, read-only paths, device nodes and links.
 
-use super::copy_up::{self, CopyUp};
+use super::copy_up;
 use super::paths::{self, Make};
 use super::{Call, Init, Outcome, Refusal};
 use crate::config::Device;
 use crate::config::rules::may_cover_in_proc;
-use crate::plan::{Filesystem, Lookup, Source, Symlink, Tree};
+use crate::plan::{CopyUp, Filesystem, Lookup, Source, Symlink, Tree, below};
 use crate::sys::mount::{self, Change, Follow, Reach, attr};
 use crate::sys::{self, Errno, fs, xattr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,12 +20,12 @@ impl Init<'_> {
         source: &Source,
         propagation: &[(Reach, u64)],
         copy_up: CopyUp,
-    ) -> Outcome {
+    ) -> Outcome<Option<OwnedFd>> {
         let (onto, detached) = match source {
             Source::Tree(slot) | Source::TreeOrLink(slot) => {
                 let tree = self.tree(*slot)?;
                 if matches!(source, Source::TreeOrLink(_)) && fs::is_symlink(tree.as_fd()) {
-                    return self.copy_symlink(tree.as_fd(), target);
+                    return self.copy_symlink(tree.as_fd(), target).map(|()| None);
                 }
                 let directory = paths::is_directory(tree.as_fd()).call(|| "fstat".into())?;
                 let make = if directory { Make::Directory } else { Make::File };
@@ -41,15 +41,19 @@ impl Init<'_> {
             }
         };
         refuse_inside_proc(onto.as_fd(), target)?;
-        if copy_up == CopyUp::Covered {
-            copy_up::fill(onto.as_fd(), detached.as_fd()).call(|| format!("tmpcopyup of {target}"))?;
+        match copy_up {
+            CopyUp::Nothing => {}
+            CopyUp::Limited => copy_up::fill(target, onto.as_fd(), detached.as_fd(), &mut self.budget)?,
+            CopyUp::Sized => {
+                copy_up::fill(target, onto.as_fd(), detached.as_fd(), &mut copy_up::Budget(u64::MAX))?;
+            }
         }
         mount::move_mount(detached.as_fd(), onto.as_fd()).call(|| format!("move_mount {target}"))?;
         for (reach, kind) in propagation {
             let change = Change { propagation: *kind, ..Change::default() };
             mount::mount_setattr(detached.as_fd(), *reach, change).call(|| "mount_setattr".into())?;
         }
-        Ok(())
+        Ok(Some(detached))
     }
 
     /// Make a symlink like the one that `link` refers to; one that is there must be the same.
@@ -72,7 +76,7 @@ impl Init<'_> {
         }
     }
 
-    fn target(&self, path: &str, make: Make, lookup: Lookup) -> Outcome<OwnedFd> {
+    pub(super) fn target(&self, path: &str, make: Make, lookup: Lookup) -> Outcome<OwnedFd> {
         match paths::open_or_make(self.root()?, path, make, lookup) {
             Err(Errno::ELOOP) if lookup == Lookup::NoSymlinks => {
                 let text = format!(
@@ -85,15 +89,46 @@ impl Init<'_> {
     }
 
     pub(super) fn attributes(&self, target: &str, reach: Reach, change: Change) -> Outcome {
-        let fd = paths::open(self.root()?, target, fs::O_PATH, Lookup::Follow)
-            .call(|| format!("open {target}"))?;
+        let fd = self.look_again(target).call(|| format!("open {target}"))?;
         mount::mount_setattr(fd.as_fd(), reach, change).call(|| format!("mount_setattr {target}"))
     }
 
+    /// What is at `path` by now. Where one of the mounts that are held is on the way, the search begins there: whoever shares the
+    /// root filesystem may have moved what that is mounted on, and put something else in its place.
+    fn look_again(&self, path: &str) -> sys::Result<OwnedFd> {
+        let on_the_way = self.held.iter().filter_map(|(at, mount)| Some((at, mount, below(path, at)?)));
+        // The deepest one, and of those at one place the uppermost.
+        let Some((_, mount, rest)) = on_the_way.max_by_key(|(at, ..)| at.trim_end_matches('/').len()) else {
+            return paths::open(
+                self.root.as_ref().ok_or(Errno::EBADF)?.as_fd(),
+                path,
+                fs::O_PATH,
+                Lookup::Follow,
+            );
+        };
+        if rest.is_empty() {
+            return mount.try_clone().map_err(|_| Errno::EMFILE);
+        }
+        match paths::open_beneath(mount.as_fd(), rest, fs::O_PATH) {
+            // A symlink that leads out of the mount: what it names is no part of it.
+            Err(Errno::EXDEV) => {
+                paths::open(self.root.as_ref().ok_or(Errno::EBADF)?.as_fd(), path, fs::O_PATH, Lookup::Follow)
+            }
+            found => found,
+        }
+    }
+
+    /// What is at `path`; none where it does not exist, as on kernels without that file.
+    fn existing(&self, path: &str) -> Outcome<Option<OwnedFd>> {
+        match self.look_again(path) {
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+            found => found.map(Some).call(|| format!("open {path}")),
+        }
+    }
+
     pub(super) fn readonly_paths(&self, list: &[String]) -> Outcome {
-        let root = self.root()?;
         for path in list {
-            let Some(fd) = existing(root, path)? else { continue };
+            let Some(fd) = self.existing(path)? else { continue };
             let copy = mount::clone_tree_fd(fd.as_fd(), Reach::Tree).call(|| format!("open_tree {path}"))?;
             let change = Change { set: attr::RDONLY, ..Change::default() };
             mount::mount_setattr(copy.as_fd(), Reach::Tree, change)
@@ -108,9 +143,8 @@ impl Init<'_> {
     pub(super) fn mask_paths(&mut self, list: &[String], null: usize, empty: &Filesystem) -> Outcome {
         let null = self.tree(null)?;
         let (mut null, mut folder) = (Cover { mount: null, attached: false }, None);
-        let root = self.root()?;
         for path in list {
-            let Some(fd) = existing(root, path)? else { continue };
+            let Some(fd) = self.existing(path)? else { continue };
             let cover = if paths::is_directory(fd.as_fd()).call(|| format!("fstat {path}"))? {
                 match &mut folder {
                     Some(cover) => cover,
@@ -208,14 +242,6 @@ impl Cover {
         }
         self.attached = true;
         mount::move_mount(self.mount.as_fd(), onto)
-    }
-}
-
-/// What is at `path`; none where it does not exist, as on kernels without that file.
-fn existing(root: BorrowedFd<'_>, path: &str) -> Outcome<Option<OwnedFd>> {
-    match paths::open(root, path, fs::O_PATH, Lookup::Follow) {
-        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
-        found => found.map(Some).call(|| format!("open {path}")),
     }
 }
 

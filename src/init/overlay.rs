@@ -1,8 +1,10 @@
 //! A root filesystem that is stacked of layers.
 
 use super::mounts::new_filesystem;
+use super::paths::Make;
 use super::{Call, Init, Outcome};
-use crate::plan::{Filesystem, Writable};
+use crate::plan::{Filesystem, Lookup, Writable};
+use crate::sys::mount::{Change, Reach};
 use crate::sys::{fs, mount};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -56,6 +58,28 @@ impl Init<'_> {
         mount::move_mount(root.as_fd(), bench.as_fd()).call(|| "move_mount of an overlay".into())?;
         self.root = Some(root);
         Ok(())
+    }
+
+    /// Mount an overlay of one layer on `target`. The sockets and FIFOs of an overlay are not those of its layers: nobody listens
+    /// there. The tmpfs that it is put together on goes at once, and with it the way to the layer.
+    pub(super) fn glass(&mut self, target: &str, slot: usize, attrs: u64) -> Outcome {
+        let onto = self.target(target, Make::Directory, Lookup::Follow)?;
+        let bench = workbench()?;
+        mount::move_mount(bench.as_fd(), onto.as_fd()).call(|| "move_mount of a tmpfs".into())?;
+        nix::unistd::fchdir(&bench).call(|| "fchdir".into())?;
+        self.attach_layer(bench.as_fd(), "0", slot)?;
+        make(bench.as_fd(), "empty")?;
+        make(bench.as_fd(), "root")?;
+        mount::overlay("root", "lowerdir=0:empty").call(|| format!("mount overlay of {target}"))?;
+        let root = open(bench.as_fd(), "root")?;
+        let overlay =
+            mount::clone_tree_fd(root.as_fd(), Reach::Top).call(|| "open_tree of an overlay".into())?;
+        let change = Change { set: attrs, ..Change::default() };
+        mount::mount_setattr(overlay.as_fd(), Reach::Top, change)
+            .call(|| format!("mount_setattr {target}"))?;
+        mount::detach_here().call(|| "umount2 of a tmpfs".into())?;
+        nix::unistd::chdir("/").call(|| "chdir /".into())?;
+        mount::move_mount(overlay.as_fd(), onto.as_fd()).call(|| format!("move_mount {target}"))
     }
 
     fn attach_layer(&mut self, bench: BorrowedFd<'_>, name: &str, slot: usize) -> Outcome {

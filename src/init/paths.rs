@@ -24,6 +24,11 @@ pub(crate) fn open(root: BorrowedFd<'_>, path: &str, flags: i32, lookup: Lookup)
     fs::openat2(root, path, flags | last, 0, fs::RESOLVE_IN_ROOT | links)
 }
 
+/// Open what is at `path` below a mount of the container's, from where no symlink leads out: that is EXDEV.
+pub(crate) fn open_beneath(mount: BorrowedFd<'_>, path: &str, flags: i32) -> sys::Result<OwnedFd> {
+    fs::openat2(mount, path, flags, 0, fs::RESOLVE_BENEATH | fs::RESOLVE_NO_MAGICLINKS)
+}
+
 /// Open what is at `path` below a directory of the kernel's, if it is on the same mount.
 pub(crate) fn open_same_mount(dir: BorrowedFd<'_>, path: &str, flags: i32) -> sys::Result<OwnedFd> {
     let resolve = fs::RESOLVE_BENEATH | fs::RESOLVE_NO_XDEV | fs::RESOLVE_NO_MAGICLINKS;

@@ -8,6 +8,7 @@ use crate::plan::seccomp::Filter;
 use crate::plan::{Computed, HardLimit, Lookup, Step};
 use crate::sys::schedule::SchedAttr;
 use crate::sys::{Errno, bpf, cred, fs, process as proc, schedule, signal, socket};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -17,6 +18,9 @@ const PASSWD_LIMIT: usize = 1 << 20;
 
 /// How many processors a kernel can be built for (CONFIG_NR_CPUS). One that knows fewer takes as many.
 const MOST_PROCESSORS: usize = 8192;
+
+/// How many connections that say nothing are kept, to hear them later.
+const SILENT_LIMIT: usize = 16;
 
 /// The length that no path has (limits.h), in bytes.
 const PATH_MAX: usize = libc::PATH_MAX as usize;
@@ -174,6 +178,7 @@ impl Init<'_> {
         // The container may outlive the command that made it as soon as that has recorded it. If it dies before, the closed
         // channel tells.
         cred::set_parent_death_signal(0).call(|| "prctl".into())?;
+        self.held.clear();
         let channel = &self.inherited.channel;
         channel.tell(&FromInit::Ready).call(|| "sendmsg".into())?;
         channel.await_done().call(|| "recvmsg".into())
@@ -187,19 +192,35 @@ impl Init<'_> {
     }
 
     /// Wait for a connection that asks for the start, and answer over it from then on. Others, like `knarr state`, only
-    /// look whether somebody waits here.
+    /// look whether somebody waits here; who says nothing is not waited for.
     fn await_start(&mut self) -> Outcome {
         let Some(listener) = self.inherited.listener.take() else {
             return Err(Refusal::message("nothing to wait on"));
         };
         // The command that made this container is gone, or soon will be.
         self.root = None;
+        let mut peers: Vec<InitEnd> = Vec::new();
         loop {
-            let peer = socket::accept(listener.as_fd()).call(|| "accept4".into())?;
-            let peer = InitEnd::new(peer);
-            if peer.await_done().is_ok() {
-                self.inherited.channel = peer;
-                return Ok(());
+            let fds = std::iter::once(listener.as_fd()).chain(peers.iter().map(InitEnd::as_fd));
+            let mut fds: Vec<PollFd<'_>> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+            match poll(&mut fds, PollTimeout::NONE) {
+                Err(Errno::EINTR) => continue,
+                ready => ready.call(|| "poll".into())?,
+            };
+            let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
+            // From the last one on: the numbers of the others stay.
+            for at in (0..peers.len()).rev().filter(|at| ready[at + 1]) {
+                let peer = peers.remove(at);
+                if peer.await_done().is_ok() {
+                    self.inherited.channel = peer;
+                    return Ok(());
+                }
+            }
+            if ready[0] {
+                peers.push(InitEnd::new(socket::accept(listener.as_fd()).call(|| "accept4".into())?));
+                if peers.len() > SILENT_LIMIT {
+                    peers.remove(0);
+                }
             }
         }
     }

@@ -45,7 +45,7 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
         init.append(&mut steps);
         init.append(&mut hooks(config));
         init.push(planned("", if request.pivot == Pivot::Root { Step::Pivot } else { Step::MoveRoot }));
-        init.extend(terminal(config));
+        init.extend(terminal(config).or_else(|| mounts::own_null(config)));
         // Before the root is read-only.
         init.extend(working_directory(config));
         init.append(&mut finish);

@@ -1,8 +1,8 @@
 //! The text of a plan: what `knarr plan` prints and what golden tests compare.
 
 use super::{
-    Computed, Console, Exec, ExecCgroup, Filesystem, Groups, HardLimit, HostStep, IdSource, Launch, Lookup,
-    Plan, Planned, Settle, Source, Step, Symlink, Tree, Writable,
+    Computed, Console, CopyUp, Exec, ExecCgroup, Filesystem, Groups, HardLimit, HostStep, IdSource, Launch,
+    Lookup, Plan, Planned, Settle, Source, Step, Symlink, Tree, Writable,
 };
 use crate::config::{Namespace, Scheduler, capability};
 use crate::sys::mount::{Change, Reach, attr};
@@ -244,7 +244,7 @@ impl Display for Filesystem {
 
 /// Where the words of a step stand.
 fn mount_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
-    let Step::Mount { target, lookup, source, propagation, copy_up } = step else { return Ok(()) };
+    let Step::Mount { target, lookup, source, propagation, copy_up, held } = step else { return Ok(()) };
     write!(f, "mount {target} ")?;
     if *lookup == Lookup::NoSymlinks {
         write!(f, "(no symlinks) ")?;
@@ -260,7 +260,12 @@ fn mount_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
         let r = if *reach == Reach::Tree { "r" } else { "" };
         write!(f, ", {r}{}", propagation_name(*kind))?;
     }
-    if *copy_up { write!(f, ", filled with what it covers") } else { Ok(()) }
+    match copy_up {
+        CopyUp::Nothing => {}
+        CopyUp::Limited => write!(f, ", filled with what it covers")?,
+        CopyUp::Sized => write!(f, ", filled with what it covers up to its size")?,
+    }
+    if *held { write!(f, ", held") } else { Ok(()) }
 }
 
 fn overlay_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
@@ -289,6 +294,9 @@ impl Display for Step {
             Step::Overlay { .. } => overlay_text(f, self),
             Step::RootDirectory(path) => write!(f, "root {}", path.display()),
             Step::Mount { .. } => mount_text(f, self),
+            Step::Glass { target, slot, attrs } => {
+                write!(f, "mount {target} overlay of #{slot} ({})", attr_names(*attrs).join(" "))
+            }
             Step::Attributes { target, reach, change } => {
                 write!(f, "change {target}: ")?;
                 change_text(f, *reach, *change)
@@ -321,6 +329,7 @@ impl Display for Step {
                 let on = if *console == Console::Bound { "" } else { ", not on /dev/console" };
                 write!(f, "for {uid}{on}")
             }
+            Step::OwnNull => write!(f, "standard descriptors that are /dev/null: the container's own"),
             _ => process_text(f, self),
         }
     }

@@ -1,6 +1,6 @@
 //! A process for a container that is there: config.json, the process that is asked for and a request, to an [`Exec`].
 
-use super::{Console, Keyring, Planned, Step, planned, process};
+use super::{Console, Keyring, Planned, Step, mounts, planned, process};
 use crate::config::{Config, ExecAffinity, Invalid, Namespace, NumberSet, Place, Process};
 use crate::host::Host;
 
@@ -106,6 +106,8 @@ pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Ho
         let (size, uid) = (process.console_size, process.user.uid);
         steps.push(planned("process.terminal", Step::RootDirectory("/".into())));
         steps.push(planned("process.terminal", Step::Terminal { size, uid, console: Console::None }));
+    } else {
+        steps.extend(mounts::own_null(config));
     }
     let gate = vec![planned("", Step::AwaitRecord)];
     steps.append(&mut process::steps(config, process, gate, None, &request.listen_env, host)?);

@@ -23,10 +23,11 @@ pub mod update;
 
 pub use create::create;
 pub use exec::{Exec, ExecCgroup, ExecRequest, exec};
+pub(crate) use mounts::below;
 pub use options::{NAMES as MOUNT_OPTIONS, Options, Symlink};
 pub use steps::{
-    Computed, Console, Filesystem, Groups, HardLimit, HostStep, IdSource, Launch, Lookup, NetDevice, Settle,
-    Source, Step, Tree, Writable,
+    Computed, Console, CopyUp, Filesystem, Groups, HardLimit, HostStep, IdSource, Launch, Lookup, NetDevice,
+    Settle, Source, Step, Tree, Writable,
 };
 
 use crate::config::Upper;

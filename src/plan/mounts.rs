@@ -2,8 +2,8 @@
 
 use super::options::{Options, Symlink, reach_and_kind};
 use super::process;
-use super::{Filesystem, HostStep, IdSource, Lookup, Planned, Source, Step, Tree};
-use crate::config::{Config, Device, Invalid, Mount, Namespace, Overlay, Propagation, annotation};
+use super::{CopyUp, Filesystem, HostStep, IdSource, Lookup, Planned, Source, Step, Tree};
+use crate::config::{Config, Device, Invalid, Mount, Namespace, Overlay, Place, Propagation, annotation};
 use crate::host::Host;
 use crate::sys::mount::{Change, Reach, attr};
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ impl<'a> Rootfs<'a> {
         let covers = if self.config.masked_paths.is_empty() {
             None
         } else {
-            let null = self.tree("linux.maskedPaths", Path::new("/dev/null"), Reach::Top, Vec::new());
+            let null = self.tree("linux.maskedPaths", Path::new("/dev/null"), Reach::Top, of_the_hosts());
             Some((null, self.empty_tmpfs()?))
         };
         let mut steps = std::mem::take(&mut self.late);
@@ -168,6 +168,12 @@ impl<'a> Rootfs<'a> {
         if options.remount {
             return self.remount(&mount.destination, &options, &named);
         }
+        if let Some(layer) = only_layer(&mount.fstype, &options) {
+            let slot = self.layer(&named, Path::new(&layer));
+            let attrs = options.top.set | options.tree.set | attr::RDONLY;
+            self.step(named, Step::Glass { target: mount.destination.clone(), slot, attrs });
+            return Ok(());
+        }
         let source = if let Some(reach) = options.bind {
             let source = Path::new(&mount.source);
             let slot = self.tree(&named, source, reach, options.changes());
@@ -180,13 +186,27 @@ impl<'a> Rootfs<'a> {
         } else {
             Source::New(self.filesystem(mount, &options, &named)?)
         };
+        let copy_up = if mount.fstype == "tmpfs" { copy_up(&options) } else { CopyUp::Nothing };
         let propagation = if options.bind.is_some() { Vec::new() } else { options.propagation };
-        let copy_up = options.copy_up && mount.fstype == "tmpfs";
+        let held = self.is_gone_on_from(&mount.destination);
         self.step(
             named,
-            Step::Mount { target: mount.destination.clone(), lookup, source, propagation, copy_up },
+            Step::Mount { target: mount.destination.clone(), lookup, source, propagation, copy_up, held },
         );
         Ok(())
+    }
+
+    /// Whether a later step changes the mount at `destination`, or looks for something below it.
+    fn is_gone_on_from(&self, destination: &str) -> bool {
+        let Config { masked_paths, readonly_paths, mounts, .. } = self.config;
+        let is_late = self
+            .late
+            .iter()
+            .any(|planned| matches!(&planned.step, Step::Attributes { target, .. } if target == destination));
+        let remounted = mounts.iter().filter(|mount| mount.options.iter().any(|option| option == "remount"));
+        let mut paths =
+            masked_paths.iter().chain(readonly_paths).chain(remounted.map(|mount| &mount.destination));
+        is_late || paths.any(|path| below(path, destination).is_some())
     }
 
     /// Change the attributes of a mount that is there already.
@@ -282,7 +302,7 @@ impl<'a> Rootfs<'a> {
 
     /// Devices and links in /dev, unless the whole of /dev is the host's.
     fn dev(&mut self) {
-        if self.config.mounts.iter().any(|m| m.destination == "/dev" && m.is_bind()) {
+        if !has_own_dev(self.config) {
             return;
         }
         for (path, minor) in [("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)] {
@@ -322,7 +342,7 @@ impl<'a> Rootfs<'a> {
         if may_make || device.kind == libc::S_IFIFO {
             return self.step(field, Step::Node(device));
         }
-        let slot = self.tree(&field, Path::new(&device.path), Reach::Top, Vec::new());
+        let slot = self.tree(&field, Path::new(&device.path), Reach::Top, of_the_hosts());
         if let Some(HostStep::CloneTree(tree)) = self.trees.get_mut(slot).map(|planned| &mut planned.step) {
             tree.device = Some((device.kind, device.major, device.minor));
         }
@@ -331,10 +351,57 @@ impl<'a> Rootfs<'a> {
             lookup: Lookup::Follow,
             source: Source::Tree(slot),
             propagation: Vec::new(),
-            copy_up: false,
+            copy_up: CopyUp::Nothing,
+            held: false,
         };
         self.step(field, step);
     }
+}
+
+/// The layer of an overlay that has no other and can be written nowhere. The kernel makes none of such.
+fn only_layer(fstype: &str, options: &Options) -> Option<String> {
+    let [(key, Some(layer))] = options.parameters.as_slice() else { return None };
+    if (fstype, key.as_str()) != ("overlay", "lowerdir") {
+        return None;
+    }
+    let plain = layer.replace("\\\\", "").replace("\\:", "");
+    (!plain.contains(':')).then(|| layer.replace("\\:", ":").replace("\\\\", "\\"))
+}
+
+/// A size in bytes is somebody's decision about memory. A share of the machine's is not: there may be many of such.
+fn copy_up(options: &Options) -> CopyUp {
+    let is_size = |(key, value): &(String, Option<String>)| {
+        key == "size" && value.as_ref().is_some_and(|value| !value.ends_with('%') && value != "0")
+    };
+    match (options.copy_up, options.parameters.iter().any(is_size)) {
+        (false, _) => CopyUp::Nothing,
+        (true, false) => CopyUp::Limited,
+        (true, true) => CopyUp::Sized,
+    }
+}
+
+/// The part of `path` below `folder`, empty for the folder itself.
+pub(crate) fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(folder.trim_end_matches('/'))?;
+    if rest.is_empty() { Some("") } else { rest.strip_prefix('/') }
+}
+
+/// What the mount of a node of the host's is changed to. A device can be written to through a read-only mount; its mode, owner
+/// and times, which are those of the host's node, cannot be changed through one.
+fn of_the_hosts() -> Vec<(Reach, Change)> {
+    let set = attr::RDONLY | attr::NOSUID | attr::NOEXEC;
+    vec![(Reach::Top, Change { set, ..Change::default() })]
+}
+
+/// Whether the devices of /dev are made for the container.
+fn has_own_dev(config: &Config) -> bool {
+    let is_hosts = |mount: &Mount| mount.destination == "/dev" && mount.is_bind();
+    *config.namespaces.of(Namespace::Mount) == Place::New && !config.mounts.iter().any(is_hosts)
+}
+
+/// The step that exchanges the caller's /dev/null as standard input, output or error for the container's.
+pub(super) fn own_null(config: &Config) -> Option<Planned<Step>> {
+    has_own_dev(config).then(|| Planned { step: Step::OwnNull, field: String::new() })
 }
 
 /// The step that gives the new root the propagation type that was asked for.

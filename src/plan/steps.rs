@@ -158,6 +158,17 @@ pub enum Groups {
     Callers,
 }
 
+/// Whether a new tmpfs starts with a copy of what it covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyUp {
+    /// It starts empty.
+    Nothing,
+    /// With a copy, of which there is a limit for the container.
+    Limited,
+    /// With a copy, for which config.json gives it a size of its own.
+    Sized,
+}
+
 /// How the target of a mount is looked up inside the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup {
@@ -297,6 +308,15 @@ pub enum Step {
         /// Whether the root of the new filesystem belongs to whom the top layer's does, and not to the container's root.
         keeps_owner: bool,
     },
+    /// Mount an overlay of one layer, read-only, on a target: its files, but neither its sockets nor its FIFOs.
+    Glass {
+        /// In the container.
+        target: String,
+        /// The number of the copy.
+        slot: usize,
+        /// Its attributes.
+        attrs: u64,
+    },
     /// Go on inside a root filesystem without a mount namespace.
     RootDirectory(PathBuf),
     /// Mount on a target, which is made if it is missing.
@@ -310,7 +330,9 @@ pub enum Step {
         /// Propagation types to set on it, in order.
         propagation: Vec<(Reach, u64)>,
         /// Whether the files that it covers are copied into it.
-        copy_up: bool,
+        copy_up: CopyUp,
+        /// Whether a later step goes on from it: it is found by its descriptor then, wherever its name leads by that time.
+        held: bool,
     },
     /// Change the mount at a target, after everything below it has been made.
     Attributes {
@@ -353,6 +375,8 @@ pub enum Step {
         /// What it is to the container.
         console: Console,
     },
+    /// Where standard input, output or error is a null device, make it the container's own.
+    OwnNull,
     /// Make paths read-only that exist.
     ReadonlyPaths(Vec<String>),
     /// Cover paths that exist: files with the host's /dev/null, directories with an empty read-only tmpfs.

@@ -15,7 +15,7 @@ use crate::init;
 use crate::init::hook::{self, About};
 use crate::init::process::give_stdio;
 use crate::plan::{HostStep, IdSource, Keyring, Plan, Planned, Tree};
-use crate::state::{Agent, Container, Dir, State, Store, process_stat};
+use crate::state::{Agent, Container, Dir, State, Store, process_start};
 use crate::sys::mount;
 use crate::sys::{Errno, fs, process, tty};
 use anyhow::{Context, Result, anyhow};
@@ -86,6 +86,7 @@ pub(super) fn first_state(order: &Order<'_>, about: &About) -> State {
     let cgroup = order.plan.cgroup.as_ref().map(|home| cgroup::Record {
         path: root.join(&home.path),
         depth: if home.unit.is_some() { 0 } else { cgroup::missing(root, &home.path) },
+        owner: None,
         unit: home.unit.clone(),
     });
     let mut state = State::new(about.clone(), &order.config.root.path, cgroup, &order.config.hooks);
@@ -144,7 +145,7 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
 /// Make the container's process known.
 pub(super) fn record(order: &Order<'_>, state: &mut State, dir: &Dir, pid: i32) -> Result<()> {
     state.pid = pid;
-    state.pid_start = process_stat(pid)?.context("init has ended before it was recorded")?.1;
+    state.pid_start = process_start(pid)?.context("init has ended before it was recorded")?;
     dir.save(state)?;
     order.pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, pid))
 }
@@ -168,6 +169,9 @@ pub(super) struct Prepared<'a> {
 /// Take all steps of the parent that come before init.
 pub(super) fn host_steps<'a>(order: &Order<'a>, state: &mut State, undo: &mut Undo) -> Result<Prepared<'a>> {
     let Some(dir) = &undo.dir else { return Err(anyhow!("the container has no directory")) };
+    if let Some(record) = &mut state.cgroup {
+        record.owner = Some(dir.as_owner()?);
+    }
     // Recorded before anything else is made, so that `delete` can clean up after a killed `create`.
     dir.save(state)?;
     dir.save_config(order.text)?;
@@ -200,6 +204,7 @@ fn host_step<'a>(
         HostStep::Cgroup { path, controllers } => {
             let made = cgroup::make(root, path).with_context(|| planned.field.clone())?;
             let (cgroup, _) = undo.cgroup.insert((made.cgroup, made.depth));
+            cgroup.mark(&dir.as_owner()?).map_err(fault)?;
             enable(cgroup, root, path, controllers)?;
             cgroup.enable_rest(root, path);
         }
@@ -207,6 +212,7 @@ fn host_step<'a>(
             let started = prepared.scope.insert(Started::start(scope)?);
             undo.scope = Some(scope.unit.clone());
             let (cgroup, _) = undo.cgroup.insert((started.cgroup(&root.join(path))?, 0));
+            cgroup.mark(&dir.as_owner()?).map_err(fault)?;
             enable(cgroup, root, path, controllers)?;
         }
         HostStep::ResctrlGroup(rdt) => {
@@ -216,8 +222,8 @@ fn host_step<'a>(
             made.map_err(unasked)?;
         }
         HostStep::Limit(write) => {
-            let cgroup = own_cgroup(&undo.cgroup)?;
-            cgroup.limit(write).map_err(|refused| StepFault::refused(&write.field, refused))?;
+            let limited = own_cgroup(&undo.cgroup)?.limit(write);
+            limited.map_err(|refused| StepFault::refused(&write.field, refused))?;
         }
         HostStep::Delegate { uid, gid } => {
             own_cgroup(&undo.cgroup)?.delegate(*uid, *gid).map_err(fault)?;
@@ -233,8 +239,7 @@ fn host_step<'a>(
             opened.namespaces.push((*kind, open_namespace(*kind, path, changed_by).map_err(unasked)?));
         }
         HostStep::CloneTree(tree) => {
-            let copy = clone_tree(tree, opened).map_err(fault)?;
-            opened.trees.push(Some(copy));
+            opened.trees.push(Some(clone_tree(tree, opened).map_err(fault)?));
         }
         HostStep::StdioOwner(uid) => give_stdio(*uid).map_err(fault)?,
         HostStep::OverlayFolder { path, like, owner } => {

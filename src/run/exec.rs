@@ -23,6 +23,7 @@ pub struct Target {
     init: OwnedFd,
     /// None where init has moved elsewhere and the kernel has removed what it left.
     cgroup: Option<Cgroup>,
+    paused: WhenPaused,
 }
 
 /// Whether a paused container takes a process, which then waits until it is resumed.
@@ -48,7 +49,18 @@ impl Target {
         if frozen && paused == WhenPaused::Refuse {
             bail!(refused(Status::Paused).unwrap_or_default());
         }
-        Ok(Target { container, init, cgroup })
+        Ok(Target { container, init, cgroup, paused })
+    }
+
+    /// An error if a process that is born in `cgroup`, which is not the container's own, would not run.
+    fn refuse_frozen(&self, cgroup: &Cgroup) -> Result<()> {
+        match (self.paused, cgroup.is_frozen()) {
+            (WhenPaused::Refuse, true) => {
+                let refused = refuse(Status::Paused, Command::Exec, &self.container.state.about.id);
+                bail!("{}: {} is frozen", refused.unwrap_or_default(), cgroup.path().display())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The container.
@@ -135,9 +147,14 @@ fn refused_with(cause: &anyhow::Error, errno: Errno) -> bool {
 impl Order<'_> {
     /// What fails in a container that ends meanwhile fails for that reason.
     fn explain(&self, cause: anyhow::Error) -> anyhow::Error {
-        // An init that ends has no namespaces any more, and one that nobody has reaped could still be signalled.
-        if refused_with(&cause, Errno::ESRCH) || matches!(self.target.container.pidfd(), Ok(None)) {
+        // An init that ends has no namespaces any more, and one that nobody has reaped could still be signalled. Its namespaces
+        // are those of its main thread, which may end before the others do.
+        if matches!(self.target.container.pidfd(), Ok(None)) {
             cause.context("the container has stopped meanwhile")
+        } else if refused_with(&cause, Errno::ESRCH) {
+            cause.context(
+                "the container stops, or the main thread of its process has ended: it cannot be entered",
+            )
         } else if self.is_closed_to_the_caller(&cause) {
             cause.context("the container is only created; until it is started only root can enter it")
         } else {
@@ -170,6 +187,7 @@ fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
     let born = match (&order.plan.cgroup, &target.cgroup) {
         (ExecCgroup::Below(path), Some(cgroup)) => {
             let below = cgroup.below(path).context("--cgroup")?;
+            target.refuse_frozen(&below)?;
             process::clone3(0, Some(below.as_fd()))
                 .with_context(|| format!("--cgroup: clone3 into {}", below.path().display()))?
         }
@@ -184,6 +202,7 @@ fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
                 // Init has made it a cgroup of cgroups, which holds no processes of its own, or it is being removed.
                 None | Some(Err(Errno::EBUSY | Errno::EOPNOTSUPP | Errno::ENODEV | Errno::ENOENT)) => {
                     let cgroup = order.inits_cgroup()?;
+                    target.refuse_frozen(&cgroup)?;
                     process::clone3(0, Some(cgroup.as_fd()))
                         .with_context(|| format!("clone3 into {}", cgroup.path().display()))?
                 }

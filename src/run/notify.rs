@@ -64,11 +64,12 @@ impl Notify {
         let Ok(length) = socket::take_datagram(self.inner.as_fd(), &mut data) else { return Said::Other };
         let text = String::from_utf8_lossy(&data[..length]);
         let passed = passed_on(&text);
-        let said = if passed.contains(&"READY=1") { Said::Ready } else { Said::Other };
-        let mut message = passed.join("\n");
+        let said = if passed.contains(&("READY", "1")) { Said::Ready } else { Said::Other };
+        let mut lines: Vec<String> = passed.iter().map(|(name, value)| format!("{name}={value}")).collect();
         if let (Said::Ready, Some(pid)) = (said, main) {
-            message.push_str(&format!("\nMAINPID={pid}"));
+            lines.push(format!("MAINPID={pid}"));
         }
+        let message = lines.join("\n");
         if !message.is_empty() {
             let _ = socket::send(self.outer.as_fd(), message.as_bytes(), None);
         }
@@ -106,10 +107,15 @@ impl Notify {
     }
 }
 
-/// The lines of a message that are passed on.
-fn passed_on(text: &str) -> Vec<&str> {
-    let name = |line: &&str| line.split_once('=').is_some_and(|(name, _)| PASSED_ON.contains(&name));
-    text.split('\n').filter(name).collect()
+/// The assignments of a message that are passed on. Readers part lines at a carriage return too, and end a message at a NUL;
+/// a value with any other control character is nobody's to interpret.
+fn passed_on(text: &str) -> Vec<(&str, &str)> {
+    let assignments = text.split(['\n', '\r', '\0']).filter_map(|line| line.split_once('='));
+    let is_harmless = |(name, value): &(&str, &str)| {
+        PASSED_ON.contains(name)
+            && !value.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
+    };
+    assignments.filter(is_harmless).collect()
 }
 
 /// Where the caller of this command waits for notifications: a path, not an abstract address.
@@ -124,7 +130,21 @@ mod tests {
     #[test]
     fn only_what_is_about_the_container_is_passed_on() {
         let text = "READY=1\nMAINPID=1\nSTATUS=a=b\nFDSTORE=1\nREADYX=1\nNOTIFYACCESS=all\nWATCHDOG=1\n\nx";
-        assert_eq!(passed_on(text), ["READY=1", "STATUS=a=b", "WATCHDOG=1"]);
+        assert_eq!(passed_on(text), [("READY", "1"), ("STATUS", "a=b"), ("WATCHDOG", "1")]);
         assert!(passed_on("BARRIER=1").is_empty());
+    }
+
+    #[test]
+    fn no_value_holds_another_line() {
+        for hidden in ["MAINPID=765", "NOTIFYACCESS=all", "FDSTOREREMOVE=1", "FDNAME=x"] {
+            for end in ['\r', '\n', '\0'] {
+                let text = format!("STATUS=x{end}{hidden}{end}READY=1");
+                assert_eq!(passed_on(&text), [("STATUS", "x"), ("READY", "1")], "{text:?}");
+            }
+            for control in ['\u{b}', '\u{c}', '\u{1b}', '\u{85}', '\u{2028}', '\u{7f}'] {
+                let text = format!("STATUS=x{control}{hidden}\nREADY=1");
+                assert_eq!(passed_on(&text), [("READY", "1")], "{text:?}");
+            }
+        }
     }
 }

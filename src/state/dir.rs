@@ -1,6 +1,7 @@
 //! The directory of a container, `ROOT/ID`: its lock, its record, its sockets.
 
 use super::State;
+use crate::cgroup::Owner;
 use crate::sys::{self, Errno, fs, socket};
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::SockType;
@@ -137,6 +138,11 @@ impl Dir {
             Ok(()) | Err(Errno::EEXIST) => std::path::absolute(&path).context("--root"),
             Err(errno) => bail!("mkdir {}: {}", path.display(), sys::describe(errno)),
         }
+    }
+
+    /// The container, as its cgroup is marked with it.
+    pub fn as_owner(&self) -> Result<Owner> {
+        Owner::of(self.fd.as_fd()).with_context(|| format!("fstat {}", self.path.display()))
     }
 
     /// Its owner's user id.

@@ -226,6 +226,16 @@ pub fn set_nonblocking(fd: BorrowedFd<'_>) -> Result<()> {
     nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).map(drop)
 }
 
+/// fcntl(2): reads and writes wait.
+pub fn set_blocking(fd: BorrowedFd<'_>) -> Result<()> {
+    nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).map(drop)
+}
+
+/// Whether `fd` was opened for reading, for writing or for both: `O_RDONLY`, `O_WRONLY`, `O_RDWR` (fcntl(2) `F_GETFL`).
+pub fn access_mode(fd: BorrowedFd<'_>) -> Result<i32> {
+    Ok(nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETFL)? & libc::O_ACCMODE)
+}
+
 /// flock(2): give a lock back.
 pub fn unlock(fd: BorrowedFd<'_>) {
     // SAFETY: no pointers are passed. Unlocking what is open does not fail.

@@ -297,6 +297,13 @@ pub fn stderr() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(2) }
 }
 
+/// Standard input, output or error by its number; EBADF answers every call where the caller of this program has closed it.
+pub fn standard(number: RawFd) -> BorrowedFd<'static> {
+    debug_assert!((0..3).contains(&number));
+    // SAFETY: 0 to 2 are owned by no OwnedFd of this program, and init closes none of them.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
+
 /// The kind of a namespace by the file that names it, a `CLONE_NEW…` flag (ioctl_ns(2)).
 pub fn namespace_kind(fd: BorrowedFd<'_>) -> Result<i32> {
     // SAFETY: NS_GET_NSTYPE takes no argument.
@@ -395,6 +402,17 @@ pub fn set_rlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> Result<()> {
 fn prlimit(pid: i32, resource: u32, new: *const libc::rlimit64, old: *mut libc::rlimit64) -> Result<()> {
     // SAFETY: both callers pass null or a pointer to a local of theirs that is live over the call.
     Errno::result(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, new, old) }).map(drop)
+}
+
+/// Whether all threads of the process of a pidfd have ended (poll(2)), also if nobody has reaped it yet.
+pub fn has_ended(pidfd: BorrowedFd<'_>) -> Result<bool> {
+    let mut fds = [nix::poll::PollFd::new(pidfd, nix::poll::PollFlags::POLLIN)];
+    loop {
+        match nix::poll::poll(&mut fds, nix::poll::PollTimeout::ZERO) {
+            Err(Errno::EINTR) => {}
+            ready => return Ok(ready? > 0),
+        }
+    }
 }
 
 /// End this process at once, without unwinding or flushing: for the child of [`clone3`].

@@ -14,9 +14,11 @@ pub fn seqpacket_pair() -> Result<(OwnedFd, OwnedFd)> {
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
 }
 
-/// A listening `SOCK_SEQPACKET` socket bound to `path`, which may have at most 107 bytes (sun_path, unix(7)).
+/// A listening `SOCK_SEQPACKET` socket bound to `path`, which may have at most 107 bytes (sun_path, unix(7)). Only its owner can
+/// connect, whatever the umask is: bind(2) gives the file the mode of the socket.
 pub fn listen_at(path: &Path) -> Result<OwnedFd> {
     let fd = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
+    nix::sys::stat::fchmod(&fd, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR)?;
     bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
     listen(&fd, Backlog::new(16)?)?;
     Ok(fd)

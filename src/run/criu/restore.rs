@@ -20,8 +20,8 @@ use crate::run::scope::Started;
 use crate::run::settle::settle;
 use crate::run::undo::Undo;
 use crate::state::{Container, State};
-use crate::sys::mount::{self, Follow, Reach};
-use crate::sys::{Errno, describe, fs, net, process};
+use crate::sys::mount::{self, Change, Follow, Reach, attr};
+use crate::sys::{self, Errno, describe, fs, net, process};
 use anyhow::{Context, Result, anyhow, bail};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -82,7 +82,6 @@ fn build(order: &Order<'_>, program: &Path, descriptors: &[String], undo: &mut U
     let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup.as_fd());
     try_mounts(own.plan, &about, opened, cgroup)?;
     // CRIU closes each when it has used it.
-    let null = || fs::open("/dev/null", libc::O_RDWR, 0).context("open /dev/null");
     let nulls = [null()?, null()?, null()?];
     let mut message = request(order, descriptors, &nulls, &namespaces)?;
     let yard = undo.dir.as_ref().context("the container has no directory")?.yard()?;
@@ -142,6 +141,23 @@ fn try_mounts(plan: &Plan, about: &About, opened: Opened, cgroup: Option<Borrowe
     let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
     process::wait(pidfd.as_fd()).context("waitid")?;
     attempted
+}
+
+/// A copy of the mount of the host's /dev/null through which its mode, owner and times cannot be changed.
+fn null_mount() -> sys::Result<OwnedFd> {
+    let copy = mount::clone_tree(Path::new("/dev/null"), Reach::Top, Follow::Last)?;
+    let set = attr::RDONLY | attr::NOSUID | attr::NOEXEC;
+    mount::mount_setattr(copy.as_fd(), Reach::Top, Change { set, ..Change::default() })?;
+    Ok(copy)
+}
+
+/// /dev/null, opened through such a copy: fchmod(2) of a restored process must not reach the host's.
+fn null() -> Result<OwnedFd> {
+    let open = || -> sys::Result<OwnedFd> {
+        let mount = null_mount()?;
+        fs::open(format!("/proc/self/fd/{}", mount.as_raw_fd()), fs::O_RDWR, 0)
+    };
+    open().context("open /dev/null")
 }
 
 fn request(
@@ -210,6 +226,12 @@ fn enter(yard: &Path, cgroups: &Path, rootfs: &Path, keyring: Option<&Step>) -> 
     let onto = fs::open(rootfs, fs::O_PATH | fs::O_DIRECTORY, 0).call(|| "open root.path".into())?;
     let copy = mount::clone_tree(rootfs, Reach::Tree, Follow::Last).call(|| "open_tree root.path".into())?;
     mount::move_mount(copy.as_fd(), onto.as_fd()).call(|| "move_mount root.path".into())?;
+    // Masks are copies of this one, which CRIU gives the attributes that they had but for all after the first.
+    let covered = || -> sys::Result<()> {
+        let onto = fs::open("/dev/null", fs::O_PATH, 0)?;
+        mount::move_mount(null_mount()?.as_fd(), onto.as_fd())
+    };
+    covered().call(|| "read-only /dev/null".into())?;
     match keyring {
         Some(Step::Keyring { name, label }) => init::process::keyring(name, label.as_deref()),
         _ => Ok(()),
