@@ -12,6 +12,7 @@ mod paths;
 pub(crate) mod process;
 pub mod reaper;
 pub(crate) mod root;
+mod sysctl;
 mod terminal;
 
 use crate::channel::{Fault, FromInit, InitEnd};
@@ -189,7 +190,7 @@ impl Init<'_> {
             Step::Loopback => process::loopback(),
             Step::Hostname(name) => nix::unistd::sethostname(name).call(|| "sethostname".into()),
             Step::Domainname(name) => proc::set_domainname(name).call(|| "setdomainname".into()),
-            Step::Sysctl { path, value } => process::write_host_file(&format!("/proc/sys/{path}"), value),
+            Step::Sysctl { path, value } => sysctl::set(path, value),
             Step::OomScoreAdj(score) => {
                 process::write_own_file("/proc/self/oom_score_adj", &score.to_string())
             }

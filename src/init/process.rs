@@ -24,11 +24,6 @@ const PATH_MAX: usize = libc::PATH_MAX as usize;
 /// Who may do what with a session keyring: its possessor all, its owner what the kernel gives (view, read, link), and find it by name.
 const SESSION_KEYRING: u32 = 0x3f1b_0000;
 
-/// Write a file of the kernel through the host's /proc, while host paths are valid.
-pub(super) fn write_host_file(path: &str, value: &str) -> Outcome {
-    write_to(fs::open(path, fs::O_WRONLY, 0), path, value)
-}
-
 /// Write a file of this process's own in the host's /proc. For an ordinary user it is root's while nobody may look into this process.
 pub(super) fn write_own_file(path: &str, value: &str) -> Outcome {
     let open = || fs::open(path, fs::O_WRONLY, 0);

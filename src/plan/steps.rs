@@ -181,7 +181,7 @@ pub enum Source {
 }
 
 /// A new filesystem, for fsopen(2) to fsmount(2).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filesystem {
     /// Its type.
     pub fstype: String,
