@@ -121,6 +121,8 @@ struct Init<'a> {
     own: Option<OwnedFd>,
     /// The root filesystem, once it is attached.
     root: Option<OwnedFd>,
+    /// The umask that this process was born with, once it is another.
+    callers_umask: Option<nix::sys::stat::Mode>,
     /// Whether the working directory is the process's.
     in_cwd: bool,
     /// The program, once it is found.
@@ -141,6 +143,7 @@ pub fn run(inherited: Inherited<'_>) -> ! {
         inherited,
         own: None,
         root: None,
+        callers_umask: None,
         in_cwd: false,
         program: String::new(),
         args: Vec::new(),
