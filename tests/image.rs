@@ -5,6 +5,7 @@
 #[path = "support/image.rs"]
 mod support;
 
+use knarr::image::progress::Kind;
 use knarr::image::{Request, Unpack, bundle};
 use serde_json::{Value, json};
 use std::fs;
@@ -15,7 +16,14 @@ use support::{Layer, Layout, Type, folder, gzip, sha256};
 
 fn make(at: &Path, source: &str, unpack: Unpack) -> Result<Vec<String>, String> {
     let args = ["sh".to_string()];
-    let request = Request { source, bundle: &at.join("bundle"), unpack, terminal: false, args: &args };
+    let request = Request {
+        source,
+        bundle: &at.join("bundle"),
+        unpack,
+        terminal: false,
+        args: &args,
+        progress: Kind::None,
+    };
     bundle(&request).map_err(|err| knarr::log::message(&err))
 }
 
@@ -692,7 +700,14 @@ fn layers_are_unpacked_once_and_stores_are_the_owners_alone() {
     let make = |name: &str| {
         let args = ["sh".to_string()];
         let (source, unpack) = (source.to_str().unwrap(), Unpack::Store(store.clone()));
-        let request = Request { source, bundle: &at.join(name), unpack, terminal: false, args: &args };
+        let request = Request {
+            source,
+            bundle: &at.join(name),
+            unpack,
+            terminal: false,
+            args: &args,
+            progress: Kind::None,
+        };
         bundle(&request).map_err(|err| knarr::log::message(&err))
     };
     // What somebody left who was killed.
