@@ -24,7 +24,7 @@ fn make(at: &Path, source: &str, unpack: Unpack) -> Result<Vec<String>, String> 
         args: &args,
         progress: Kind::None,
     };
-    bundle(&request).map_err(|err| knarr::log::message(&err))
+    bundle(&request).map(|made| made.warnings).map_err(|err| knarr::log::message(&err))
 }
 
 /// Unpack one image into a store; the folder of its only layer.
@@ -708,7 +708,7 @@ fn layers_are_unpacked_once_and_stores_are_the_owners_alone() {
             args: &args,
             progress: Kind::None,
         };
-        bundle(&request).map_err(|err| knarr::log::message(&err))
+        bundle(&request).map(|made| made.warnings).map_err(|err| knarr::log::message(&err))
     };
     // What somebody left who was killed.
     fs::create_dir_all(store.join("tmp").join(sha256(&a)).join("half/way")).unwrap();
