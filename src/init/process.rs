@@ -308,6 +308,8 @@ fn ids(uid: u32, gid: u32, groups: Option<&[u32]>) -> Outcome {
     }
     cred::set_gid(gid).call(|| format!("setresgid {gid}"))?;
     cred::set_uid(uid).call(|| format!("setresuid {uid}"))?;
+    // The kernel has just made of it what fs.suid_dumpable says (proc(5)).
+    cred::set_dumpable(false).call(|| "prctl".into())?;
     cred::keep_caps(false).call(|| "PR_SET_KEEPCAPS".into())
 }
 

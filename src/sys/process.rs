@@ -398,6 +398,26 @@ fn prlimit(pid: i32, resource: u32, new: *const libc::rlimit64, old: *mut libc::
     Errno::result(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, new, old) }).map(drop)
 }
 
+unsafe extern "C" {
+    static mut environ: *mut *mut libc::c_char;
+}
+
+/// Overwrite the strings of this process's environment, and have none from here on: for a child of [`clone3`], whose memory is
+/// a copy. What the program has read before it has copied.
+pub fn wipe_environment() {
+    // SAFETY: there is one thread, and nothing in this program holds a pointer into the environment: std::env copies. `environ`
+    // is null or a list that ends with null, of NUL-terminated strings in writable memory (execve(2)); nothing sets variables.
+    unsafe {
+        let mut next = environ;
+        while !next.is_null() && !(*next).is_null() {
+            let length = libc::strlen(*next);
+            libc::explicit_bzero((*next).cast(), length);
+            *next = std::ptr::null_mut();
+            next = next.add(1);
+        }
+    }
+}
+
 /// Whether all threads of the process of a pidfd have ended (poll(2)), also if nobody has reaped it yet.
 pub fn has_ended(pidfd: BorrowedFd<'_>) -> Result<bool> {
     let mut fds = [nix::poll::PollFd::new(pidfd, nix::poll::PollFlags::POLLIN)];
