@@ -85,6 +85,9 @@ pub(super) fn modules() -> Vec<Finding> {
 
 /// Load a device filter, without attaching it.
 pub(super) fn device_filter() -> sys::Result<()> {
-    // r0 = 1; exit
-    bpf::load_device_filter(&[0x0000_0001_0000_00b7, 0x95]).map(drop)
+    // r0 = 1; exit. Of `struct bpf_insn` only the value has an order of bytes.
+    let [a, b, c, d] = 1i32.to_ne_bytes();
+    let yes = u64::from_ne_bytes([0xb7, 0, 0, 0, a, b, c, d]);
+    let exit = u64::from_ne_bytes([0x95, 0, 0, 0, 0, 0, 0, 0]);
+    bpf::load_device_filter(&[yes, exit]).map(drop)
 }
