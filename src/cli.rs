@@ -1,14 +1,14 @@
 //! The command line: what runc's users type, parsed and dispatched.
 
 mod go;
+mod usage;
 
 use crate::cmd;
 use crate::host;
-use crate::log::{Format, Log};
+use crate::log::{Format, Level, Log};
 use crate::plan::CgroupDriver;
 use crate::state::Store;
 use crate::sys;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -23,12 +23,7 @@ pub const SPEC_VERSION: &str = "1.3.0";
 /// knarr runs containers from OCI bundles: a config.json and a root filesystem.
 #[derive(Debug, Parser)]
 // As with runc, whoever repeats an option means the last: Podman gives some twice.
-#[command(
-    name = "knarr",
-    disable_version_flag = true,
-    disable_help_subcommand = true,
-    args_override_self = true
-)]
+#[command(name = "knarr", disable_version_flag = true, args_override_self = true)]
 pub struct Cli {
     /// Options before the command
     #[command(flatten)]
@@ -44,8 +39,8 @@ pub struct Global {
     /// Directory in which containers are recorded [default: /run/knarr, of an ordinary user $XDG_RUNTIME_DIR/knarr]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// File to append a record to when a command fails
-    #[arg(long, value_name = "FILE")]
+    /// File to append a record to when a command fails: a path, or file:PATH
+    #[arg(long, value_name = "FILE", value_parser = crate::log::file)]
     pub log: Option<PathBuf>,
     /// Form of the records
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
@@ -53,6 +48,9 @@ pub struct Global {
     /// Report what is done, step by step, in the log or on standard error
     #[arg(long)]
     pub debug: bool,
+    /// What is reported beside errors; debug is the same as --debug
+    #[arg(long, value_enum, value_name = "LEVEL", default_value = "warning")]
+    pub log_level: Level,
     /// The same as --cgroup-manager systemd
     #[arg(long)]
     pub systemd_cgroup: bool,
@@ -84,7 +82,8 @@ impl Global {
 
     /// The log that `--log` and `--log-format` name.
     pub fn log(&self) -> Log {
-        Log { file: self.log.clone(), format: self.log_format, verbose: self.debug }
+        let level = if self.debug { Level::Debug } else { self.log_level };
+        Log { file: self.log.clone(), format: self.log_format, level }
     }
 
     /// The driver that `--cgroup-manager` chooses, or `--systemd-cgroup`.
@@ -139,6 +138,8 @@ pub enum Cmd {
     Check(cmd::check::Args),
     /// Print what `create` would do, step by step, without doing it
     Plan(cmd::plan::Args),
+    /// Print the version
+    Version,
 }
 
 impl Cmd {
@@ -163,8 +164,9 @@ impl Cmd {
             #[cfg(feature = "image")]
             Cmd::Bundle(args) => cmd::bundle::run(args, global),
             Cmd::Features => cmd::features::run(),
-            Cmd::Check(args) => cmd::check::run(args),
+            Cmd::Check(args) => cmd::check::run(args, global),
             Cmd::Plan(args) => cmd::plan::run(args, global),
+            Cmd::Version => cmd::print(&version()),
         }
     }
 
@@ -226,36 +228,27 @@ fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
     parsed
 }
 
-/// A wrong command line: with what would be right on standard error, and as a record where a log is asked for.
+/// A wrong command line: one line says what is wrong, as for all errors, and what would be right stands below. Where a log is
+/// asked for, the line is a record in it. Help that was asked for goes to standard output.
 fn complain(args: &[OsString], err: &clap::Error) {
-    if err.use_stderr()
-        && let Ok(found) =
-            Cli::command().ignore_errors(true).try_get_matches_from(go::respelt(args, Cli::command()))
-    {
-        let file = found.get_one::<PathBuf>("log").cloned();
-        let format = found.get_one::<Format>("log_format").copied().unwrap_or(Format::Text);
-        let text = err.to_string();
-        let lines = text.trim_start_matches("error: ").lines().take_while(|line| !line.is_empty());
-        let message = lines.map(str::trim).collect::<Vec<_>>().join(" ");
-        Log { file, format, verbose: false }.record_error(&anyhow::Error::msg(message));
-    }
-    print_usage(err);
-}
-
-/// Podman asks for an option without its value, and knows it by these words.
-fn print_usage(err: &clap::Error) {
-    if err.kind() == ErrorKind::InvalidValue && err.get(ContextKind::InvalidValue).is_none_or(is_empty) {
-        let text = err.to_string();
-        sys::to_stderr(&text.replace("a value is required", "flag needs an argument: a value is required"));
-    } else {
+    if !err.use_stderr() {
         let _ = err.print();
+        return;
     }
+    let spelt = go::respelt(args, Cli::command());
+    let found = Cli::command().ignore_errors(true).try_get_matches_from(spelt).ok();
+    let option = |name| found.as_ref().and_then(|found| found.get_one::<PathBuf>(name).cloned());
+    let format = found.as_ref().and_then(|found| found.get_one::<Format>("log_format").copied());
+    let log = Log { file: option("log"), format: format.unwrap_or(Format::Text), level: Level::Warning };
+    let command = found.as_ref().and_then(|found| found.subcommand_name());
+    let verb = command.map(|name| format!("{name}: ")).unwrap_or_default();
+    log.error(&anyhow::anyhow!("{verb}{}", usage::message(err, &Cli::command())));
+    sys::to_stderr(&usage::advice(err));
 }
 
-fn is_empty(value: &ContextValue) -> bool {
-    matches!(value, ContextValue::String(text) if text.is_empty())
-}
-
+/// The lines that engines parse. `commit` is known where the build was told by KNARR_COMMIT.
 fn version() -> String {
-    format!("knarr version {}\nspec: {SPEC_VERSION}\n", env!("CARGO_PKG_VERSION"))
+    let commit = option_env!("KNARR_COMMIT").map(|commit| format!("commit: {commit}\n"));
+    let (version, commit) = (env!("CARGO_PKG_VERSION"), commit.unwrap_or_default());
+    format!("knarr version {version}\n{commit}spec: {SPEC_VERSION}\n")
 }

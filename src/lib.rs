@@ -12,6 +12,7 @@ pub mod host;
 pub mod image;
 pub mod init;
 pub mod log;
+pub mod nearest;
 pub mod plan;
 pub mod run;
 pub mod state;

@@ -20,6 +20,31 @@ pub enum Format {
     Json,
 }
 
+/// `--log-level`: what is told beside the error that a command fails with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Level {
+    /// Nothing.
+    Error,
+    /// What was tolerated.
+    Warning,
+    /// The same: there is nothing in between.
+    Info,
+    /// What is done, too, step by step.
+    Debug,
+}
+
+/// The file that `--log` names: a path, or `file:` and a path. Where else other runtimes write is refused by name.
+pub fn file(text: &str) -> Result<PathBuf, String> {
+    match text.split_once(':') {
+        Some((kind @ ("journald" | "syslog"), _)) => Err(format!(
+            "knarr does not write to {kind}; name a file, or take what it says on standard error"
+        )),
+        Some(("file", path)) => file(path),
+        _ if text.is_empty() => Err("the path is empty".into()),
+        _ => Ok(text.into()),
+    }
+}
+
 /// Where records go.
 #[derive(Debug, Clone)]
 pub struct Log {
@@ -27,8 +52,8 @@ pub struct Log {
     pub file: Option<PathBuf>,
     /// `--log-format`.
     pub format: Format,
-    /// `--debug`.
-    pub verbose: bool,
+    /// `--log-level`, or `--debug`.
+    pub level: Level,
 }
 
 /// `at` in RFC 3339, UTC, with nanoseconds.
@@ -69,6 +94,9 @@ impl Log {
 
     /// Report something that was tolerated: as a record if there is a log, on standard error otherwise.
     pub fn warning(&self, message: &str) {
+        if self.level < Level::Warning {
+            return;
+        }
         if self.file.is_none() {
             say(&format!("warning: {message}"));
         }
@@ -77,7 +105,7 @@ impl Log {
 
     /// Report, line by line, what is going to be done, where that is asked for.
     pub fn debug(&self, what: &dyn std::fmt::Display) {
-        if !self.verbose {
+        if self.level < Level::Debug {
             return;
         }
         for line in what.to_string().lines() {
@@ -196,6 +224,14 @@ mod tests {
             "{}",
             plain(orders)
         );
+    }
+
+    #[test]
+    fn a_log_is_a_file() {
+        assert_eq!(file("/a:b"), Ok("/a:b".into()));
+        assert_eq!(file("file:/a"), Ok("/a".into()));
+        assert!(file("journald:x").is_err_and(|err| err.contains("journald")));
+        assert!(file("file:").is_err());
     }
 
     #[test]

@@ -182,12 +182,19 @@ impl Store {
         let flags = fs::O_RDONLY | fs::O_DIRECTORY;
         match fs::open(&self.root, flags, 0) {
             Err(Errno::ENOENT) => {}
-            result => return result.with_context(|| format!("--root {}", self.root.display())),
+            result => return result.with_context(|| self.place()),
         }
         use std::os::unix::fs::DirBuilderExt;
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.root);
-        made.with_context(|| format!("--root {}", self.root.display()))?;
-        fs::open(&self.root, flags, 0).with_context(|| format!("--root {}", self.root.display()))
+        made.with_context(|| self.place())?;
+        fs::open(&self.root, flags, 0).with_context(|| self.place())
+    }
+
+    /// The store's name in errors; an ordinary user without a session is told what else there is than root's.
+    fn place(&self) -> String {
+        let foreign = !nix::unistd::geteuid().is_root() && std::env::var_os("XDG_RUNTIME_DIR").is_none();
+        let hint = " (an ordinary user sets XDG_RUNTIME_DIR or names a folder, and makes a bundle by `spec --rootless`)";
+        format!("--root {}{}", self.root.display(), if foreign { hint } else { "" })
     }
 
     /// Make way for a new container where a killed `create` has left its directory. Anything else in the way is an error.

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What each room of the house may use of the others.
-const MAY_USE: [(&str, &[&str]); 14] = [
-    ("cli", &["cmd", "host", "log", "plan", "state", "run", "sys"]),
+const MAY_USE: [(&str, &[&str]); 15] = [
+    ("cli", &["cmd", "host", "log", "nearest", "plan", "state", "run", "sys"]),
     ("cmd", &["check", "cli", "run", "state", "cgroup", "config", "plan", "host", "image", "log", "sys"]),
     ("run", &["plan", "channel", "init", "cgroup", "state", "config", "host", "log", "sys"]),
     ("init", &["plan", "channel", "config", "sys"]),
     ("plan", &["config", "host", "sys"]),
-    ("config", &["plan"]),
+    ("config", &["nearest", "plan"]),
     ("image", &["config", "host", "sys"]),
     ("check", &["config", "host", "sys"]),
     ("host", &["sys"]),
@@ -19,6 +19,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
     ("cgroup", &["sys", "plan"]),
     ("state", &["cgroup", "config", "host", "init", "log", "sys"]),
     ("log", &["config", "run", "sys"]),
+    ("nearest", &[]),
     ("sys", &[]),
 ];
 

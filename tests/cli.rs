@@ -26,14 +26,28 @@ fn exit_statuses_and_streams() {
     let root = folder("cli-root");
     let root = root.to_str().unwrap();
     // Arguments, exit status, a part of standard output, a part of standard error. Empty: nothing there.
-    let table: [(&[&str], i32, &str, &str); 23] = [
+    let table: [(&[&str], i32, &str, &str); 32] = [
         (&[], 0, "Usage: knarr", ""),
         (&["--help"], 0, "Usage: knarr", ""),
         (&["create", "--help"], 0, "--console-socket", ""),
         (&["--version"], 0, "knarr version ", ""),
         (&["-v"], 0, "spec: 1.3.0", ""),
         (&["--frob"], 1, "", "--frob"),
-        (&["frob"], 1, "", "frob"),
+        (&["frob"], 1, "", "knarr: unknown command frob\n"),
+        (&["help"], 0, "Usage: knarr", ""),
+        (&["help", "create"], 0, "--console-socket", ""),
+        (&["version"], 0, "knarr version ", ""),
+        (&["stop", "c1"], 1, "", "unknown command stop: `kill` sends a signal"),
+        (&["delte", "c1"], 1, "", "unknown command delte: did you mean delete?"),
+        (&["run", "--detahc", "c1"], 1, "", "unknown option --detahc: did you mean --detach?"),
+        (
+            &["exec", "-it", "c1", "sh"],
+            255,
+            "",
+            "knarr: exec: unknown option -i: standard input is passed on",
+        ),
+        (&["--log", "journald:c1", "list"], 1, "", "knarr does not write to journald"),
+        (&["--root", root, "--log-level", "error", "list"], 0, "ID ", ""),
         (&["state"], 1, "", "ID"),
         (&["--root", root, "state", "none"], 1, "", "container does not exist"),
         (&["--root", root, "kill", "none"], 1, "", "container does not exist"),
@@ -84,6 +98,85 @@ fn spec_writes_a_config_once_and_plan_reads_it() {
 }
 
 #[test]
+fn spec_takes_what_people_change_first() {
+    let bundle = folder("cli-spec-changes");
+    let args = ["--no-terminal", "--writable", "--", "echo", "--hi"];
+    assert!(knarr(&[&["spec", "--bundle", bundle.to_str().unwrap()], &args[..]].concat()).status.success());
+    let text = std::fs::read_to_string(bundle.join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(config["process"]["args"], serde_json::json!(["echo", "--hi"]));
+    let default: serde_json::Value = serde_json::from_str(knarr::config::spec::DEFAULT).unwrap();
+    for place in ["/process/args", "/process/terminal", "/root/readonly"] {
+        let changed = config.pointer(place).unwrap().clone();
+        assert_ne!(&changed, default.pointer(place).unwrap(), "{place}");
+        *config.pointer_mut(place).unwrap() = default.pointer(place).unwrap().clone();
+    }
+    assert_eq!(config, default, "nothing else is changed");
+}
+
+#[test]
+fn fields_that_nobody_knows_are_named_with_what_was_meant() {
+    let bundle = folder("cli-unknown");
+    let at = bundle.to_str().unwrap();
+    std::fs::create_dir(bundle.join("rootfs")).unwrap();
+    let config = |change: fn(&mut serde_json::Value)| {
+        let mut config = serde_json::from_str(knarr::config::spec::DEFAULT).unwrap();
+        change(&mut config);
+        std::fs::write(bundle.join("config.json"), config.to_string()).unwrap();
+    };
+    let rename = |config: &mut serde_json::Value, object: &str, from: &str, to: &str| {
+        let members = config.pointer_mut(object).unwrap().as_object_mut().unwrap();
+        let value = members.remove(from).unwrap();
+        members.insert(to.into(), value);
+    };
+    config(|config| config["linux"]["frob"] = 1.into());
+    let plan = knarr(&["plan", at]);
+    assert!(plan.status.success());
+    assert_eq!(text(&plan.stderr), "knarr: warning: linux.frob: unknown field, ignored\n");
+    let check = text(&knarr(&["check", "--bundle", at]).stdout);
+    assert!(check.contains("linux.frob: unknown field"), "{check}");
+
+    let mut spec = serde_json::from_str(knarr::config::spec::DEFAULT).unwrap();
+    rename(&mut spec, "/process", "args", "argz");
+    rename(&mut spec, "/mounts/0", "destination", "destinatoin");
+    std::fs::write(bundle.join("config.json"), spec.to_string()).unwrap();
+    let said = text(&knarr(&["plan", at]).stderr);
+    assert!(said.contains("mounts[0]: missing field `destination`"), "{said}");
+    assert!(
+        said.contains("mounts[0].destinatoin: unknown field, ignored; did you mean destination?"),
+        "{said}"
+    );
+    let check = knarr(&["check", "--format", "json", "--bundle", at]);
+    let found: serde_json::Value = serde_json::from_slice(&check.stdout).unwrap();
+    assert_eq!(found["able"], false);
+    assert_eq!(check.status.code(), Some(1));
+}
+
+#[test]
+fn what_is_no_json_is_told_as_what_it_is() {
+    let bundle = folder("cli-json");
+    let table = [
+        ("{\n  // none\n}", "a comment, which JSON does not have (config.json line 2 column 3)"),
+        (
+            "\u{feff}{}",
+            "begins with a byte order mark, which JSON does not have (config.json line 1 column 1)",
+        ),
+    ];
+    for (config, message) in table {
+        std::fs::write(bundle.join("config.json"), config).unwrap();
+        let said = text(&knarr(&["plan", bundle.to_str().unwrap()]).stderr);
+        assert!(said.contains(message), "{said}");
+    }
+}
+
+#[test]
+fn a_folder_without_a_bundle_says_how_to_make_one() {
+    let bundle = folder("cli-none");
+    let said = text(&knarr(&["run", "--bundle", bundle.to_str().unwrap(), "c1"]).stderr);
+    assert!(said.contains("config.json (`spec` writes one") && said.contains("no such file"), "{said}");
+}
+
+#[test]
 fn a_failure_is_one_json_record_with_field_and_code() {
     let bundle = folder("cli-log");
     let log = bundle.join("log.json");
@@ -103,10 +196,10 @@ fn a_wrong_command_line_is_a_record_too() {
     let folder = folder("cli-usage");
     let log = folder.join("log.json");
     let table: [(&[&str], &str); 4] = [
-        (&["create", "--frob", "c1"], "unexpected argument '--frob' found"),
-        (&["state"], "the following required arguments were not provided: <ID>"),
-        (&["frob"], "unrecognized subcommand 'frob'"),
-        (&["kill", "c1", "KILL", "9"], "unexpected argument '9' found"),
+        (&["create", "--frob", "c1"], "create: unknown option --frob"),
+        (&["state"], "state: the following required arguments were not provided: <ID>"),
+        (&["frob"], "unknown command frob"),
+        (&["kill", "c1", "KILL", "9"], "kill: unexpected argument 9"),
     ];
     for (args, message) in table {
         let _ = std::fs::remove_file(&log);
@@ -147,7 +240,7 @@ fn options_are_read_as_by_go() {
         // An empty limit is no limit that anybody can have meant.
         (&["--root", root, "update", "--memory=", "none"], 1, "not a size"),
         (&["--root", root, "kill", "none", ""], 1, "kill none: container does not exist"),
-        (&["-frob", "list"], 1, "unexpected argument '-f'"),
+        (&["-frob", "list"], 1, "unknown option -f"),
         (&["list", "-frob"], 1, "-f"),
         // What comes after the id of ps and of exec, or after --, is not ours.
         (&["-root", root, "ps", "none", "-format", "--quiet=0"], 1, "ps none: container does not exist"),

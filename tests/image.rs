@@ -24,7 +24,13 @@ fn layer_of(at: &Path, archive: Vec<u8>) -> Result<PathBuf, String> {
     let digest = sha256(&archive);
     Layout::new(&at.join("img")).plain("t", &[archive], &json!({}));
     make(at, &format!("oci:{}:t", at.join("img").display()), Unpack::Store(at.join("store")))?;
-    Ok(at.join("store/layers/sha256").join(digest))
+    Ok(in_store(at, &digest))
+}
+
+/// The folder of a layer: one that takes something from those below it is known by them too.
+fn in_store(at: &Path, digest: &str) -> PathBuf {
+    let mut found = fs::read_dir(at.join("store/layers/sha256")).unwrap().map(|entry| entry.unwrap().path());
+    found.find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(digest)).unwrap()
 }
 
 /// Unpack an image into one folder.
@@ -184,6 +190,7 @@ fn whiteouts_are_kept_as_overlayfs_knows_them() {
         .file("d/.wh.before", "")
         .file("d/.wh..wh..opq", "")
         .file("d/.wh.after", "")
+        .dir("e")
         .file("e/.wh.gone", "")
         .file("d/new", "")
         .file(".wh.first", "")
@@ -256,6 +263,167 @@ fn whiteouts_are_done_where_layers_are_copied() {
     ];
     assert_eq!(tree(&root), names);
     assert_eq!(fs::read_to_string(root.join("d/b")).unwrap(), "new");
+}
+
+/// What a container sees of layers, top first: each path with all that stat(2) says but inode and times, and what is in it.
+fn seen(layers: &[PathBuf]) -> std::collections::BTreeMap<String, String> {
+    fn walk(layers: &[PathBuf], at: &str, found: &mut std::collections::BTreeMap<String, String>) {
+        let mut names = std::collections::BTreeSet::new();
+        for layer in layers {
+            names.extend(fs::read_dir(layer).unwrap().map(|entry| entry.unwrap().file_name()));
+        }
+        for name in names {
+            let mut folders = Vec::new();
+            for path in layers.iter().map(|layer| layer.join(&name)) {
+                let Ok(stat) = fs::symlink_metadata(&path) else { continue };
+                if !stat.is_dir() && !folders.is_empty() || is_whiteout(&path) {
+                    break;
+                }
+                let (kind, mode) = (stat.mode() & nix::libc::S_IFMT, stat.mode() & 0o7777);
+                let content = match kind {
+                    nix::libc::S_IFREG => format!("{:?} {}", fs::read(&path).unwrap(), stat.nlink()),
+                    nix::libc::S_IFLNK => format!("{:?}", fs::read_link(&path).unwrap()),
+                    _ => stat.rdev().to_string(),
+                };
+                let shown = format!("{kind:o} {mode:o} {}:{} {content}", stat.uid(), stat.gid());
+                let name = format!("{at}/{}", name.to_string_lossy());
+                found.entry(name).or_insert(shown);
+                if !stat.is_dir() {
+                    break;
+                }
+                let opaque = is_opaque(&path);
+                folders.push(path);
+                if opaque {
+                    break;
+                }
+            }
+            walk(&folders, &format!("{at}/{}", name.to_string_lossy()), found);
+        }
+    }
+    let mut found = std::collections::BTreeMap::new();
+    walk(layers, "", &mut found);
+    found
+}
+
+#[test]
+fn the_store_and_a_copy_show_the_same() {
+    let (uid, gid) = support::ids();
+    let id = |name: &str, own: u64| if uid == 0 { name.to_string() } else { own.to_string() };
+    let (other, group) = (id("1234", uid), id("4321", gid));
+    let owned = |layer: Layer, name: &str, mode: u32| {
+        let records: [(&str, &[u8]); 2] = [("uid", other.as_bytes()), ("gid", group.as_bytes())];
+        layer.pax(&records).raw(Type::Directory, name.as_bytes(), b"", mode, b"")
+    };
+    let base = || {
+        let layer =
+            Layer::new().dir("usr").dir("usr/lib").file("usr/lib/old", "old").symlink("lib", "usr/lib");
+        let layer = owned(layer, "home", 0o750)
+            .file("home/f", "f")
+            .symlink("abs", "/usr/lib")
+            .symlink("l", "nowhere");
+        let layer = owned(layer, "home/closed", 0o700)
+            .file("home/closed/g", "g")
+            .dir("d")
+            .file("d/f", "f")
+            .file("file", "");
+        layer.raw(Type::Regular, b"d/setuid", b"", 0o4711, b"program").symlink("d/link", "f").dir("d/sub")
+    };
+    // Each is what lies on the base, and whether it is an error.
+    type Case = (&'static str, Vec<Layer>, Result<(), &'static str>);
+    let table: Vec<Case> = vec![
+        ("through-symlink", vec![Layer::new().file("lib/new", "new")], Ok(())),
+        ("through-absolute-symlink", vec![Layer::new().file("abs/x/new", "new")], Ok(())),
+        ("through-dangling-symlink", vec![Layer::new().file("l/new", "new")], Ok(())),
+        (
+            "two-layers-through",
+            vec![Layer::new().file("lib/a", "a"), Layer::new().file("lib/b", "b")],
+            Ok(()),
+        ),
+        (
+            "symlink-of-the-second",
+            vec![Layer::new().symlink("k", "home/closed"), Layer::new().file("k/b", "b")],
+            Ok(()),
+        ),
+        ("implied-folders", vec![Layer::new().file("home/closed/new", "")], Ok(())),
+        (
+            "implied-twice",
+            vec![Layer::new().file("home/a", ""), Layer::new().file("home/closed/b", "")],
+            Ok(()),
+        ),
+        (
+            "implied-then-said",
+            vec![Layer::new().file("home/a", "").raw(Type::Directory, b"home", b"", 0o711, b"")],
+            Ok(()),
+        ),
+        (
+            "said-then-implied",
+            vec![
+                Layer::new().raw(Type::Directory, b"home", b"", 0o711, b""),
+                Layer::new().file("home/a", ""),
+            ],
+            Ok(()),
+        ),
+        ("below-a-file", vec![Layer::new().file("file/x", "")], Err("ENOTDIR")),
+        ("folder-over-symlink", vec![Layer::new().dir("lib").file("lib/new", "new")], Ok(())),
+        ("hard-link-below", vec![Layer::new().hard_link("d/second", "d/f")], Ok(())),
+        ("hard-link-of-setuid", vec![Layer::new().hard_link("d/sub/second", "d/setuid")], Ok(())),
+        ("hard-link-of-symlink", vec![Layer::new().hard_link("second", "d/link")], Ok(())),
+        ("hard-link-through-symlink", vec![Layer::new().hard_link("second", "lib/old")], Ok(())),
+        ("hard-link-of-a-folder", vec![Layer::new().hard_link("second", "d/sub")], Err("EPERM")),
+        ("hard-link-of-nothing", vec![Layer::new().hard_link("second", "d/none")], Err("ENOENT")),
+        (
+            "hard-link-of-what-is-deleted",
+            vec![Layer::new().file("d/.wh.f", "").hard_link("x", "d/f")],
+            Err("ENOENT"),
+        ),
+        (
+            "hard-link-in-the-third",
+            vec![Layer::new().file("d/f", "new"), Layer::new().hard_link("x", "d/f")],
+            Ok(()),
+        ),
+        ("whiteout-in-implied", vec![Layer::new().file("home/.wh.f", "")], Ok(())),
+        ("whiteout-in-nothing", vec![Layer::new().file("none/at/.wh.f", "")], Ok(())),
+        ("whiteout-through-symlink", vec![Layer::new().file("lib/.wh.old", "")], Ok(())),
+        ("whiteout-then-through", vec![Layer::new().file(".wh.lib", "").file("lib/new", "new")], Ok(())),
+        (
+            "opaque-then-implied",
+            vec![Layer::new().file("home/.wh..wh..opq", "").file("home/closed/x", "")],
+            Ok(()),
+        ),
+        ("opaque-root-then-implied", vec![Layer::new().file(".wh..wh..opq", "").file("lib/x", "")], Ok(())),
+        (
+            "the-same-twice",
+            vec![
+                Layer::new().file("lib/x", ""),
+                Layer::new().file(".wh.lib", ""),
+                Layer::new().file("lib/x", ""),
+            ],
+            Ok(()),
+        ),
+    ];
+    for (name, upper, expected) in table {
+        let at = folder(&format!("image-agree-{name}"));
+        let archives: Vec<Vec<u8>> = [base()].into_iter().chain(upper).map(Layer::bytes).collect();
+        let copy = copy_of(&at, &archives);
+        fs::rename(at.join("bundle"), at.join("copied")).ok();
+        let _ = fs::remove_dir_all(at.join("img"));
+        Layout::new(&at.join("img")).plain("t", &archives, &json!({}));
+        let store =
+            make(&at, &format!("oci:{}:t", at.join("img").display()), Unpack::Store(at.join("store")));
+        match (copy, store, expected) {
+            (Ok(_), Ok(_), Ok(())) => {
+                let text = fs::read(at.join("bundle/config.json")).unwrap();
+                let config: Value = serde_json::from_slice(&text).unwrap();
+                let lower = config["annotations"]["org.knarr.overlay.lowerdir"].as_str().unwrap();
+                let layers: Vec<PathBuf> = lower.split(':').map(PathBuf::from).collect();
+                assert_eq!(seen(&layers), seen(&[at.join("copied/rootfs")]), "{name}");
+            }
+            (Err(copy), Err(store), Err(part)) => {
+                assert!(copy.contains(part) && store.contains(part), "{name}: {copy}; {store}");
+            }
+            (copy, store, _) => panic!("{name}: {copy:?}; {store:?}"),
+        }
+    }
 }
 
 #[test]
@@ -556,7 +724,7 @@ fn many_at_once_unpack_a_layer_once() {
     let layers: Vec<Vec<u8>> = (0..6)
         .map(|n| {
             let add = |layer: Layer, m: u32| layer.file(&format!("d{n}/f{m}"), &m.to_string().repeat(500));
-            (0..200).fold(Layer::new(), add).bytes()
+            (0..200).fold(Layer::new().dir(&format!("d{n}")), add).bytes()
         })
         .collect();
     let mut layout = Layout::new(&at.join("img"));

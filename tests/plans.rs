@@ -243,7 +243,7 @@ fn a_process_that_comes_alone_is_checked_as_that_of_a_config() {
     assert!(check(r#"{"args": ["a"], "cwd": "x"}"#).contains("process.cwd: \"x\" is not an absolute path"));
     assert_eq!(
         check("{\"user\": {\"uid\": 0, \"gid\": 0},\n\"args\": 7}"),
-        "process.args: invalid type: integer `7`, expected a sequence (process.json line 2 column 9)"
+        "process.args: is the number 7, not an array (process.json line 2 column 9)"
     );
     assert!(check("{").contains("process: EOF while parsing an object (process.json line 1 column 1)"));
 }

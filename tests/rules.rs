@@ -59,9 +59,9 @@ fn each_violation_is_one_line_that_starts_with_its_field() {
         (
             "/process/rlimits/-",
             json!({"type": "RLIMIT_FROB", "hard": 1, "soft": 1}),
-            "process.rlimits[1].type: unknown variant",
+            "process.rlimits[1].type: is \"RLIMIT_FROB\", none of \"RLIMIT_",
         ),
-        ("/process/terminal", json!("yes"), "process.terminal: invalid type"),
+        ("/process/terminal", json!("yes"), "process.terminal: is the string \"yes\", not true or false"),
         (
             "/mounts/-",
             json!({"destination": "/"}),
@@ -86,7 +86,12 @@ fn each_violation_is_one_line_that_starts_with_its_field() {
             json!({"type": "network", "path": "ns/net"}),
             "linux.namespaces[1].path: network \"ns/net\" is not an absolute path",
         ),
-        ("/linux/namespaces/1", json!({"type": "frob"}), "linux.namespaces[1].type: unknown variant"),
+        (
+            "/mounts/-",
+            json!({"destination": "/x", "source": "/x", "options": ["bind", "idmap=uids=0-1-1"]}),
+            "mounts[7].options: \"idmap=uids=0-1-1\": mappings stand in uidMappings and gidMappings",
+        ),
+        ("/linux/namespaces/1", json!({"type": "frob"}), "linux.namespaces[1].type: is \"frob\", none of "),
         (
             "/linux/namespaces/3",
             json!({"type": "mount"}),
@@ -105,7 +110,7 @@ fn each_violation_is_one_line_that_starts_with_its_field() {
         (
             "/linux/devices",
             json!([{"path": "/dev/x", "type": "z", "major": 1, "minor": 3}]),
-            "linux.devices[0].type: unknown variant",
+            "linux.devices[0].type: is \"z\", none of ",
         ),
         (
             "/linux/devices",
@@ -165,6 +170,23 @@ fn a_namespace_that_is_missing_forbids_what_needs_it() {
     assert_eq!(error, "linux.maskedPaths: needs a new mount namespace in linux.namespaces");
 }
 
+#[test]
+fn no_limit_of_processes_is_given_by_leaving_it_out() {
+    let pids = |limit: Value| {
+        let text = changed("/linux/resources/pids", limit);
+        config::load(text.as_bytes(), Path::new("/bundle")).unwrap()
+    };
+    let absent = pids(json!({}));
+    assert_eq!(absent.config.resources.pids, None);
+    assert!(absent.warnings.is_empty(), "{:?}", absent.warnings);
+    assert_eq!(pids(json!({ "limit": null })).config.resources.pids, None);
+    let zero = pids(json!({ "limit": 0 }));
+    assert!(zero.config.resources.pids.is_some());
+    let warning =
+        "linux.resources.pids.limit: 0 allows one process, so nothing can be forked; -1 is no limit";
+    assert_eq!(zero.warnings, [warning]);
+}
+
 fn assert_match(config: &str, start: &str) {
     let error = error_of(config);
     assert!(error.starts_with(start), "{error}");
@@ -178,10 +200,7 @@ fn a_malformed_text_is_an_error_with_line_column_and_field() {
     );
     assert_eq!(error_of(""), "config.json: EOF while parsing a value (config.json line 1 column 0)");
     let error = error_of("{\n \"ociVersion\": \"1.0.0\",\n \"mounts\": [{\"destination\": 7}]\n}");
-    assert_eq!(
-        error,
-        "mounts[0].destination: invalid type: integer `7`, expected path string (config.json line 3 column 29)"
-    );
+    assert_eq!(error, "mounts[0].destination: is the number 7, not a path (config.json line 3 column 29)");
     // What is missing is missing from the object, not from its last member.
     let missing = "missing field `cwd` (config.json line 1 column";
     assert_match(r#"{"process": {"user": {"uid": 1, "gid": 1}, "env": []}}"#, &format!("process: {missing}"));

@@ -102,7 +102,7 @@ row_run_detached_with_a_name() {
   refuses 125 'already in use' docker run -d --name web box true
 }
 row_run_on_a_terminal() {
-  assert_eq "$(on_a_terminal docker run --rm -it box sh -c 'tty; stty size')" $'/dev/pts/0\n33 77'
+  assert_eq "$(on_a_terminal docker run --rm -it box sh -c 'tty; stty size')" $'/dev/pts/0\r\n33 77\r'
 }
 row_run_reads_stdin() { assert_eq "$(echo words | docker run --rm -i box cat)" words; }
 row_environment() {
@@ -297,7 +297,7 @@ row_exec() {
 }
 row_exec_on_a_terminal() {
   up c1
-  assert_eq "$(on_a_terminal docker exec -it c1 sh -c 'tty; stty size')" $'/dev/pts/0\n33 77'
+  assert_eq "$(on_a_terminal docker exec -it c1 sh -c 'tty; stty size')" $'/dev/pts/0\r\n33 77\r'
 }
 row_exec_privileged() {
   up c1
@@ -552,5 +552,5 @@ row_userns_remap() {
   assert_eq "$(stat -c %u "/proc/$(inspect c1 '{{.State.Pid}}')" "$(docker volume inspect -f '{{.Mountpoint}}' v1)/f")" $'500000\n500000'
   in_box --userns host 'cat /proc/self/uid_map'; assert_match "$OUT" '^ *0 +0 +4294967295'
   in_box --user user --tmpfs /t -w /t 'id -u; touch x; hostname'
-  assert_eq "$(on_a_terminal docker run --rm -it box tty)" /dev/pts/0
+  assert_eq "$(on_a_terminal docker run --rm -it box tty)" $'/dev/pts/0\r'
 }

@@ -31,7 +31,7 @@ has() { # WORD COMMAND...: to wait for
   shift
   "$@" 2>&1 | grep -q -- "$word"
 }
-on_a_terminal() { python3 "$SHARE/tty" --size 33x77 "$@" | tr -d '\r'; } # COMMAND...: with 33 rows of 77 columns
+on_a_terminal() { python3 "$SHARE/tty" --size 33x77 "$@"; } # COMMAND...: with 33 rows of 77 columns; lines end with CR LF
 COUNTER='i=0; while :; do i=$((i + 1)); echo $i; sleep 0.3; done' # for sh: a process whose memory can be told from its output
 # goes_on_counting COMMAND...: what it prints, the output of COUNTER, gets three longer and never begins again.
 goes_on_counting() {

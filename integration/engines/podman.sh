@@ -58,7 +58,7 @@ row_runtime_of_one_container() {
   did podman --runtime runc run --name c3 box echo by name; assert_eq "$(inspect c3 '{{.OCIRuntime}}')" runc
 }
 row_run_gives_output_and_status() { called podman run --rm box sh -c 'echo out; echo err >&2; exit 7'; assert_eq "$RC $OUT $ERR" '7 out err'; }
-row_run_on_a_terminal() { assert_eq "$(on_a_terminal podman run --rm -it box sh -c 'tty; stty size')" $'/dev/pts/0\n33 77'; }
+row_run_on_a_terminal() { assert_eq "$(on_a_terminal podman run --rm -it box sh -c 'tty; stty size')" $'/dev/pts/0\r\n33 77\r'; }
 row_run_reads_stdin() { assert_eq "$(echo words | podman run --rm -i box cat)" words; }
 row_environment_and_working_directory() { in_box -e A=1 -w /opt --hostname ship 'echo $A $HOME $PWD $(hostname)'; assert_eq "$OUT" '1 /root /opt ship'; }
 row_init() { in_box --init 'cat /proc/1/comm'; assert_match "$OUT" '^(catatonit|podman-init)'; }
@@ -198,7 +198,7 @@ row_exec() {
   did podman exec -u user -e B=2 -w /opt c1 sh -c 'id -un; echo $B; pwd'; assert_eq "$OUT" $'user\n2\n/opt'
   assert_eq "$(echo in | podman exec -i c1 cat)" in
   did podman exec -d c1 touch /tmp/done; eventually podman exec c1 test -e /tmp/done
-  assert_eq "$(on_a_terminal podman exec -it c1 sh -c 'tty; stty size')" $'/dev/pts/0\n33 77'
+  assert_eq "$(on_a_terminal podman exec -it c1 sh -c 'tty; stty size')" $'/dev/pts/0\r\n33 77\r'
 }
 row_exec_of_what_is_not_there() {
   up c1
@@ -302,7 +302,7 @@ row_buildah() {
   did buildah bud --isolation oci --runtime "$RUNTIME" -t made .
   did buildah from --name w made
   did buildah run --isolation oci --runtime "$RUNTIME" --user user -e A=1 w sh -c 'echo $A; id -un; cat /bud'; assert_eq "$OUT" $'1\nuser\nbud'
-  assert_eq "$(on_a_terminal buildah run -t --isolation oci --runtime "$RUNTIME" w tty)" /dev/pts/0
+  assert_eq "$(on_a_terminal buildah run -t --isolation oci --runtime "$RUNTIME" w tty)" $'/dev/pts/0\r'
   refuses 3 '' buildah run --isolation oci --runtime "$RUNTIME" w sh -c 'exit 3'
   did buildah run --isolation oci --runtime "$RUNTIME" w touch /new
   did buildah commit w made2; did podman run --rm made2 ls /new; assert_eq "$OUT" /new

@@ -311,3 +311,34 @@ test_an_ordinary_users_bundle() {
   assert_eq "$OUT" "1000 /d/only /f /r/4"
   assert_eq "$(stat -c '%u %a' "$T/store")" '1000 700'
 }
+
+leaning() { # for `image`
+  mkdir -p "$ROOTFS/usr/lib" "$ROOTFS/closed/deep"
+  [ -e "$ROOTFS/lib" ] || ln -s usr/lib "$ROOTFS/lib"
+  echo old >"$ROOTFS/usr/lib/old"
+  chown -R 1234:4321 "$ROOTFS/closed"
+  chmod 700 "$ROOTFS/closed" "$ROOTFS/closed/deep"
+}
+# Entries whose folders, and hard links whose files, are in the layer below alone.
+test_a_layer_that_names_what_is_below_it() {
+  knarr_only
+  image leaning
+  python3 -c 'import io, sys, tarfile
+with tarfile.open(sys.argv[1], "w") as layer:
+    for name, target in [("lib/new", None), ("closed/deep/x", None), ("closed/second", "usr/lib/old"), ("third", "lib/old")]:
+        entry = tarfile.TarInfo(name)
+        entry.mtime = 1000000
+        if target:
+            entry.type, entry.linkname = tarfile.LNKTYPE, target
+        layer.addfile(entry)' "$T/layer.tar"
+  umoci raw add-layer --image "$T/img:v1" "$T/layer.tar" 2>/dev/null || skip "this umoci adds no layers"
+  knarr_bundle store "$T/img:v1" -- sh -c 'cd /; ls -l usr/lib/new lib/new >/dev/null && stat -c "%u:%g %a" /closed /closed/deep && cat third && stat -c %h third'
+  merged
+  as_umoci "$T/merged" "$NO_FOLDER_TIMES"
+  umount "$T/merged"
+  change '.process.user = {uid: 0, gid: 0}'
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" $'1234:4321 700\n1234:4321 700\nold\n3'
+  knarr_bundle copy "$T/img:v1" -- true
+  as_umoci "$B/rootfs" "$NO_FOLDER_TIMES"
+}

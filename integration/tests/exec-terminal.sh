@@ -72,9 +72,9 @@ test_tty_a_megabyte_typed_comes_back() {
 test_tty_whose_reader_is_gone_does_not_end_the_process() {
   differs runc,crun "need a terminal of the caller's"
   running
-  { "$RUNTIME" --root "$ROOT" exec -t c1 sh -c 'echo first; busybox seq 1 100000; exit 4' </dev/null || echo $? >"$T/rc"; } | head -n 1 >/dev/null
+  "$TTY" sh -c '{ "$0" "$@" </dev/null || echo $? >rc; } | head -n 1 >/dev/null' "$RUNTIME" --root "$ROOT" exec -t c1 sh -c 'echo first; busybox seq 1 100000; exit 4'
   assert_eq "$(<"$T/rc")" 4
-  { "$RUNTIME" --root "$ROOT" exec -t c1 busybox seq 1 100000 </dev/null; echo $? >"$T/rc"; } | head -n 1 >/dev/null
+  "$TTY" sh -c '{ "$0" "$@" </dev/null; echo $? >rc; } | head -n 1 >/dev/null' "$RUNTIME" --root "$ROOT" exec -t c1 busybox seq 1 100000
   assert_eq "$(<"$T/rc")" 0
 }
 
@@ -99,6 +99,23 @@ test_console_socket() {
   eventually [ -e "$T/info" ]
   assert_jq "$(<"$T/info")" '.fds == 1 and .messages == 1 and .bytes >= 1 and .tty and .closed'
   eventually eval 'tr -d "\r" <"$T/console" | grep -q "got hello"'
+}
+
+test_console_socket_terminal_is_as_the_kernel_makes_it() {
+  running
+  "$TTY" listen "$T/sock" "$T/info" >"$T/console" 2>"$T/console.err" &
+  eventually [ -S "$T/sock" ]
+  run_ok exec --tty --detach --console-socket "$T/sock" c1 sh -c 'echo a; echo b; sleep 1000'
+  eventually [ -e "$T/info" ]
+  assert_jq "$(<"$T/info")" '.fresh'
+  eventually eval '[ "$(wc -c <"$T/console")" -ge 6 ]'
+  assert_eq "$(od -An -c "$T/console" | tr -d ' \n')" 'a\r\nb\r\n'
+}
+
+test_tty_lines_end_with_one_carriage_return() {
+  running
+  "$TTY" "$RUNTIME" --root "$ROOT" exec -t c1 sh -c 'echo a; echo b' >"$T/tty"
+  assert_match "$(od -An -c "$T/tty" | tr -d ' \n')" 'a\\r\\nb\\r\\n$'
 }
 
 # The runtime hears what its child tells 0.3 s late.
@@ -140,6 +157,12 @@ test_console_size_of_a_process_file() {
   eventually [ -S "$T/sock" ]
   run_ok exec --detach --console-socket "$T/sock" --process "$T/process.json" c1
   eventually eval 'tr -d "\r" <"$T/console" | grep -q "40 120"'
+}
+
+test_tty_but_there_is_none() {
+  differs crun "relays to whatever there is"
+  running
+  exec_fails 'terminal|tty|console' -t c1 true
 }
 
 test_tty_and_detach_need_a_console_socket() {

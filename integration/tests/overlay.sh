@@ -98,10 +98,18 @@ test_layers_alone_cannot_be_written() {
   assert_eq "$OUT" read-only
 }
 
-test_a_read_only_root_over_a_layer_for_changes() {
+test_who_asks_for_a_layer_for_changes_can_write_there() {
   only_knarr
-  bundle c1 'sh("touch /file 2>/dev/null || echo read-only; touch /made/in && echo mount") | tmpfs("/made"; [])'
+  bundle c1 'sh("touch /file && echo written") | .root.readonly = true'
   run_ok run --overlay --bundle "$B" c1
+  assert_eq "$OUT" written
+  assert_absent "$B/rootfs/file"
+}
+
+test_a_read_only_root_over_a_layer_that_the_bundle_asks_for() {
+  only_knarr
+  bundle c1 '.annotations["org.knarr.overlay"] = "ephemeral" | sh("touch /file 2>/dev/null || echo read-only; touch /made/in && echo mount") | tmpfs("/made"; [])'
+  run_ok run --bundle "$B" c1
   assert_eq "$OUT" $'read-only\nmount'
   assert_absent "$B/rootfs/made"
 }

@@ -504,3 +504,46 @@ test_debug_goes_to_the_log() {
   assert_eq "$ERR" ''
   assert_jq "$(head -n 1 "$T/log")" '.level == "debug"'
 }
+
+# ---- processors: the caller's are not the container's ----
+
+ALLOWED='sed -n "s/^Cpus_allowed_list:.//p" /proc/self/status'
+all_processors() { ALL=$(taskset -c "$(</sys/devices/system/cpu/possible)" sed -n 's/^Cpus_allowed_list:.//p' /proc/self/status); [[ $ALL == *[-,]* ]] || skip "needs two processors"; }
+on_the_first() { taskset -c "${ALL%%[-,]*}" "$RUNTIME" --root "$ROOT" "$@"; }
+
+test_the_callers_processors_are_not_the_containers() {
+  all_processors
+  local change
+  for change in . userns 'del(.linux.cgroupsPath)' 'no_ns("pid")' '.process.user.uid = 1000'; do
+    rm -rf "$T/c1"
+    chmod 755 "$T" "$WORK"
+    bundle c1 --arg s "$ALLOWED" "sh(\$s) | $change"
+    OUT=$(on_the_first run --bundle "$B" c1 2>/dev/null)
+    assert_eq "$OUT" "$ALL" "$change"
+  done
+  find "$V2" -depth -type d -name c1 -exec rmdir {} +
+}
+
+test_the_callers_processors_are_not_those_of_exec() {
+  all_processors
+  bundle c1 'args(["sleep", "1000"])'
+  run_ok run --detach --bundle "$B" c1
+  assert_eq "$(on_the_first exec c1 sh -c "$ALLOWED")" "$ALL"
+}
+
+test_exec_on_initial_processors_alone_keeps_them() {
+  differs crun "resets them"
+  all_processors
+  local first=${ALL%%[-,]*}
+  bundle c1 --arg first "$first" 'args(["sleep", "1000"]) | .process.execCPUAffinity = {initial: $first}'
+  run_ok run --detach --bundle "$B" c1
+  assert_eq "$(on_the_first exec c1 sh -c "$ALLOWED")" "$first"
+}
+
+test_the_cgroups_processors_are_the_containers() {
+  requires controller cpuset
+  all_processors
+  local first=${ALL%%[-,]*}
+  bundle c1 --arg first "$first" --arg s "$ALLOWED" 'sh($s) | .linux.resources.cpu.cpus = $first'
+  assert_eq "$("$RUNTIME" --root "$ROOT" run --bundle "$B" c1 2>/dev/null)" "$first"
+}

@@ -294,3 +294,22 @@ test_the_pid_namespace_of_another_container() { # --pid container:c1, of an ordi
   run_ok run --bundle "$B" c2
   assert_eq "$OUT" 'sleep 1000 '
 }
+
+test_the_folder_of_root_is_told_from_ones_own() {
+  differs runc,crun 'say permission denied'
+  own_bundle c1
+  as_user
+  sed -i 's/XDG_RUNTIME_DIR=[^ ]* exec/exec env -u XDG_RUNTIME_DIR/' "$RUNTIME"
+  chmod 755 "$T"
+  local rc=0
+  "$RUNTIME" create --bundle "$B" c1 >"$T/out" 2>&1 || rc=$?
+  assert_eq "$rc" 1
+  assert_match "$(<"$T/out")" 'create c1: --root /run/knarr .*XDG_RUNTIME_DIR.*spec --rootless.*permission denied'
+}
+
+test_standard_pipes_belong_to_the_process_user() {
+  as_user
+  own_bundle c1 'sh("read line </dev/stdin; echo $line >/dev/stdout") | .process.user = {uid: 5, gid: 5} | .linux.uidMappings += [{containerID: 1, hostID: 100000, size: 100}] | .linux.gidMappings += [{containerID: 1, hostID: 100000, size: 100}]'
+  OUT=$(echo word | setpriv --reuid 1000 --regid 1000 --clear-groups cat | { chown 1000:1000 /proc/self/fd/0; "$RUNTIME" --root "$ROOT" run --bundle "$B" c1; } 2>"$T/err" | { chown 1000:1000 /proc/self/fd/0; cat; })
+  assert_eq "$OUT" word "$(<"$T/err")"
+}

@@ -56,6 +56,80 @@ test_signal_to_a_created_container() {
   eventually has_status c1 stopped
 }
 
+# Engines stop a container that they have not started yet as any other, and wait for their whole grace period.
+test_any_signal_that_ends_a_process_ends_a_created_container() {
+  differs crun "stays created"
+  local signal
+  bundle c1 'args(["sleep", "100"])'
+  for signal in TERM INT HUP QUIT; do
+    run_ok create --bundle "$B" c1
+    run_ok kill c1 $signal
+    eventually has_status c1 stopped
+    run_fails 1 'stopped|not.*created|exited|cannot start' start c1
+    run_ok delete c1
+  done
+  [ "$RUNTIME_NAME" != runc ] || return 0 # the others it ignores
+  for signal in USR1 USR2 ALRM ABRT SEGV 34 64; do
+    run_ok create --bundle "$B" c1
+    run_ok kill c1 $signal
+    eventually has_status c1 stopped
+    run_ok delete c1
+  done
+}
+
+test_a_signal_that_ends_no_process_leaves_a_created_container() {
+  bundle c1 'sh("echo ran")'
+  run_ok create --bundle "$B" c1
+  local log=$LOG signal
+  for signal in WINCH URG CHLD CONT TSTP; do run_ok kill c1 $signal; done
+  run_ok start c1
+  eventually is_line_in ran "$log"
+}
+
+test_a_created_container_ends_by_a_signal_however_it_was_made() {
+  differs crun "stays created"
+  local change
+  for change in 'userns' 'no_ns("pid")' '.process.terminal = false | hook("startContainer"; "true")' '.process.user.uid = 1000'; do
+    rm -rf "$T/c1"
+    bundle c1 "args([\"sleep\", \"100\"]) | $change"
+    chmod 755 "$T" "$WORK"
+    # the caller ignores or blocks it
+    RC=0
+    python3 -c 'import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+os.execv(sys.argv[1], sys.argv[1:])' "$RUNTIME" --root "$ROOT" create --bundle "$B" c1 >"$T/out" 2>&1 || fail "$(<"$T/out")"
+    run_ok kill c1 TERM
+    eventually has_status c1 stopped
+    run_ok delete c1
+  done
+}
+
+test_the_process_has_default_signals_after_it_waited_for_the_start() {
+  bundle c1 'args(["grep", "-E", "^Sig(Blk|Ign|Cgt)", "/proc/self/status"])'
+  run_ok create --bundle "$B" c1
+  local log=$LOG
+  run_ok start c1
+  eventually grep -q SigCgt "$log"
+  assert_eq "$(tr -s '\t\n' ' ' <"$log")" 'SigBlk: 0000000000000000 SigIgn: 0000000000000000 SigCgt: 0000000000000000 '
+}
+
+test_a_created_container_ends_by_a_signal_to_its_pidfd() {
+  differs crun "has no --pidfd-socket"
+  bundle c1 'args(["sleep", "100"])'
+  python3 -c 'import array, os, signal, socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+connection, _ = server.accept()
+_, [(_, _, raw)], _, _ = connection.recvmsg(100, socket.CMSG_SPACE(4))
+signal.pidfd_send_signal(array.array("i", raw)[0], signal.SIGTERM)' "$T/sock" &
+  eventually [ -S "$T/sock" ]
+  run_ok create --pidfd-socket "$T/sock" --bundle "$B" c1
+  wait %1
+  eventually has_status c1 stopped
+}
+
 test_kill_reaches_the_init_only() {
   bundle c1 'sh("(trap \"echo child\" USR1; echo ready; while :; do sleep 0.05; done) & trap \"echo init\" USR1; wait; while :; do sleep 0.05; done")'
   run_ok run --detach --bundle "$B" c1

@@ -102,6 +102,70 @@ test_run_with_terminal_but_stdin_is_not_one() {
   assert_match "$(<"$T/tty")" 'yes'
 }
 
+test_run_with_a_terminal_but_there_is_none() {
+  bundle c1 "$with_terminal | sh(\"true\")"
+  run_fails 1 'terminal|tty|console|ioctl' run --bundle "$B" c1 # its standard input is /dev/null, the others are files
+  [ "$RUNTIME_NAME" != knarr ] || assert_match "$ERR" 'process.terminal: .*--console-socket'
+}
+
+test_run_with_the_sessions_terminal_only() {
+  differs crun "refuses it"
+  bundle c1 "$with_terminal | sh(\"test -t 0 && echo yes\")"
+  "$TTY" sh -c 'exec "$0" "$@" </dev/null >out 2>&1' "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 || fail "$(<"$T/out")"
+  assert_match "$(<"$T/out")" 'yes'
+}
+
+# The character for it is lost to a program that goes to raw mode before it reads, as a shell does for each line.
+test_the_end_of_input_reaches_a_program_that_edits_lines() {
+  differs runc,crun "do not say it"
+  local i
+  bundle c1 "$with_terminal | args([\"sh\"])"
+  for i in 1 2 3 4 5 6 7 8; do
+    RC=0
+    timeout 10 "$TTY" sh -c 'exec "$0" "$@" </dev/null' "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 >"$T/tty" || RC=$?
+    assert_eq "$RC" 0 "try $i"
+    RC=0
+    echo 'exit 7' | timeout 10 "$TTY" sh -c 'exec "$0" "$@" <&5' "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 >"$T/tty" 5<&0 || RC=$?
+    assert_eq "$RC" 7 "try $i of a line"
+  done
+}
+
+# hung_up [COMMAND...]: `run` c1 on a terminal, by COMMAND, whose other side goes once `ready` was written; its status in $T/rc
+hung_up() {
+  python3 -c 'import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[1], sys.argv[1:])
+seen = b""
+while b"ready" not in seen:
+    seen += os.read(terminal, 4096)
+os.close(terminal)
+os.waitpid(pid, 0)' "$@" sh -c 'trap : HUP; rc=0; "$@" || rc=$?; echo $rc >"$0/rc"' "$T" "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 || fail "$*"
+  eventually [ -s "$T/rc" ]
+}
+test_a_terminal_that_is_gone_is_gone_for_the_process() {
+  differs runc,crun "go on without it"
+  bundle c1 "$with_terminal | sh(\"echo ready; cat; echo \$? >/read\") | rw"
+  hung_up setsid -w # no signal tells the runtime
+  assert_exists "$B/rootfs/read"
+  rm -r "$T/rc" "$B"
+  bundle c1 "$with_terminal | sh(\"echo ready; cat; echo \$? >/read\") | rw"
+  hung_up env --ignore-signal=HUP
+  assert_exists "$B/rootfs/read"
+}
+test_a_terminal_that_is_gone_is_one_hangup() {
+  differs runc,crun "go on without it"
+  local by
+  for by in env 'setsid -w'; do
+    rm -rf "$T/c1" "$T/rc"
+    bundle c1 "$with_terminal | sh(\"trap 'echo hup >>/hups; sleep 1; exit 3' HUP; echo ready; while :; do sleep 0.1; done\") | rw"
+    # shellcheck disable=SC2086 # words
+    hung_up $by
+    assert_eq "$(<"$B/rootfs/hups")" hup "$by"
+    assert_eq "$(<"$T/rc")" 3 "$by"
+  done
+}
+
 test_the_callers_terminal_is_restored() {
   bundle c1 "$with_terminal | sh(\"true\")"
   "$TTY" sh -c 'stty -a >'"$T/before"'; "$0" "$@"; stty -a >'"$T/after" "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 >"$T/tty"
@@ -176,15 +240,15 @@ test_a_reader_that_does_not_read_keeps_no_signal_back() {
   differs runc,crun "wait for the reader"
   bundle c1 "$with_terminal | sh(\"trap 'exit 3' TERM; busybox yes & wait\")"
   mkfifo "$T/out"
-  "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 >"$T/out" </dev/null &
+  "$TTY" sh -c 'echo $$ >pid; exec "$0" "$@" >out </dev/null' "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 &
   local rc=0
   exec 8<"$T/out"
   IFS= read -r _ <&8 # and no more
   eventually has_status c1 running
   eventually is_full "$T/out"
-  kill -TERM %1
+  kill -TERM "$(<"$T/pid")"
   eventually has_status c1 stopped
-  kill -TERM %1 # what it wrote is still to be read, but a signal ends that too
+  kill -TERM "$(<"$T/pid")" # what it wrote is still to be read, but a signal ends that too
   wait %1 || rc=$?
   assert_eq "$rc" 3
   exec 8<&-
@@ -218,15 +282,15 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 test_a_reader_that_is_gone_does_not_end_the_container() {
   differs runc,crun "need a terminal of the caller's"
   bundle c1 "$with_terminal | sh(\"i=0; while [ \$i -lt 2000 ]; do echo line \$i; i=\$((i+1)); done; exit 4\")"
-  { "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 </dev/null || echo $? >"$T/rc"; } | head -n 1 >/dev/null
+  "$TTY" sh -c '{ "$0" "$@" </dev/null || echo $? >rc; } | head -n 1 >/dev/null' "$RUNTIME" --root "$ROOT" run --bundle "$B" c1
   assert_eq "$(<"$T/rc")" 4
 }
 
 test_the_end_of_input_ends_a_line_that_has_begun() {
   differs runc,crun "say end once"
   bundle c1 "$with_terminal | sh(\"busybox stty -echo; echo ready; busybox cat; echo end\")"
-  { eventually [ -e "$T/go" ]; printf 'no line break'; } | "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 >"$T/tty" &
-  eventually is_line_in ready "$T/tty"
+  { eventually [ -e "$T/go" ]; printf 'no line break'; } | "$TTY" sh -c 'exec "$0" "$@" <&5' "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 >"$T/tty" 5<&0 &
+  eventually is_line_in $'ready\r' "$T/tty"
   touch "$T/go"
   wait %1
   assert_match "$(<"$T/tty")" 'no line break.?end'
@@ -266,11 +330,31 @@ test_console_size_without_terminal_is_ignored() {
   assert_eq "$OUT" ran
 }
 
-test_console_does_not_add_carriage_returns() {
-  differs runc,crun "leave that to the receiver"
-  bundle c1 "$with_terminal | sh(\"sleep 100\")"
+# A terminal that goes to a console socket is its receiver's, who may have switched the output processing of its own off.
+test_console_is_as_the_kernel_makes_it() {
+  bundle c1 "$with_terminal | sh(\"echo a; echo b\")"
   create_with_console
-  assert_jq "$INFO" '.onlcr | not'
+  assert_jq "$INFO" '.fresh'
+  run_ok start c1
+  wait %1
+  assert_eq "$(od -An -c "$T/console" | tr -d ' \n')" 'a\r\nb\r\n'
+}
+
+test_run_detached_console_is_as_the_kernel_makes_it() {
+  bundle c1 "$with_terminal | sh(\"echo a; echo b; sleep 100\")"
+  "$TTY" listen "$T/sock" "$T/info" >"$T/console" 2>&1 &
+  eventually test -S "$T/sock"
+  run_ok run --detach --console-socket "$T/sock" --bundle "$B" c1
+  eventually eval '[ "$(wc -c <"$T/console")" -ge 6 ]'
+  assert_eq "$(od -An -c "$T/console" | tr -d ' \n')" 'a\r\nb\r\n'
+}
+
+# One that is relayed adds none: the caller's own terminal does.
+test_run_terminal_that_is_relayed_has_no_onlcr() {
+  differs crun "leaves it to both"
+  bundle c1 "$with_terminal | sh(\"stty -a\")"
+  on_terminal
+  assert_match "$OUT" '-onlcr'
 }
 
 test_console_socket_with_run_detached() {

@@ -1,5 +1,6 @@
 //! What this machine offers and lacks for containers: each answer comes from trying it, where that is cheap.
 
+pub mod bundle;
 mod cgroup;
 mod kernel;
 mod namespaces;

@@ -1,10 +1,16 @@
 //! `knarr check`.
 
+use super::create::{self, Bundle, Common, Fds, compile};
 use super::list::Format;
 use super::print;
 use crate::check::{self, Finding, Verdict};
-use anyhow::Result;
+use crate::cli::Global;
+use crate::config::load::unknown_fields;
+use crate::log::message;
+use crate::plan::Start;
+use anyhow::{Context, Result};
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
 #[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
@@ -13,17 +19,33 @@ pub struct Args {
     /// Form of the answer
     #[arg(short, long, value_enum, default_value = "table")]
     pub format: Format,
+    /// Look at a bundle, too: whether a container can be made of it here, and which fields of its config.json are unknown
+    #[arg(short, long, value_name = "DIR")]
+    pub bundle: Option<PathBuf>,
 }
 
 /// Print what was found. The exit status is 1 if no container runs here.
-pub fn run(args: &Args) -> Result<u8> {
-    let findings = check::all();
+pub fn run(args: &Args, global: &Global) -> Result<u8> {
+    let mut findings = check::all();
+    if let Some(folder) = &args.bundle {
+        findings.extend(of_bundle(folder, global).with_context(|| format!("check {}", folder.display()))?);
+    }
     let able = check::able(&findings);
     print(&match args.format {
         Format::Table => table(&findings, able)?,
         Format::Json => format!("{:#}\n", serde_json::json!({ "able": able, "findings": findings })),
     })?;
     Ok(u8::from(!able))
+}
+
+fn of_bundle(folder: &Path, global: &Global) -> Result<Vec<Finding>> {
+    let bundle = Bundle::read(folder, Path::new("config.json"))?;
+    let unknown = unknown_fields(&bundle.text);
+    let common = Common { id: "check".into(), ..Common::default() };
+    let options = create::Args { common, ..create::Args::default() };
+    let compiled = compile(bundle, &options, global, Start::OnRequest, Fds::default());
+    let compiled = compiled.as_ref().map(|compiled| compiled.warnings.as_slice()).map_err(message);
+    Ok(check::bundle::findings(compiled, &unknown))
 }
 
 fn table(findings: &[Finding], able: bool) -> Result<String> {

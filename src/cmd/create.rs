@@ -5,6 +5,7 @@ use crate::config::{self, Config, Invalid, Loaded, Upper};
 use crate::host::{self, Asked, Host, OwnCgroup};
 use crate::plan::{self, CgroupDriver, Keyring, Pivot, Plan, Request, Start};
 use crate::run::create::{Made, Order, create};
+use crate::run::foreground::has_terminal;
 use crate::run::notify::host_socket;
 use crate::sys::{cred, fs, process, socket};
 use anyhow::{Context, Result, bail};
@@ -103,7 +104,13 @@ impl Bundle {
         let path = folder.join(config);
         let text =
             fs::open(&path, fs::O_RDONLY, 0).and_then(|fd| fs::read_all(fd.as_fd(), config::load::LIMIT));
-        Ok(Bundle { text: text.with_context(|| path.display().to_string())?, folder })
+        let text = text.with_context(|| {
+            // Who has no bundle yet is told what makes one.
+            let hint =
+                if path.exists() { "" } else { " (`spec` writes one, `bundle` makes a bundle of an image)" };
+            format!("{}{hint}", path.display())
+        });
+        Ok(Bundle { text: text?, folder })
     }
 }
 
@@ -141,7 +148,9 @@ pub(super) fn asked(
     fds: Fds,
 ) -> Result<(Loaded, Host, Request)> {
     crate::state::check_id(&args.common.id)?;
-    let loaded = config::load(&bundle.text, &bundle.folder)?;
+    let mut loaded = config::load(&bundle.text, &bundle.folder)?;
+    // Who asks for a layer for changes means to make some.
+    loaded.config.root.readonly &= args.overlay.is_none();
     let absolute = loaded.config.cgroups_path.as_deref().is_some_and(|path| path.starts_with('/'));
     let own_cgroup = match global.cgroup_driver() {
         CgroupDriver::Disabled => OwnCgroup::NoCgroup,
@@ -268,6 +277,12 @@ pub(super) fn check_console(terminal: bool, console: Console) -> Result<()> {
         }
         (false, Console::Socket) => {
             bail!("--console-socket: the container has no terminal (process.terminal)")
+        }
+        (true, Console::Foreground) if !has_terminal() => {
+            bail!(
+                "process.terminal: there is no terminal here: set it to false, give --console-socket, or run this on a \
+                 terminal"
+            )
         }
         _ => Ok(()),
     }

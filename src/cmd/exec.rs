@@ -1,6 +1,7 @@
 //! `knarr exec`.
 
 use super::create::{Console, Fds, check_console, connect};
+use super::refuse_option;
 use crate::cli::Global;
 use crate::config::{self, Config, Invalid, Process, capability};
 use crate::host::{self, Asked, OwnCgroup};
@@ -157,6 +158,13 @@ fn capability(text: &str) -> Result<u32, Invalid> {
 /// Run the process, and unless it is detached wait for it. The exit status is the process's.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
     let id = args.words[0].escape_debug();
+    // What Docker calls -i is how it is here always.
+    let hint = if id.to_string().starts_with("-i") {
+        ": standard input is passed on always, and -t gives a terminal"
+    } else {
+        ""
+    };
+    refuse_option(&args.words[0], hint).context("exec")?;
     run_process(args, global).with_context(|| format!("exec failed: {id}"))
 }
 

@@ -22,7 +22,7 @@ pub mod start;
 pub mod state;
 pub mod update;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::io::Write;
 
 #[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
@@ -31,6 +31,18 @@ pub struct Id {
     /// The container's id
     #[arg(value_name = "ID")]
     pub id: String,
+}
+
+/// An id that begins like an option is most often one that the command does not have, unless `--` stands before it. This is for
+/// commands that take whatever follows the id as it is, so that the parser of the command line cannot tell.
+fn refuse_option(id: &str, hint: &str) -> Result<()> {
+    let mut before = std::env::args_os().take_while(|arg| arg != id);
+    match id.strip_prefix('-').and_then(|rest| rest.chars().next()) {
+        None => Ok(()),
+        Some(_) if before.any(|arg| arg == "--") => Ok(()),
+        Some('-') => bail!("unknown option {id}{hint}"),
+        Some(letter) => bail!("unknown option -{letter}{hint}"),
+    }
 }
 
 /// Print to standard output; a reader that is gone is an error, not a panic.

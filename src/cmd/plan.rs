@@ -3,6 +3,7 @@
 use super::create::{self, Bundle, Common, Fds, compile};
 use super::print;
 use crate::cli::Global;
+use crate::config::load::unknown_fields;
 use crate::plan::Start;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
@@ -30,17 +31,14 @@ pub struct Args {
 
 /// Print the plan of `create`.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
-    let common = Common {
-        id: args.id.clone(),
-        bundle: args.bundle.clone(),
-        config: args.config.clone(),
-        ..Common::default()
-    };
+    let common = Common { id: args.id.clone(), ..Common::default() };
     let create =
         create::Args { common, overlay: args.overlay.clone(), init: args.init, ..create::Args::default() };
     let compiled = Bundle::read(&args.bundle, &args.config)
         .and_then(|bundle| compile(bundle, &create, global, Start::OnRequest, Fds::default()));
     let compiled = compiled.with_context(|| format!("plan {}", args.bundle.display()))?;
+    let unknown = unknown_fields(&compiled.bundle.text);
+    unknown.iter().for_each(|field| global.log().warning(&field.to_string()));
     compiled.warnings.iter().for_each(|warning| global.log().warning(warning));
     print(&compiled.plan.to_string())
 }

@@ -1,6 +1,6 @@
 //! `knarr spec`.
 
-use crate::config::spec::{DEFAULT, rootless};
+use crate::config::spec::{Changes, DEFAULT, changed, rootless};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 use std::path::PathBuf;
@@ -15,6 +15,15 @@ pub struct Args {
     /// For an ordinary user: in a user namespace in which the caller is root
     #[arg(long)]
     pub rootless: bool,
+    /// For a process without a terminal, whose output goes where the caller's does
+    #[arg(long)]
+    pub no_terminal: bool,
+    /// With a root filesystem that can be written
+    #[arg(long)]
+    pub writable: bool,
+    /// The command [default: sh]
+    #[arg(value_name = "COMMAND", last = true)]
+    pub command: Vec<String>,
 }
 
 /// Write config.json unless there is one.
@@ -29,6 +38,10 @@ pub fn run(args: &Args) -> Result<u8> {
     };
     let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
     let text = if args.rootless { rootless(uid, gid)? } else { DEFAULT.into() };
+    let text = changed(
+        text,
+        &Changes { no_terminal: args.no_terminal, writable: args.writable, command: &args.command },
+    )?;
     file.write_all(text.as_bytes()).with_context(|| format!("spec: {}", path.display()))?;
     Ok(0)
 }

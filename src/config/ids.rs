@@ -164,6 +164,12 @@ pub(super) fn check_mounts(spec: &Spec) -> Result<(), Invalid> {
         if !maps.is_empty() && !bind {
             return invalid(format!("{field}.uidMappings"), "only a bind mount can be id-mapped");
         }
+        if let Some(option) = options.iter().find(|o| o.starts_with("idmap=") || o.starts_with("ridmap=")) {
+            let reason = format!(
+                "{option:?}: mappings stand in uidMappings and gidMappings of the mount, not in an option"
+            );
+            return invalid(format!("{field}.options"), reason);
+        }
         let asked = options.iter().find(|o| *o == "idmap" || *o == "ridmap");
         if let Some(option) = asked.filter(|_| maps.is_empty() && !has_user) {
             let reason = format!(

@@ -1,7 +1,8 @@
 //! Reading config.json: size and depth limits, errors with line, column and field, and the values that the
 //! specification tells a runtime to tolerate.
 
-use super::{Config, Invalid, Process, locate, resolve, rules};
+use super::unknown::{Unknown, unknown};
+use super::{Config, Invalid, Process, locate, resolve, rules, words};
 use anyhow::Result;
 use oci_spec::runtime::Spec;
 use serde::de::DeserializeOwned;
@@ -20,12 +21,43 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
-/// The configuration in `text`, the config.json of the bundle at the absolute path `bundle`.
+/// The configuration in `text`, the config.json of the bundle at the absolute path `bundle`. An error names the fields that look
+/// like typing errors, as what is missing may be one of them.
 pub fn load(text: &[u8], bundle: &Path) -> Result<Loaded> {
-    let (spec, mut warnings) = parse(text, &CONFIG)?;
+    read(text, bundle).map_err(|err| match err.downcast::<Invalid>() {
+        Ok(Invalid { field, reason }) => Invalid { field, reason: reason + &misspelt(text) }.into(),
+        Err(err) => err,
+    })
+}
+
+/// The fields of a config.json that are ignored, as the specification does not have them.
+pub fn unknown_fields(text: &[u8]) -> Vec<Unknown> {
+    unknown::<Spec>(text, "")
+}
+
+fn misspelt(text: &[u8]) -> String {
+    let fields = unknown_fields(text).into_iter().filter(|unknown| unknown.meant.is_some());
+    fields.map(|unknown| format!(" ({unknown})")).collect()
+}
+
+fn read(text: &[u8], bundle: &Path) -> Result<Loaded> {
+    let (mut spec, mut warnings) = parse(text, &CONFIG)?;
+    forget_absent_limit(&mut spec, text);
     check(&spec)?;
     let config = resolve::config(&spec, bundle, &mut warnings)?;
     Ok(Loaded { config, warnings })
+}
+
+/// Since 1.3 `pids.limit` may be left out, which asks for nothing (config-linux.md: PIDs). The parser has 0 then.
+fn forget_absent_limit(spec: &mut Spec, text: &[u8]) {
+    let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
+    let Some(resources) = resources.filter(|r| r.pids().is_some_and(|pids| pids.limit() == 0)) else {
+        return;
+    };
+    let config = serde_json::from_slice::<Value>(text).unwrap_or_default();
+    if config.pointer("/linux/resources/pids/limit").is_none_or(Value::is_null) {
+        resources.set_pids(None);
+    }
 }
 
 /// A config that asks for nothing: what a process that comes alone is checked in.
@@ -114,7 +146,7 @@ fn parse<T: DeserializeOwned>(text: &[u8], document: &Document<'_>) -> Result<(T
         // What the first try stopped at is tolerated, so this has no place in the file.
         Err(err) => {
             let field = field_of(&tolerated, &err, document.file, document.field);
-            Err(Invalid::new(field, format!("{} ({})", said(&err), document.file)).into())
+            Err(Invalid::new(field, format!("{} ({})", words::plain(&said(&err)), document.file)).into())
         }
     }
 }
@@ -139,11 +171,9 @@ fn said(err: &serde_json::Error) -> String {
 
 /// The field that a parse error lies in or, where one is missing, in which it should be.
 fn field_of(text: &[u8], err: &serde_json::Error, file: &str, within: &str) -> String {
-    let before: usize =
-        text.split_inclusive(|b| *b == b'\n').take(err.line().saturating_sub(1)).map(<[u8]>::len).sum();
     // One that is missing is found out at the end of the object.
     let inside = usize::from(!said(err).starts_with("missing field"));
-    let field = locate::path_at(text, (before + err.column()).saturating_sub(inside));
+    let field = locate::path_at(text, offset_of(text, err).saturating_sub(inside));
     let names = [within, &field].into_iter().filter(|name| !name.is_empty());
     let field = names.collect::<Vec<_>>().join(".");
     if field.is_empty() { file.to_string() } else { field }
@@ -151,8 +181,25 @@ fn field_of(text: &[u8], err: &serde_json::Error, file: &str, within: &str) -> S
 
 /// A parse error with its line, its column and the field it lies in; `within` is the field that the file stands for.
 pub(super) fn located(text: &[u8], err: &serde_json::Error, file: &str, within: &str) -> anyhow::Error {
-    let place = format!("{} ({} line {} column {})", said(err), file, err.line(), err.column());
+    let what = no_json(text, err).map_or_else(|| words::plain(&said(err)), str::to_string);
+    let place = format!("{what} ({file} line {} column {})", err.line(), err.column());
     Invalid::new(field_of(text, err, file, within), place).into()
+}
+
+/// What people write who take JSON for a language that has it.
+fn no_json(text: &[u8], err: &serde_json::Error) -> Option<&'static str> {
+    if err.is_syntax() && text.starts_with(b"\xef\xbb\xbf") {
+        return Some("begins with a byte order mark, which JSON does not have");
+    }
+    let at = offset_of(text, err).saturating_sub(1);
+    let is_comment = err.is_syntax() && matches!(text.get(at), Some(b'/' | b'#'));
+    is_comment.then_some("a comment, which JSON does not have")
+}
+
+/// The byte after the last one that the parser took.
+fn offset_of(text: &[u8], err: &serde_json::Error) -> usize {
+    let lines = text.split_inclusive(|b| *b == b'\n').take(err.line().saturating_sub(1));
+    lines.map(<[u8]>::len).sum::<usize>() + err.column()
 }
 
 /// Change `config` so that values which the specification tells a runtime to accept do not stop the parser.

@@ -19,7 +19,9 @@ pub mod sandbox;
 pub mod scheduling;
 pub mod seccomp;
 pub mod spec;
+pub mod unknown;
 pub mod update;
+mod words;
 
 pub use ids::{IdMaps, IdRange};
 pub use load::{Loaded, load, load_process};

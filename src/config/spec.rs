@@ -32,3 +32,31 @@ pub fn rootless(uid: u32, gid: u32) -> Result<String> {
     }
     Ok(format!("{spec:#}\n"))
 }
+
+/// What a caller wants otherwise than the default has it.
+pub struct Changes<'a> {
+    /// `process.terminal` is false.
+    pub no_terminal: bool,
+    /// `root.readonly` is false.
+    pub writable: bool,
+    /// `process.args`, unless it is empty.
+    pub command: &'a [String],
+}
+
+/// The config.json `text` with these changes. Without any it stays as it is, to the letter.
+pub fn changed(text: String, changes: &Changes<'_>) -> Result<String> {
+    if !changes.no_terminal && !changes.writable && changes.command.is_empty() {
+        return Ok(text);
+    }
+    let mut spec: Value = serde_json::from_str(&text)?;
+    if changes.no_terminal {
+        spec["process"]["terminal"] = false.into();
+    }
+    if changes.writable {
+        spec["root"]["readonly"] = false.into();
+    }
+    if !changes.command.is_empty() {
+        spec["process"]["args"] = changes.command.into();
+    }
+    Ok(format!("{spec:#}\n"))
+}

@@ -1,5 +1,6 @@
 //! Unpacking one layer, entry by entry (image-spec, layer.md).
 
+use super::below::{CHUNK, OVERLAY, SELINUX};
 use super::tarball::{Entry, Kind, Reader};
 use super::tree::{Folder, Owner, Tree, names_of};
 use crate::sys::{fs, xattr};
@@ -12,9 +13,6 @@ use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
-
-/// What is read and written at once; that much of zeroes becomes a hole.
-const CHUNK: usize = 64 << 10;
 
 /// What a layer asked for and did not get, as an ordinary user cannot give it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -37,10 +35,6 @@ const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// What aufs kept for itself.
 const AUFS: &[u8] = b".wh..wh.";
-
-/// Attributes that tell overlayfs something.
-const OVERLAY: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
-const SELINUX: &[u8] = b"security.selinux";
 
 impl Unpacker {
     pub(crate) fn new(tree: Tree) -> Unpacker {
@@ -208,6 +202,8 @@ impl Unpacker {
     }
 
     fn settle_folders(&mut self) -> Result<()> {
+        let said = |(path, _): &(Vec<u8>, u32)| !self.folders.contains_key(path);
+        self.tree.implied.retain(said);
         for (path, (mode, time)) in std::mem::take(&mut self.folders).into_iter().rev() {
             let names = names_of(&path)?;
             // It may have given way to something else.
@@ -215,7 +211,21 @@ impl Unpacker {
             let set = fchmod(&fd, mode).and_then(|()| futimens(&fd, &time, &time));
             set.with_context(|| format!("entry {:?}: mode and time", String::from_utf8_lossy(&path)))?;
         }
+        for (path, mode) in std::mem::take(&mut self.tree.implied) {
+            let Ok(fd) = self.tree.find(&names_of(&path)?, fs::O_RDONLY | fs::O_DIRECTORY) else { continue };
+            fchmod(&fd, Mode::from_bits_truncate(mode)).context("fchmod")?;
+        }
         Ok(())
+    }
+
+    /// Whether anything of the layer is so because of the layers below.
+    pub(crate) fn leans(&self) -> bool {
+        self.tree.leans
+    }
+
+    /// The folders of the layers below, given back.
+    pub(crate) fn into_below(self) -> Vec<OwnedFd> {
+        self.tree.below
     }
 
     fn own(&self, fd: BorrowedFd<'_>, entry: &Entry) -> Result<()> {

@@ -12,10 +12,12 @@ const NO_LINKS: u64 = fs::RESOLVE_BENEATH | fs::RESOLVE_NO_SYMLINKS | fs::RESOLV
 /// The folders of one path in the layers that have it, top first.
 type Folders = Vec<OwnedFd>;
 
-enum Found {
+/// What is at a path of which no part is a symlink.
+pub(crate) enum Found {
     Nothing,
     Folders(Folders),
-    Link(Vec<u8>),
+    /// Where a symlink leads, and the folder that it lies in.
+    Link(Vec<u8>, OwnedFd),
     /// Anything else, and the folder that it lies in.
     Other(OwnedFd),
 }
@@ -72,7 +74,7 @@ impl Merged<'_> {
             match self.step(way.last().map_or(&[], Vec::as_slice), &name)? {
                 Found::Nothing => return Ok(None),
                 Found::Folders(folders) => way.push(folders),
-                Found::Link(target) => {
+                Found::Link(target, _) => {
                     links += 1;
                     if links > LINK_LIMIT {
                         return Err(Errno::ELOOP);
@@ -87,6 +89,19 @@ impl Merged<'_> {
             }
         }
         Ok(way.pop().and_then(|folders| folders.into_iter().next()).map(At::Folder))
+    }
+
+    /// What is at `names`, without following any symlink.
+    pub(crate) fn at(&self, names: &[Vec<u8>]) -> sys::Result<Found> {
+        let mut here = self.roots()?;
+        for (number, name) in names.iter().enumerate() {
+            match self.step(&here, name)? {
+                Found::Folders(folders) => here = folders,
+                found if number + 1 == names.len() => return Ok(found),
+                _ => return Ok(Found::Nothing),
+            }
+        }
+        Ok(Found::Folders(here))
     }
 
     fn roots(&self) -> sys::Result<Folders> {
@@ -122,7 +137,8 @@ impl Merged<'_> {
             } else if !found.is_empty() || is_whiteout(&stat) {
                 break;
             } else if is_symlink(&stat) {
-                return Ok(Found::Link(nix::fcntl::readlinkat(folder, name)?.into_encoded_bytes()));
+                let target = nix::fcntl::readlinkat(folder, name)?.into_encoded_bytes();
+                return Ok(Found::Link(target, folder.try_clone().map_err(|_| Errno::EMFILE)?));
             } else {
                 return Ok(Found::Other(folder.try_clone().map_err(|_| Errno::EMFILE)?));
             }

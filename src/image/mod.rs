@@ -2,6 +2,7 @@
 //!
 //! An image is not trusted. Its archives are read by [`tarball`], and [`tree`] is the only place that makes files of it.
 
+mod below;
 mod blob;
 pub mod config;
 mod files;
@@ -28,7 +29,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use store::Store;
+use store::{Key, Store, Unfinished};
 use tree::{Deletions, Owner, Tree};
 
 /// Where layers are unpacked to.
@@ -172,19 +173,29 @@ fn into_folder(path: &Path, image: &Image, owner: Owner) -> Result<(OwnedFd, Omi
 /// The layers' folders in the store, top first, and their paths.
 fn into_store(store: &Store, image: &Image, owner: Owner) -> Result<(Vec<OwnedFd>, Vec<String>, Omitted)> {
     store.sweep();
-    let omitted = unpack_missing(store, image, owner)?;
+    let keys = Key::of(image.layers.iter().map(|layer| layer.expected.diff_id.as_str()));
+    let mut begun = Vec::new();
+    let unpacked = begin_missing(store, image, &keys, &mut begun)
+        .and_then(|()| unpack_missing(store, image, &keys, owner, &mut begun));
+    let begun: Vec<Unfinished> = begun.into_iter().flatten().collect();
+    let omitted = match unpacked {
+        Ok(omitted) => omitted,
+        Err(cause) => {
+            store.abandon(begun);
+            return Err(cause);
+        }
+    };
+    store.finish(begun)?;
     let (mut folders, mut paths) = (Vec::new(), Vec::new());
-    let mut seen = Vec::new();
-    for layer in image.layers.iter().rev() {
-        let diff_id = &layer.expected.diff_id;
+    for (layer, key) in image.layers.iter().zip(&keys).rev() {
+        let (folder, name) = store.layer(key)?.with_context(|| format!("{} has gone", named(layer)))?;
+        let path = store.layer_path(&name);
+        let path = path.to_str().with_context(|| format!("{}: not UTF-8", path.display()))?.to_string();
         // overlayfs refuses a folder that is there twice. The upper one has all that the lower one has.
-        if seen.contains(&diff_id) {
+        if paths.contains(&path) {
             continue;
         }
-        seen.push(diff_id);
-        let folder = store.layer(diff_id)?.with_context(|| format!("{} has gone", named(layer)))?;
-        let path = store.layer_path(diff_id);
-        paths.push(path.to_str().with_context(|| format!("{}: not UTF-8", path.display()))?.to_string());
+        paths.push(path);
         let merged = Merged { layers: &[], opaque: owner.opaque() };
         // overlayfs does not ask the root of a layer whether it hides all below.
         let hides_all = merged.is_opaque(&folder)?;
@@ -196,43 +207,78 @@ fn into_store(store: &Store, image: &Image, owner: Owner) -> Result<(Vec<OwnedFd
     Ok((folders, paths, omitted))
 }
 
-/// Unpack what is not in the store. All who do that begin with the least digest, so none waits for one that waits for it.
-fn unpack_missing(store: &Store, image: &Image, owner: Owner) -> Result<Omitted> {
-    let mut missing: Vec<&Layer> = Vec::new();
-    for layer in &image.layers {
-        if store.layer(&layer.expected.diff_id)?.is_none() {
-            missing.push(layer);
+/// Begin what is not in the store. All who do that begin with the least name, so none waits for one that waits for it.
+fn begin_missing(
+    store: &Store,
+    image: &Image,
+    keys: &[Key],
+    begun: &mut Vec<Option<Unfinished>>,
+) -> Result<()> {
+    begun.resize_with(image.layers.len(), || None);
+    let mut missing: Vec<(String, usize)> = Vec::new();
+    for (number, key) in keys.iter().enumerate() {
+        if store.layer(key)?.is_none() {
+            let again = keys[..number].iter().any(|below| below.diff_id == key.diff_id);
+            missing.push((key.name(again), number));
         }
     }
-    missing.sort_by(|a, b| a.expected.diff_id.cmp(&b.expected.diff_id));
-    missing.dedup_by(|a, b| a.expected.diff_id == b.expected.diff_id);
-    let progress = Progress::new(&missing);
-    let (mut begun, mut omitted) = (Vec::new(), Omitted::default());
-    let unpack_all = || -> Result<()> {
-        for layer in missing {
-            let Some(unfinished) = store.begin(&layer.expected.diff_id)? else {
+    missing.sort();
+    for (name, number) in missing {
+        begun[number] = store.begin(&keys[number], &name)?;
+    }
+    Ok(())
+}
+
+/// Unpack what was begun, the lowest first: a layer may take something from those below it.
+fn unpack_missing(
+    store: &Store,
+    image: &Image,
+    keys: &[Key],
+    owner: Owner,
+    begun: &mut [Option<Unfinished>],
+) -> Result<Omitted> {
+    let layers: Vec<&Layer> = image.layers.iter().collect();
+    let todo: Vec<&Layer> = layers
+        .iter()
+        .zip(begun.iter())
+        .filter(|(_, begun)| begun.is_some())
+        .map(|(layer, _)| *layer)
+        .collect();
+    let progress = Progress::new(&todo);
+    let mut omitted = Omitted::default();
+    // The top one first.
+    let mut below: Vec<OwnedFd> = Vec::new();
+    let mut alone: Vec<&str> = Vec::new();
+    for ((layer, key), begun) in layers.iter().zip(keys).zip(begun) {
+        let folder = match begun {
+            None => store.layer(key)?.with_context(|| format!("{} has gone", named(layer)))?.0,
+            // The same layer once more, and whatever is below it makes no difference.
+            Some(_) if alone.contains(&key.diff_id.as_str()) => {
                 progress.skipped(layer);
                 continue;
-            };
-            let root = unfinished.folder.try_clone();
-            begun.push(unfinished);
-            let mode = nix::sys::stat::Mode::from_bits_truncate(0o755);
-            let root = root?;
-            nix::sys::stat::fchmod(&root, mode).context("fchmod")?;
-            let mut unpacker = Unpacker::new(Tree::new(root, owner, Deletions::Kept)?);
-            unpack(layer, &mut unpacker, &progress).with_context(|| named(layer))?;
-            omitted.devices += unpacker.omitted.devices;
-            omitted.attributes += unpacker.omitted.attributes;
-        }
-        Ok(())
-    };
-    match unpack_all() {
-        Ok(()) => store.finish(begun).map(|()| omitted),
-        Err(cause) => {
-            store.abandon(begun);
-            Err(cause)
-        }
+            }
+            Some(unfinished) => {
+                let mode = nix::sys::stat::Mode::from_bits_truncate(0o755);
+                let root = unfinished.folder.try_clone()?;
+                nix::sys::stat::fchmod(&root, mode).context("fchmod")?;
+                let mut tree = Tree::new(root, owner, Deletions::Kept)?;
+                tree.below = std::mem::take(&mut below);
+                let mut unpacker = Unpacker::new(tree);
+                unpack(layer, &mut unpacker, &progress).with_context(|| named(layer))?;
+                omitted.devices += unpacker.omitted.devices;
+                omitted.attributes += unpacker.omitted.attributes;
+                let leans = unpacker.leans();
+                unfinished.name = Some(key.name(leans));
+                if !leans {
+                    alone.push(&key.diff_id);
+                }
+                below = unpacker.into_below();
+                unfinished.folder.try_clone()?
+            }
+        };
+        below.insert(0, folder);
     }
+    Ok(omitted)
 }
 
 /// An error if anybody but the caller may enter a folder: the files that come into it may be setuid programs of an image's.

@@ -1,9 +1,10 @@
-//! Layers, each unpacked once: `STORE/layers/sha256/DIFF_ID`.
+//! Layers, each unpacked once: `STORE/layers/sha256/DIFF_ID`, or `…/DIFF_ID-CHAIN_ID` for one that takes something from those below it.
 //!
 //! A layer is unpacked in `STORE/tmp` and moved to its place when it is whole and written to the disk, so what is there is
 //! whole whenever unpacking was interrupted. Who unpacks a layer holds flock(2) on its folder in `tmp`; others wait, and find
 //! it done. What nobody holds there is left over from somebody who was killed.
 
+use super::blob::digest;
 use super::tree;
 use crate::sys::{Errno, fs};
 use anyhow::{Context, Result, bail};
@@ -22,11 +23,43 @@ pub(crate) struct Store {
     tmp: OwnedFd,
 }
 
+/// What a layer is known by (image-spec, config.md).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// The digest of its archive.
+    pub diff_id: String,
+    /// That of it and all layers below it in its image.
+    pub chain_id: String,
+}
+
+impl Key {
+    /// Those of an image's layers, the lowest first.
+    pub(crate) fn of<'a>(diff_ids: impl Iterator<Item = &'a str>) -> Vec<Key> {
+        let mut keys: Vec<Key> = Vec::new();
+        for diff_id in diff_ids {
+            let chain_id = match keys.last() {
+                None => diff_id.to_string(),
+                Some(below) => digest(format!("sha256:{} sha256:{diff_id}", below.chain_id).as_bytes()),
+            };
+            keys.push(Key { diff_id: diff_id.into(), chain_id });
+        }
+        keys
+    }
+
+    /// The name of its folder, which says what its content depends on.
+    pub(crate) fn name(&self, leans: bool) -> String {
+        if leans { format!("{}-{}", self.diff_id, self.chain_id) } else { self.diff_id.clone() }
+    }
+}
+
 /// A layer that is being unpacked; its folder's descriptor holds the lock.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
     pub folder: OwnedFd,
-    diff_id: String,
+    /// Its name in `tmp`.
+    tmp: String,
+    /// What it is to be called, once it is whole; none if it is not needed.
+    pub name: Option<String>,
 }
 
 impl Store {
@@ -52,48 +85,53 @@ impl Store {
     }
 
     /// The folder of a layer, which need not be there.
-    pub(crate) fn layer_path(&self, diff_id: &str) -> PathBuf {
-        self.path.join("layers/sha256").join(diff_id)
+    pub(crate) fn layer_path(&self, name: &str) -> PathBuf {
+        self.path.join("layers/sha256").join(name)
     }
 
-    /// The folder of a layer; none if it is not there.
-    pub(crate) fn layer(&self, diff_id: &str) -> Result<Option<OwnedFd>> {
-        match fs::openat(self.layers.as_fd(), diff_id, FOLDER, 0) {
-            Ok(fd) => Ok(Some(fd)),
-            Err(Errno::ENOENT) => Ok(None),
-            Err(errno) => Err(errno).with_context(|| self.layer_path(diff_id).display().to_string()),
+    /// The folder of a layer, and its name; none if it is not there.
+    pub(crate) fn layer(&self, key: &Key) -> Result<Option<(OwnedFd, String)>> {
+        for name in [key.name(false), key.name(true)] {
+            match fs::openat(self.layers.as_fd(), &name, FOLDER, 0) {
+                Ok(fd) => return Ok(Some((fd, name))),
+                Err(Errno::ENOENT) => {}
+                Err(errno) => {
+                    return Err(errno).with_context(|| self.layer_path(&name).display().to_string());
+                }
+            }
         }
+        Ok(None)
     }
 
-    /// Begin to unpack a layer, when nobody else does; none if it is there, or has come meanwhile.
-    pub(crate) fn begin(&self, diff_id: &str) -> Result<Option<Unfinished>> {
-        let context = || format!("{}/tmp/{diff_id}", self.path.display());
+    /// Begin to unpack a layer as `name` in `tmp`, when nobody else does; none if it is there, or has come meanwhile.
+    pub(crate) fn begin(&self, key: &Key, name: &str) -> Result<Option<Unfinished>> {
+        let context = || format!("{}/tmp/{name}", self.path.display());
         loop {
-            if self.layer(diff_id)?.is_some() {
+            if self.layer(key)?.is_some() {
                 return Ok(None);
             }
-            match fs::mkdirat(self.tmp.as_fd(), diff_id, 0o700) {
+            match fs::mkdirat(self.tmp.as_fd(), name, 0o700) {
                 Ok(()) | Err(Errno::EEXIST) => {}
                 Err(errno) => return Err(errno).with_context(context),
             }
-            let folder = match fs::openat(self.tmp.as_fd(), diff_id, FOLDER, 0) {
+            let folder = match fs::openat(self.tmp.as_fd(), name, FOLDER, 0) {
                 Err(Errno::ENOENT) => continue,
                 folder => folder.with_context(context)?,
             };
             fs::lock_exclusive(folder.as_fd()).with_context(context)?;
             // Whoever held the lock may have moved it to its place, or removed it.
-            if !self.is_at(&folder, diff_id) {
+            if !self.is_at(&folder, name) {
                 continue;
             }
             // It may have come between the look and the lock; while that is held it cannot.
-            if self.layer(diff_id)?.is_some() {
-                tree::remove(self.tmp.as_fd(), diff_id.as_bytes()).with_context(context)?;
+            if self.layer(key)?.is_some() {
+                tree::remove(self.tmp.as_fd(), name.as_bytes()).with_context(context)?;
                 return Ok(None);
             }
-            for name in tree::entries(folder.as_fd()).with_context(context)? {
-                tree::remove(folder.as_fd(), &name).with_context(context)?;
+            for entry in tree::entries(folder.as_fd()).with_context(context)? {
+                tree::remove(folder.as_fd(), &entry).with_context(context)?;
             }
-            return Ok(Some(Unfinished { folder, diff_id: diff_id.into() }));
+            return Ok(Some(Unfinished { folder, tmp: name.into(), name: None }));
         }
     }
 
@@ -107,19 +145,31 @@ impl Store {
         if !layers.is_empty() {
             fs::syncfs(self.tmp.as_fd()).context("syncfs")?;
         }
+        let mut idle = Vec::new();
         for layer in layers {
-            let name = layer.diff_id.as_str();
-            let moved =
-                nix::fcntl::renameat2(&self.tmp, name, &self.layers, name, RenameFlags::RENAME_NOREPLACE);
-            moved.with_context(|| format!("rename to {}", self.layer_path(name).display()))?;
+            let Some(name) = layer.name.as_deref() else {
+                idle.push(layer);
+                continue;
+            };
+            let flags = RenameFlags::RENAME_NOREPLACE;
+            match nix::fcntl::renameat2(&self.tmp, layer.tmp.as_str(), &self.layers, name, flags) {
+                Ok(()) => {}
+                // Of the same content: an image may have a layer twice.
+                Err(Errno::EEXIST) => idle.push(layer),
+                Err(errno) => {
+                    let path = self.layer_path(name);
+                    return Err(errno).with_context(|| format!("rename to {}", path.display()));
+                }
+            }
         }
+        self.abandon(idle);
         Ok(())
     }
 
     /// Remove what was begun.
     pub(crate) fn abandon(&self, layers: Vec<Unfinished>) {
         for layer in layers {
-            let _ = tree::remove(self.tmp.as_fd(), layer.diff_id.as_bytes());
+            let _ = tree::remove(self.tmp.as_fd(), layer.tmp.as_bytes());
         }
     }
 

@@ -3,6 +3,7 @@
 //! No path leaves it, whatever symlinks the image holds and whoever renames things meanwhile: every lookup is openat2(2) from
 //! the root's descriptor, and what is made is made by name in the descriptor of its parent.
 
+use super::merged::Found;
 use crate::sys::{self, Errno, fs, xattr};
 use anyhow::{Context, Result, bail};
 use nix::fcntl::AtFlags;
@@ -49,6 +50,8 @@ pub(crate) enum Deletions {
 pub(crate) struct Folder {
     pub fd: OwnedFd,
     inode: u64,
+    /// The way to it from the root, none of which is a symlink.
+    pub(super) names: Vec<Vec<u8>>,
 }
 
 /// The folder that is filled.
@@ -56,16 +59,22 @@ pub(crate) struct Folder {
 pub(crate) struct Tree {
     pub root: Rc<Folder>,
     pub owner: Owner,
-    deletions: Deletions,
+    pub(super) deletions: Deletions,
     /// The folder that was asked for last: most entries lie in the same one.
     last: Option<(Vec<u8>, Rc<Folder>)>,
+    /// The folders of the layers below, the top one first, where they are not in this one.
+    pub below: Vec<OwnedFd>,
+    /// Whether anything here is so because of what those have: names of which this layer has no folder, or no file to link to.
+    pub leans: bool,
+    /// The modes of folders that were made as they are below, to be set when all is in them.
+    pub implied: Vec<(Vec<u8>, u32)>,
     /// What the current layer has made, where deletions are done: by its folder's inode and its name.
     made: HashSet<(u64, Vec<u8>)>,
 }
 
-const FOLDER: i32 = fs::O_RDONLY | fs::O_DIRECTORY | fs::O_NOFOLLOW;
+pub(super) const FOLDER: i32 = fs::O_RDONLY | fs::O_DIRECTORY | fs::O_NOFOLLOW;
 const IN_ROOT: u64 = fs::RESOLVE_IN_ROOT | fs::RESOLVE_NO_MAGICLINKS | fs::RESOLVE_NO_XDEV;
-const NO_LINKS: u64 = fs::RESOLVE_BENEATH | fs::RESOLVE_NO_SYMLINKS | fs::RESOLVE_NO_XDEV;
+pub(super) const NO_LINKS: u64 = fs::RESOLVE_BENEATH | fs::RESOLVE_NO_SYMLINKS | fs::RESOLVE_NO_XDEV;
 
 /// The names in a path of an archive. A leading slash means the layer's root; `..` has no place in it.
 pub(crate) fn names_of(path: &[u8]) -> Result<Vec<&[u8]>> {
@@ -80,9 +89,17 @@ pub(crate) fn names_of(path: &[u8]) -> Result<Vec<&[u8]>> {
     Ok(names)
 }
 
-fn folder(fd: OwnedFd) -> sys::Result<Folder> {
+pub(super) fn folder(fd: OwnedFd, names: Vec<Vec<u8>>) -> sys::Result<Folder> {
     let inode = fs::stat_fd(fd.as_fd())?.st_ino;
-    Ok(Folder { fd, inode })
+    Ok(Folder { fd, inode, names })
+}
+
+pub(super) fn below(folder: &Folder, name: &[u8]) -> Vec<Vec<u8>> {
+    folder.names.iter().cloned().chain([name.to_vec()]).collect()
+}
+
+fn owned(names: &[&[u8]]) -> Vec<Vec<u8>> {
+    names.iter().map(|name| name.to_vec()).collect()
 }
 
 pub(crate) fn is_directory(stat: &libc::stat) -> bool {
@@ -100,8 +117,9 @@ pub(crate) fn is_whiteout(stat: &libc::stat) -> bool {
 
 impl Tree {
     pub(crate) fn new(root: OwnedFd, owner: Owner, deletions: Deletions) -> Result<Tree> {
-        let root = Rc::new(folder(root)?);
-        Ok(Tree { root, owner, deletions, last: None, made: HashSet::new() })
+        let root = Rc::new(folder(root, Vec::new())?);
+        let (below, implied) = (Vec::new(), Vec::new());
+        Ok(Tree { root, owner, deletions, last: None, below, leans: false, implied, made: HashSet::new() })
     }
 
     /// What follows is another layer.
@@ -121,7 +139,7 @@ impl Tree {
             return Ok(Rc::clone(folder));
         }
         let found = match fs::openat2(self.root.fd.as_fd(), &path, FOLDER, 0, NO_LINKS) {
-            Ok(fd) => Rc::new(folder(fd)?),
+            Ok(fd) => Rc::new(folder(fd, owned(names))?),
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => self.walk(names)?,
             Err(errno) => return Err(errno).context("openat2 of its folder"),
         };
@@ -140,7 +158,7 @@ impl Tree {
     pub(crate) fn folder_below(&mut self, names: &[&[u8]]) -> Result<Option<Rc<Folder>>> {
         let path = if names.is_empty() { b".".to_vec() } else { names.join(&b'/') };
         match fs::openat2(self.root.fd.as_fd(), &path, FOLDER, 0, NO_LINKS) {
-            Ok(fd) => return Ok(Some(Rc::new(folder(fd)?))),
+            Ok(fd) => return Ok(Some(Rc::new(folder(fd, owned(names))?))),
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) if self.deletions == Deletions::Done => {
                 return Ok(None);
             }
@@ -151,7 +169,7 @@ impl Tree {
         for name in names {
             match self.step(&here, name)? {
                 Step::Folder(folder) => here = folder,
-                Step::Link(_) | Step::Other => return Ok(None),
+                Step::Nothing | Step::Link(_) | Step::Other => return Ok(None),
             }
         }
         Ok(Some(here))
@@ -173,6 +191,7 @@ impl Tree {
             let here = way.last().map_or_else(|| Rc::clone(&self.root), Rc::clone);
             match self.step(&here, &name)? {
                 Step::Folder(folder) => way.push(folder),
+                Step::Nothing => way.push(self.new_folder(&here, &name, 0o755)?),
                 Step::Other => return Err(Errno::ENOTDIR).context("its folder"),
                 Step::Link(target) => {
                     links += 1;
@@ -189,10 +208,10 @@ impl Tree {
         Ok(way.pop().unwrap_or_else(|| Rc::clone(&self.root)))
     }
 
-    /// What `name` in `here` is, if one can go on from there; made if nothing is there.
+    /// What `name` in `here` is, in this layer or below, if one can go on from there. A folder that is below only is made here too.
     fn step(&mut self, here: &Rc<Folder>, name: &[u8]) -> Result<Step> {
         match fs::openat2(here.fd.as_fd(), name, FOLDER, 0, NO_LINKS) {
-            Ok(fd) => return Ok(Step::Folder(Rc::new(folder(fd)?))),
+            Ok(fd) => return Ok(Step::Folder(Rc::new(folder(fd, below(here, name))?))),
             Err(Errno::ENOENT) => {}
             Err(Errno::ENOTDIR | Errno::ELOOP) => {
                 let stat = fs::statat(here.fd.as_fd(), name)?;
@@ -200,16 +219,27 @@ impl Tree {
                     let target = nix::fcntl::readlinkat(&here.fd, name).context("readlinkat")?;
                     return Ok(Step::Link(target.into_encoded_bytes()));
                 }
-                if !is_whiteout(&stat) || self.deletions == Deletions::Done {
-                    return Ok(Step::Other);
-                }
+                let is_deleted = is_whiteout(&stat) && self.deletions == Deletions::Kept;
+                return Ok(if is_deleted { Step::Nothing } else { Step::Other });
             }
             Err(errno) => return Err(errno).context("openat2 of its folder"),
         }
+        match self.lower(here, name)? {
+            Found::Nothing => Ok(Step::Nothing),
+            Found::Link(target, _) => Ok(Step::Link(target)),
+            Found::Other(_) => Ok(Step::Other),
+            Found::Folders(folders) => match folders.first() {
+                Some(top) => self.like(here, name, top.as_fd()).map(Step::Folder),
+                None => Ok(Step::Nothing),
+            },
+        }
+    }
+
+    pub(super) fn new_folder(&mut self, here: &Folder, name: &[u8], mode: u32) -> Result<Rc<Folder>> {
         let fd = self.make_folder(here, name)?;
-        let mode = nix::sys::stat::Mode::from_bits_truncate(0o755);
+        let mode = nix::sys::stat::Mode::from_bits_truncate(mode);
         nix::sys::stat::fchmod(&fd, mode).context("fchmod of its folder")?;
-        Ok(Step::Folder(Rc::new(folder(fd)?)))
+        Ok(Rc::new(folder(fd, below(here, name))?))
     }
 
     /// The folder `name` in `parent`, mode 0700 if it is new. One that is there stays; anything else gives way to it.
@@ -326,7 +356,7 @@ impl Tree {
             return Err(Errno::ELOOP);
         }
         let below = match fs::openat2(at, name, FOLDER, 0, NO_LINKS) {
-            Ok(fd) => folder(fd)?,
+            Ok(fd) => folder(fd, Vec::new())?,
             Err(Errno::ENOENT) => return Ok(()),
             Err(_) if own => return Ok(()),
             Err(Errno::ENOTDIR | Errno::ELOOP) => return fs::unlinkat(at, name, fs::Unlink::File),
@@ -348,11 +378,17 @@ impl Tree {
     pub(crate) fn link(&mut self, parent: &Folder, name: &[u8], target: &[&[u8]]) -> Result<()> {
         let Some((last, folder)) = target.split_last() else { bail!("a hard link to the layer's root") };
         let shown = || format!("hard link to {:?}", String::from_utf8_lossy(&target.join(&b'/')));
-        let from = self.find_folder(folder).with_context(shown)?;
-        self.replace(parent, name, "linkat", |at| {
-            nix::unistd::linkat(&from, *last, at, name, AtFlags::empty())
-        })
-        .with_context(shown)
+        if self.deletions == Deletions::Done {
+            let from = self.find_folder(folder).with_context(shown)?;
+            return self.link_from(from.as_fd(), last, parent, name).with_context(shown);
+        }
+        let from = self.folder(folder).with_context(shown)?;
+        self.have_file(&from, last).with_context(shown)?;
+        self.link_from(from.fd.as_fd(), last, parent, name).with_context(shown)
+    }
+
+    fn link_from(&mut self, from: BorrowedFd<'_>, last: &[u8], parent: &Folder, name: &[u8]) -> Result<()> {
+        self.replace(parent, name, "linkat", |at| nix::unistd::linkat(from, last, at, name, AtFlags::empty()))
     }
 
     fn find_folder(&self, names: &[&[u8]]) -> sys::Result<OwnedFd> {
@@ -362,6 +398,8 @@ impl Tree {
 }
 
 enum Step {
+    /// Neither here nor below.
+    Nothing,
     Folder(Rc<Folder>),
     Link(Vec<u8>),
     /// Nothing that leads on.

@@ -107,7 +107,7 @@ impl Init<'_> {
             );
         };
         if rest.is_empty() {
-            return Ok(mount.try_clone().map_err(|_| Errno::EMFILE)?);
+            return mount.try_clone().map_err(|_| Errno::EMFILE);
         }
         match paths::open_beneath(mount.as_fd(), rest, fs::O_PATH) {
             // A symlink that leads out of the mount: what it names is no part of it.

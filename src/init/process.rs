@@ -7,7 +7,7 @@ use crate::config::{Hook, Scheduler};
 use crate::plan::seccomp::Filter;
 use crate::plan::{Computed, HardLimit, Lookup, Step};
 use crate::sys::schedule::SchedAttr;
-use crate::sys::{Errno, bpf, cred, fs, process as proc, schedule, socket};
+use crate::sys::{Errno, bpf, cred, fs, process as proc, schedule, signal, socket};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -15,6 +15,9 @@ use std::path::Path;
 
 /// The longest /etc/passwd of an image that is searched for a home, in bytes.
 const PASSWD_LIMIT: usize = 1 << 20;
+
+/// How many processors a kernel can be built for (CONFIG_NR_CPUS). One that knows fewer takes as many.
+const MOST_PROCESSORS: usize = 8192;
 
 /// How many connections that say nothing are kept, to hear them later.
 const SILENT_LIMIT: usize = 16;
@@ -51,6 +54,23 @@ fn write_to(opened: Result<OwnedFd, Errno>, path: &str, value: &str) -> Outcome 
 pub(crate) fn set_scheduler(pid: i32, scheduler: &Scheduler) -> Result<(), Errno> {
     let Scheduler { policy, flags, nice, priority, runtime, deadline, period } = *scheduler;
     schedule::set_scheduler(pid, SchedAttr { policy, flags, nice, priority, runtime, deadline, period })
+}
+
+/// Give standard descriptors that are pipes to `uid`, the group stays. Where the file system takes no owner, or this process may
+/// not give it, they stay whose they are: a process that only reads and writes them misses nothing.
+pub(crate) fn give_stdio(uid: u32) -> Result<(), (String, Errno)> {
+    for (fd, name) in [(proc::stdin(), "input"), (proc::stdout(), "output"), (proc::stderr(), "error")] {
+        let is_anothers_pipe =
+            |stat: libc::stat| stat.st_mode & libc::S_IFMT == libc::S_IFIFO && stat.st_uid != uid;
+        if !fs::stat_fd(fd).is_ok_and(is_anothers_pipe) {
+            continue;
+        }
+        match fs::chown_fd(fd, uid, u32::MAX) {
+            Ok(()) | Err(Errno::EPERM | Errno::EROFS | Errno::EINVAL) => {}
+            Err(errno) => return Err((format!("chown {uid} of standard {name}"), errno)),
+        }
+    }
+    Ok(())
 }
 
 /// Let a process have a limit that is above its ceiling. Without the right to raise that, it is for setrlimit(2) to say so.
@@ -101,6 +121,7 @@ impl Init<'_> {
             Step::Affinity(cpus) => {
                 schedule::set_affinity(&cpus.words).call(|| format!("sched_setaffinity \"{}\"", cpus.list))
             }
+            Step::AllProcessors => all_processors(),
             Step::AppArmor(profile) => labels::apparmor(profile),
             Step::SelinuxLabel(label) => labels::selinux(label),
             Step::Umask(mask) => {
@@ -109,6 +130,7 @@ impl Init<'_> {
             }
             Step::NoNewPrivileges => cred::no_new_privs().call(|| "prctl".into()),
             Step::Bounding { drop, .. } => bounding(*drop),
+            Step::StdioOwner(uid) => give_stdio(*uid).map_err(|(call, errno)| Refusal::kernel(call, errno)),
             Step::Ids { uid, gid, groups } => ids(*uid, *gid, groups.as_deref()),
             Step::Capabilities { effective, permitted, inheritable, ambient } => {
                 capabilities(*effective, *permitted, *inheritable, *ambient)
@@ -128,6 +150,7 @@ impl Init<'_> {
             }
             Step::Ready => self.ready(),
             Step::AwaitRecord => self.await_record(),
+            Step::EndBySignals => signal::end_by_default().call(|| "sigaction".into()),
             Step::AwaitStart => self.await_start(),
             Step::NoProcess => Err(Refusal::message("missing; there is nothing to start")),
             Step::StartHooks(hooks) => self.start_hooks(hooks),
@@ -288,6 +311,12 @@ impl Init<'_> {
         };
         proc::close_from(next).call(|| "close_range".into())
     }
+}
+
+/// Nobody asked for it, so a refusal (by an LSM, or a filter of the caller's) leaves the caller's.
+fn all_processors() -> Outcome {
+    let _ = schedule::set_affinity(&[u64::MAX; MOST_PROCESSORS / 64]);
+    Ok(())
 }
 
 fn bounding(drop: u64) -> Outcome {

@@ -27,6 +27,8 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
         parent.push(planned("", HostStep::NotifySocket));
     }
     parent.extend(Namespace::ALL.into_iter().filter_map(|kind| opened(config, kind)));
+    let stdio = config.process.as_ref().and_then(|process| process::stdio_owner(config, process, host));
+    parent.extend(stdio.map(|uid| planned("process.user", HostStep::StdioOwner(uid))));
     let mut settle = Vec::new();
     if let Some(rdt) = &config.rdt {
         parent.push(planned("linux.intelRdt", HostStep::ResctrlGroup(rdt.clone())));
@@ -219,7 +221,7 @@ fn through(config: &Config, host: &Host) -> Vec<Namespace> {
 /// Namespaces to join and what they carry: names, clocks, the loopback device. Host paths are valid here, and nothing of
 /// the container's is mounted yet. What init has no right to in a new user namespace is for the parent to `settle`.
 fn identity(config: &Config, host: &Host, settle: &mut Vec<Planned<Settle>>) -> Vec<Planned<Step>> {
-    let mut steps = vec![planned("", Step::Session)];
+    let mut steps = vec![planned("", Step::Session), planned("", Step::AllProcessors)];
     let of = |kind| config.namespaces.of(kind);
     if *of(Namespace::User) == Place::New {
         settle.push(planned("linux.uidMappings", Settle::MapIds(config.id_maps.clone())));
@@ -304,16 +306,20 @@ fn namespace_owner(config: &Config, request: &Request) -> Vec<Planned<Step>> {
 /// From a container with its mounts in place to execve(2), waiting for the record and for `start` on the way.
 fn become_process(config: &Config, request: &Request, host: &Host) -> Result<Vec<Planned<Step>>, Invalid> {
     let Some(process) = &config.process else {
-        let missing = planned("process", Step::NoProcess);
-        return Ok(vec![planned("", Step::Ready), planned("", Step::AwaitStart), missing]);
+        return Ok(on_request().into_iter().chain([planned("process", Step::NoProcess)]).collect());
     };
-    let mut gate = vec![planned("", Step::Ready)];
-    if request.start == Start::OnRequest {
-        gate.push(planned("", Step::AwaitStart));
-    }
+    let gate = match request.start {
+        Start::OnRequest => on_request().to_vec(),
+        Start::AtOnce => vec![planned("", Step::Ready)],
+    };
     let hooks = &config.hooks.start_container;
     let hooks = (!hooks.is_empty()).then(|| planned("hooks.startContainer", Step::StartHooks(hooks.clone())));
     process::steps(config, process, gate, hooks, &request.listen_env, host)
+}
+
+/// Ready, and waiting for `start`; before anybody can know of it a signal ends it.
+fn on_request() -> [Planned<Step>; 3] {
+    [Step::EndBySignals, Step::Ready, Step::AwaitStart].map(|step| planned("", step))
 }
 
 fn working_directory(config: &Config) -> Option<Planned<Step>> {

@@ -119,6 +119,7 @@ impl Display for HostStep {
                 write!(f, "resctrl group {group} with {:?}", [&rdt.compared[..], &rdt.written].concat())?;
                 if rdt.monitoring { write!(f, ", monitored") } else { Ok(()) }
             }
+            HostStep::StdioOwner(uid) => write!(f, "standard pipes belong to {uid}"),
             HostStep::NotifySocket => write!(f, "take notifications"),
             HostStep::StartSocket => write!(f, "listen for start"),
         }
@@ -381,12 +382,14 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
             write!(f, "memory policy {:#x} nodes \"{}\"", policy.mode, policy.nodes.list)
         }
         Step::Personality(domain) => write!(f, "personality {domain:#x}"),
+        Step::AllProcessors => write!(f, "all processors"),
         Step::Affinity(cpus) => write!(f, "processors {}", cpus.list),
         Step::AppArmor(profile) => write!(f, "AppArmor profile {profile} on execve"),
         Step::SelinuxLabel(label) => write!(f, "SELinux label {label} on execve"),
         Step::Umask(mask) => write!(f, "umask {mask:04o}"),
         Step::NoNewPrivileges => write!(f, "no new privileges"),
         Step::Bounding { keep, .. } => write!(f, "bounding set {}", capability::describe(*keep)),
+        Step::StdioOwner(uid) => write!(f, "standard pipes belong to {uid}"),
         Step::Ids { uid, gid, groups: Some(groups) } => write!(f, "ids {uid}:{gid} groups {groups:?}"),
         Step::Ids { uid, gid, groups: None } => write!(f, "ids {uid}:{gid}, groups as they are"),
         Step::Capabilities { effective, permitted, inheritable, ambient } => {
@@ -405,6 +408,7 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
         Step::Find { program, .. } => write!(f, "find {program}"),
         Step::Ready => write!(f, "tell the parent: ready"),
         Step::AwaitRecord => write!(f, "await record"),
+        Step::EndBySignals => write!(f, "end by any signal that ends a process"),
         Step::AwaitStart => write!(f, "await start"),
         Step::NoProcess => write!(f, "no process: start is an error"),
         Step::StartHooks(hooks) => write!(f, "{} startContainer hooks", hooks.len()),

@@ -1,7 +1,7 @@
 //! A process for a container that is there: config.json, the process that is asked for and a request, to an [`Exec`].
 
 use super::{Console, Keyring, Planned, Step, mounts, planned, process};
-use crate::config::{Config, Invalid, Namespace, NumberSet, Place, Process};
+use crate::config::{Config, ExecAffinity, Invalid, Namespace, NumberSet, Place, Process};
 use crate::host::Host;
 
 /// What the caller of `exec` asks beside the process.
@@ -73,8 +73,15 @@ pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Ho
     if in_user_namespace {
         steps.extend(process::ceilings(process, Step::HardLimit));
     }
-    if let Some(cpus) = &process.exec_affinity.last {
-        steps.push(planned("process.execCPUAffinity.final", Step::Affinity(cpus.clone())));
+    if let Some(uid) = process::stdio_owner(config, process, host) {
+        steps.push(planned("process.user", Step::StdioOwner(uid)));
+    }
+    match &process.exec_affinity {
+        ExecAffinity { last: Some(cpus), .. } => {
+            steps.push(planned("process.execCPUAffinity.final", Step::Affinity(cpus.clone())));
+        }
+        ExecAffinity { initial: None, .. } => steps.push(planned("", Step::AllProcessors)),
+        ExecAffinity { initial: Some(_), .. } => {}
     }
     let own: Vec<Namespace> =
         Namespace::ALL.into_iter().filter(|kind| config.namespaces.own(*kind)).collect();

@@ -1,7 +1,7 @@
 //! The process: from a container with its mounts in place to execve(2).
 
 use super::{Computed, Groups, HardLimit, Planned, Step, planned, seccomp};
-use crate::config::{Capabilities, Config, Invalid, Namespace, Process, annotation};
+use crate::config::{Capabilities, Config, Invalid, Namespace, Process, annotation, ids};
 use crate::host::Host;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -43,6 +43,9 @@ pub(super) fn steps(
     let as_they_are = groups(config) == Groups::Callers
         || (config.namespaces.own(Namespace::User) && user.additional_gids.is_empty());
     let groups = (!as_they_are).then(|| user.additional_gids.clone());
+    if !process.terminal {
+        step("process.user", Step::StdioOwner(user.uid));
+    }
     step("process.user", Step::Ids { uid: user.uid, gid: user.gid, groups });
     let filter = config.seccomp.as_ref().map(seccomp::compile).transpose()?;
     // Without no_new_privs a filter takes CAP_SYS_ADMIN (seccomp(2)), so that stays until the filter is in force. Hooks do
@@ -77,6 +80,13 @@ pub(super) fn ceilings<T>(process: &Process, step: fn(HardLimit) -> T) -> impl I
         let (name, resource) = (limit.name.clone(), limit.resource);
         planned(format!("process.rlimits[{i}]"), step(HardLimit { name, resource, hard: limit.hard }))
     })
+}
+
+/// The process's user as the host knows it, who is to own standard descriptors that are pipes. The root of a user namespace may not
+/// give away what belongs to the host's.
+pub(super) fn stdio_owner(config: &Config, process: &Process, host: &Host) -> Option<u32> {
+    let needed = config.namespaces.own(Namespace::User) && host.is_root && !process.terminal;
+    ids::outside(&config.id_maps.uids, process.user.uid).filter(|_| needed)
 }
 
 /// Whose supplementary groups the process has: engines say by an annotation that the caller's are to be kept.

@@ -55,6 +55,8 @@ pub enum HostStep {
     },
     /// Take a detached copy of a host mount, and change it before the container can see it.
     CloneTree(Tree),
+    /// Give standard descriptors that are pipes to this user of the host's, who is the process's outside of its user namespace.
+    StdioOwner(u32),
     /// Take or make groups of resctrl, which a later step puts init into.
     ResctrlGroup(Rdt),
     /// Bind the socket that `knarr start` connects to.
@@ -411,6 +413,8 @@ pub enum Step {
     Personality(u32),
     /// sched_setaffinity(2).
     Affinity(NumberSet),
+    /// Be on all processors that the cgroup allows, not on those of the caller alone.
+    AllProcessors,
     /// Have execve(2) put the process under this AppArmor profile.
     AppArmor(String),
     /// Have execve(2) give the process this SELinux label.
@@ -426,6 +430,8 @@ pub enum Step {
         /// What stays, for the reader.
         keep: u64,
     },
+    /// Give standard descriptors that are pipes to this user, who could not open them by name otherwise.
+    StdioOwner(u32),
     /// setgroups(2), setresgid(2), setresuid(2), keeping permitted capabilities.
     Ids {
         /// User.
@@ -461,6 +467,8 @@ pub enum Step {
     Ready,
     /// Wait until the parent has made the pid known.
     AwaitRecord,
+    /// Have any signal whose default is to end a process end this one, as it would if it were not PID 1.
+    EndBySignals,
     /// Wait for `knarr start`.
     AwaitStart,
     /// The process is missing in config.json: `start` is an error.

@@ -13,6 +13,7 @@ use crate::config::{Config, Hook, Namespace, Place};
 use crate::host::Host;
 use crate::init;
 use crate::init::hook::{self, About};
+use crate::init::process::give_stdio;
 use crate::plan::{HostStep, IdSource, Keyring, Plan, Planned, Tree};
 use crate::state::{Agent, Container, Dir, State, Store, process_start};
 use crate::sys::mount;
@@ -221,8 +222,8 @@ fn host_step<'a>(
             made.map_err(unasked)?;
         }
         HostStep::Limit(write) => {
-            let cgroup = own_cgroup(&undo.cgroup)?;
-            cgroup.limit(write).map_err(|refused| StepFault::refused(&write.field, refused))?;
+            let limited = own_cgroup(&undo.cgroup)?.limit(write);
+            limited.map_err(|refused| StepFault::refused(&write.field, refused))?;
         }
         HostStep::Delegate { uid, gid } => {
             own_cgroup(&undo.cgroup)?.delegate(*uid, *gid).map_err(fault)?;
@@ -238,9 +239,9 @@ fn host_step<'a>(
             opened.namespaces.push((*kind, open_namespace(*kind, path, changed_by).map_err(unasked)?));
         }
         HostStep::CloneTree(tree) => {
-            let copy = clone_tree(tree, opened).map_err(fault)?;
-            opened.trees.push(Some(copy));
+            opened.trees.push(Some(clone_tree(tree, opened).map_err(fault)?));
         }
+        HostStep::StdioOwner(uid) => give_stdio(*uid).map_err(fault)?,
         HostStep::OverlayFolder { path, like, owner } => {
             overlay::make(path, like, *owner, &mut undo.folders).map_err(unasked)?;
         }
@@ -327,10 +328,12 @@ impl Parent<'_> {
     }
 }
 
-/// Send the other end of a terminal to the console socket; without one it is this process's, to relay.
+/// Send the other end of a terminal to the console socket, as the kernel made it: whoever takes it has a terminal of his own, whose
+/// output processing he may have switched off. Without a socket it is this process's, to relay to a terminal that adds the carriage
+/// returns.
 pub(super) fn hand_terminal(master: OwnedFd, console: Option<&OwnedFd>) -> Result<Option<OwnedFd>> {
-    tty::clear_onlcr(&master).context("tcsetattr of the terminal")?;
     let Some(console) = console else {
+        tty::clear_onlcr(&master).context("tcsetattr of the terminal")?;
         super::foreground::copy_size(&master);
         return Ok(Some(master));
     };

@@ -4,13 +4,22 @@ use super::notify::Notify;
 use super::relay;
 use crate::log::say;
 use crate::sys::process::{self, Exit};
-use crate::sys::{Errno, describe, signal, tty};
+use crate::sys::{Errno, describe, fs, signal, tty};
 use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Who has sent a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The kernel, for the caller's terminal.
+    Kernel,
+    /// A process.
+    Process,
+}
 
 /// Signals on their way to the container. Taken before it starts, so that none is lost.
 #[derive(Debug)]
@@ -58,19 +67,21 @@ impl Signals {
     }
 
     /// The next one that has come for the container. One that tells of a child is for this process.
-    pub(super) fn next(&self) -> Result<Option<i32>> {
+    pub(super) fn next(&self) -> Result<Option<(i32, Origin)>> {
         loop {
             let info = self.fd.read_signal().context("read signalfd")?;
             // A signal that is blocked is not ignored: this program's own write to a pipe that nobody reads.
             if info.is_some_and(|i| i.ssi_signo == libc::SIGPIPE as u32 && i.ssi_pid == std::process::id()) {
                 continue;
             }
-            match info.map(|info| info.ssi_signo as i32) {
-                Some(libc::SIGCHLD) if self.child.get() != 0 => {
+            let Some(info) = info else { return Ok(None) };
+            match info.ssi_signo as i32 {
+                libc::SIGCHLD if self.child.get() != 0 => {
                     signal::reap_all_but(self.child.get()).context("waitid")?;
                 }
-                Some(libc::SIGCHLD) => {}
-                other => return Ok(other),
+                libc::SIGCHLD => {}
+                signal if info.ssi_code == libc::SI_KERNEL => return Ok(Some((signal, Origin::Kernel))),
+                signal => return Ok(Some((signal, Origin::Process))),
             }
         }
     }
@@ -100,7 +111,7 @@ impl Signals {
             if fds[0].any().unwrap_or(false) {
                 return Ok(());
             }
-            while let Some(signal) = self.next()? {
+            while let Some((signal, _)) = self.next()? {
                 deliver(pidfd, signal);
             }
         }
@@ -115,12 +126,19 @@ pub fn attend(
     notify: Option<&Notify>,
 ) -> Result<Exit> {
     match terminal {
-        Some(terminal) => relay::attend(pidfd, signals, &terminal, notify),
+        Some(terminal) => relay::attend(pidfd, signals, terminal, notify),
         None => {
             signals.forward_until(pidfd.as_fd(), pidfd, notify)?;
             process::wait(pidfd.as_fd()).context("waitid")
         }
     }
+}
+
+/// Whether the caller has a terminal to relay to: one of the standard descriptors, or that of the session.
+pub fn has_terminal() -> bool {
+    let standard = [process::stdin(), process::stdout(), process::stderr()];
+    standard.into_iter().any(|fd| tty::size(fd).is_ok())
+        || fs::open("/dev/tty", fs::O_RDWR | fs::O_NOCTTY, 0).is_ok()
 }
 
 /// Give the container's terminal the size of the caller's, before the process can ask for it.

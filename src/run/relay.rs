@@ -3,7 +3,7 @@
 //! Nothing here waits but poll(2): who does not read, on either side, keeps neither the other direction nor a signal from getting
 //! through.
 
-use super::foreground::{Signals, copy_size, deliver};
+use super::foreground::{Origin, Signals, copy_size, deliver};
 use super::notify::Notify;
 use crate::sys::process::{self, Exit};
 use crate::sys::tty::{self, Termios};
@@ -69,10 +69,20 @@ enum End {
     Notifications,
 }
 
+/// Who reads from the container's terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Whole lines, edited by the kernel, for which the end of input is a character.
+    Usual,
+    /// A program that edits its lines itself.
+    Raw,
+}
+
 struct Relay<'a> {
     pidfd: &'a OwnedFd,
     signals: &'a Signals,
-    terminal: &'a OwnedFd,
+    /// None once it is hung up.
+    terminal: Option<OwnedFd>,
     notify: Option<&'a Notify>,
     raw: Raw,
     /// None: standard output itself.
@@ -84,6 +94,8 @@ struct Relay<'a> {
     /// The last byte that came from the caller; a line break where none did.
     last_in: u8,
     input_open: bool,
+    /// Once the end of input is said: whether the terminal is in its usual mode, where that is a character of its own.
+    said_end: Option<Mode>,
     terminal_open: bool,
     /// How much has been read since the process ended; none while it runs.
     since_end: Option<usize>,
@@ -93,7 +105,7 @@ struct Relay<'a> {
 pub(super) fn attend(
     pidfd: &OwnedFd,
     signals: &Signals,
-    terminal: &OwnedFd,
+    terminal: OwnedFd,
     notify: Option<&Notify>,
 ) -> Result<Exit> {
     // A write to a full terminal would wait for its reader, who may be waiting for this program to read.
@@ -101,7 +113,7 @@ pub(super) fn attend(
     let mut relay = Relay {
         pidfd,
         signals,
-        terminal,
+        terminal: Some(terminal),
         notify,
         raw: Raw::enter(),
         output: own_output(),
@@ -109,6 +121,7 @@ pub(super) fn attend(
         outward: Vec::new(),
         last_in: b'\n',
         input_open: true,
+        said_end: None,
         terminal_open: true,
         since_end: None,
     };
@@ -143,6 +156,8 @@ impl Relay<'_> {
                 End::Signals => {}
                 End::Terminal if flags.contains(PollFlags::POLLOUT) => self.write_terminal()?,
                 End::Terminal => self.read_terminal(),
+                // Its other side is gone: a connection that was cut, a window that was closed.
+                End::Input if flags.contains(PollFlags::POLLHUP) && self.raw.0.is_some() => self.hang_up(),
                 End::Input => self.read_input(),
                 End::Output => self.write_output(),
                 End::Notifications => self.notify.iter().for_each(|notify| notify.pass_on()),
@@ -159,7 +174,7 @@ impl Relay<'_> {
         match end {
             End::Process => self.pidfd.as_fd(),
             End::Signals => self.signals.as_fd(),
-            End::Terminal => self.terminal.as_fd(),
+            End::Terminal => self.terminal.as_ref().map_or(self.signals.as_fd(), AsFd::as_fd),
             End::Input => process::stdin(),
             End::Output => self.output(),
             End::Notifications => self.notify.map_or(self.signals.as_fd(), Notify::as_fd),
@@ -185,16 +200,17 @@ impl Relay<'_> {
 
     /// Deliver signals; false where one asks to go once the process has ended, whatever is still to be written.
     fn take_signals(&mut self) -> Result<bool> {
-        while let Some(signal) = self.signals.next()? {
+        while let Some((signal, origin)) = self.signals.next()? {
             match signal {
-                libc::SIGWINCH => copy_size(self.terminal),
+                libc::SIGWINCH => self.terminal.iter().for_each(copy_size),
                 libc::SIGTERM | libc::SIGINT | libc::SIGHUP | libc::SIGQUIT if self.since_end.is_some() => {
                     return Ok(false);
                 }
+                libc::SIGHUP if origin == Origin::Kernel => self.hang_up(),
                 _ => {
                     if signal == libc::SIGCONT {
                         self.raw.enter_again();
-                        copy_size(self.terminal);
+                        self.terminal.iter().for_each(copy_size);
                     }
                     deliver(self.pidfd, signal);
                 }
@@ -211,6 +227,7 @@ impl Relay<'_> {
                 // On a line that has begun the first one only hands over what is there.
                 let ends = if self.last_in == b'\n' { 1 } else { 2 };
                 self.inward.extend([END_OF_FILE; 2].into_iter().take(ends));
+                self.said_end = Some(self.mode());
             }
             Ok(n) => {
                 self.inward.extend_from_slice(&chunk[..n]);
@@ -221,9 +238,36 @@ impl Relay<'_> {
         }
     }
 
+    /// Hang up the container's terminal: its process gets SIGHUP from the kernel and reads no more, as with any terminal.
+    fn hang_up(&mut self) {
+        self.terminal = None;
+        (self.input_open, self.terminal_open) = (false, false);
+        self.inward.clear();
+        self.outward.clear();
+    }
+
+    fn mode(&self) -> Mode {
+        match self.terminal.as_ref().map(tty::edits_lines) {
+            Some(Ok(false)) => Mode::Raw,
+            _ => Mode::Usual,
+        }
+    }
+
+    /// A program that takes the terminal out of its usual mode before it reads, as shells do for each line, loses the end of input
+    /// that it was told. It is told again.
+    fn say_end_again(&mut self) {
+        let Some(before) = self.said_end.filter(|_| self.inward.is_empty()) else { return };
+        let now = self.mode();
+        if (before, now) == (Mode::Usual, Mode::Raw) {
+            self.inward.push(END_OF_FILE);
+        }
+        self.said_end = Some(now);
+    }
+
     fn write_terminal(&mut self) -> Result<()> {
         let piece = self.inward.len().min(PIECE);
-        match nix::unistd::write(self.terminal, &self.inward[..piece]) {
+        let Some(terminal) = &self.terminal else { return Ok(()) };
+        match nix::unistd::write(terminal, &self.inward[..piece]) {
             Ok(n) => drop(self.inward.drain(..n)),
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             Err(Errno::EIO) => self.inward.clear(),
@@ -234,7 +278,8 @@ impl Relay<'_> {
 
     fn read_terminal(&mut self) {
         let mut chunk = [0; CHUNK];
-        match nix::unistd::read(self.terminal, &mut chunk) {
+        let Some(terminal) = &self.terminal else { return };
+        match nix::unistd::read(terminal, &mut chunk) {
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             // EIO: the last process has closed the other side.
             Ok(0) | Err(_) => self.terminal_open = false,
@@ -244,6 +289,7 @@ impl Relay<'_> {
                     *read += n;
                     self.terminal_open = *read < LAST_WORDS;
                 }
+                self.say_end_again();
             }
         }
     }

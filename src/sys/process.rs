@@ -292,6 +292,12 @@ pub fn stdout() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(1) }
 }
 
+/// Standard error.
+pub fn stderr() -> BorrowedFd<'static> {
+    // SAFETY: no code of this program closes descriptor 2.
+    unsafe { BorrowedFd::borrow_raw(2) }
+}
+
 /// Standard input, output or error by its number; EBADF answers every call where the caller of this program has closed it.
 pub fn standard(number: RawFd) -> BorrowedFd<'static> {
     debug_assert!((0..3).contains(&number));

@@ -8,6 +8,40 @@ pub fn block_all() -> Result<()> {
     nix::sys::signal::SigSet::all().thread_set_mask()
 }
 
+/// Those that by default end no process (signal(7)), that no process can do anything about, and the one that this program's own writes
+/// may raise.
+const OTHERS: [i32; 10] = [
+    libc::SIGPIPE,
+    libc::SIGCHLD,
+    libc::SIGCONT,
+    libc::SIGURG,
+    libc::SIGWINCH,
+    libc::SIGTSTP,
+    libc::SIGTTIN,
+    libc::SIGTTOU,
+    libc::SIGKILL,
+    libc::SIGSTOP,
+];
+
+/// Have each signal whose default is to end a process end this one, though it be PID 1, to which the kernel delivers no signal that
+/// it has no handler for (pid_namespaces(7)), and though its caller blocked or ignored it. execve(2) ends that.
+pub fn end_by_default() -> Result<()> {
+    let numbers = (1..=libc::SIGRTMAX()).filter(|n| !OTHERS.contains(n));
+    // Two real-time signals are the C library's.
+    for signal in numbers.filter(|n| *n <= libc::SIGSYS || *n >= libc::SIGRTMIN()) {
+        // SAFETY: `end` makes nothing but a system call, at whatever instruction it interrupts.
+        let old = unsafe { libc::signal(signal, end as *const () as libc::sighandler_t) };
+        if old == libc::SIG_ERR {
+            return Err(Errno::last());
+        }
+    }
+    nix::sys::signal::SigSet::empty().thread_set_mask()
+}
+
+extern "C" fn end(signal: libc::c_int) {
+    super::process::exit_now(128 + signal)
+}
+
 /// sigwaitinfo(2) for any signal: the number of the next one, real-time signals too. The waiting itself gives back the memory
 /// of this program's code, and needs next to none of it: the C library's own function is pages away from everything else.
 pub fn next() -> Result<i32> {

@@ -48,6 +48,12 @@ pub fn set_controlling(tty: BorrowedFd<'_>) -> Result<()> {
     Errno::result(unsafe { libc::ioctl(tty.as_raw_fd(), libc::TIOCSCTTY, 0) }).map(drop)
 }
 
+/// Whether the kernel edits the lines that are typed there (ICANON, termios(3)).
+pub fn edits_lines(tty: impl AsFd) -> Result<bool> {
+    let settings = nix::sys::termios::tcgetattr(tty.as_fd())?;
+    Ok(settings.local_flags.contains(nix::sys::termios::LocalFlags::ICANON))
+}
+
 /// Put `tty` in raw mode, but for its output: it goes on putting a carriage return before each line feed, which the relayed
 /// terminal does not. Returns the settings to restore.
 pub fn make_raw(tty: impl AsFd) -> Result<Termios> {
@@ -69,7 +75,7 @@ pub fn restore(tty: impl AsFd, settings: &Termios) -> Result<()> {
     set
 }
 
-/// Clear ONLCR, so that what the container prints reaches a relay or an engine byte for byte.
+/// Clear ONLCR, so that what the container prints reaches a relay byte for byte.
 pub fn clear_onlcr(tty: impl AsFd) -> Result<()> {
     let mut settings = nix::sys::termios::tcgetattr(tty.as_fd())?;
     settings.output_flags.remove(nix::sys::termios::OutputFlags::ONLCR);
