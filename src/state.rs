@@ -201,7 +201,7 @@ impl Store {
     fn reclaim(&self, id: &str) -> Result<()> {
         let exists = || anyhow!("container with id {id} exists already");
         let dir = self.open_dir(id)?.ok_or_else(exists)?;
-        if !dir.try_lock() {
+        if !dir.try_lock()? {
             return Err(exists());
         }
         match dir.load() {
@@ -333,7 +333,7 @@ impl Container {
     /// Where the container is in its life, asked of the kernel, not of the record.
     pub fn status(&self) -> Result<Status> {
         if self.state.pid == 0 {
-            return Ok(if self.dir.try_lock() { Status::Stopped } else { Status::Creating });
+            return Ok(if self.dir.try_lock()? { Status::Stopped } else { Status::Creating });
         }
         if self.pidfd()?.is_none() {
             return Ok(Status::Stopped);

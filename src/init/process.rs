@@ -372,6 +372,7 @@ fn working_directory(path: &str) -> Outcome {
 fn find(program: &str, path: &[String]) -> Outcome<String> {
     if program.contains('/') {
         return check(program).map(|()| program.to_string()).map_err(|errno| match errno {
+            Errno::ENOSYS | Errno::EPERM => Refusal::kernel(format!("faccessat2 {program}"), errno),
             Errno::EISDIR => Refusal::kernel(format!("exec: \"{program}\": is a directory"), Errno::EACCES),
             Errno::EACCES => Refusal::kernel(format!("exec: \"{program}\""), errno),
             _ => Refusal::kernel(format!("exec: \"{program}\": stat {program}"), errno),
@@ -383,6 +384,10 @@ fn find(program: &str, path: &[String]) -> Outcome<String> {
         match check(&candidate) {
             Ok(()) => return Ok(candidate),
             Err(Errno::EACCES) => denied = Some(candidate),
+            // Not the file's fault.
+            Err(errno @ (Errno::ENOSYS | Errno::EPERM)) => {
+                return Err(Refusal::kernel(format!("faccessat2 {candidate}"), errno));
+            }
             Err(_) => {}
         }
     }

@@ -15,8 +15,14 @@ const KILL_TIMEOUT_MS: u16 = 10_000;
 /// Kill what runs, remove the cgroup, run the poststop hooks, forget the container. Returns the hooks' failures, which are
 /// warnings (runtime.md: Lifecycle).
 pub fn destroy(container: Container) -> Result<Vec<String>> {
-    if let Some(pidfd) = container.pidfd()? {
-        kill_and_wait(&pidfd, &container.state)?;
+    let init = container.pidfd()?;
+    destroy_with(container, init.as_ref())
+}
+
+/// The same for who has made the container, and knows its init by `init`; none if that has ended.
+pub fn destroy_with(container: Container, init: Option<&OwnedFd>) -> Result<Vec<String>> {
+    if let Some(pidfd) = init {
+        kill_and_wait(pidfd, &container.state)?;
     }
     // Processes that outlive init, in a pid namespace that is not their own, are in the cgroup.
     container.state.remove_cgroup()?;

@@ -38,7 +38,7 @@ impl Dir {
     /// As `lock`, but not for ever: whoever holds it may be stopped.
     pub(super) fn lock_within(&self, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
-        while !self.try_lock() {
+        while !self.try_lock()? {
             if Instant::now() >= deadline {
                 bail!("locked for {} s by {}", limit.as_secs(), self.holder());
             }
@@ -63,8 +63,8 @@ impl Dir {
         find().unwrap_or_else(|| "a process that is not seen from here".into())
     }
 
-    pub(super) fn try_lock(&self) -> bool {
-        fs::try_lock_exclusive(self.fd.as_fd())
+    pub(super) fn try_lock(&self) -> Result<bool> {
+        fs::try_lock_exclusive(self.fd.as_fd()).with_context(|| format!("flock {}", self.path.display()))
     }
 
     /// Whether its name still leads to it.
