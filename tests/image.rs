@@ -5,6 +5,7 @@
 #[path = "support/image.rs"]
 mod support;
 
+use knarr::image::progress::Kind;
 use knarr::image::{Request, Unpack, bundle};
 use serde_json::{Value, json};
 use std::fs;
@@ -15,8 +16,15 @@ use support::{Layer, Layout, Type, folder, gzip, sha256};
 
 fn make(at: &Path, source: &str, unpack: Unpack) -> Result<Vec<String>, String> {
     let args = ["sh".to_string()];
-    let request = Request { source, bundle: &at.join("bundle"), unpack, terminal: false, args: &args };
-    bundle(&request).map_err(|err| knarr::log::message(&err))
+    let request = Request {
+        source,
+        bundle: &at.join("bundle"),
+        unpack,
+        terminal: false,
+        args: &args,
+        progress: Kind::None,
+    };
+    bundle(&request).map(|made| made.warnings).map_err(|err| knarr::log::message(&err))
 }
 
 /// Unpack one image into a store; the folder of its only layer.
@@ -692,8 +700,15 @@ fn layers_are_unpacked_once_and_stores_are_the_owners_alone() {
     let make = |name: &str| {
         let args = ["sh".to_string()];
         let (source, unpack) = (source.to_str().unwrap(), Unpack::Store(store.clone()));
-        let request = Request { source, bundle: &at.join(name), unpack, terminal: false, args: &args };
-        bundle(&request).map_err(|err| knarr::log::message(&err))
+        let request = Request {
+            source,
+            bundle: &at.join(name),
+            unpack,
+            terminal: false,
+            args: &args,
+            progress: Kind::None,
+        };
+        bundle(&request).map(|made| made.warnings).map_err(|err| knarr::log::message(&err))
     };
     // What somebody left who was killed.
     fs::create_dir_all(store.join("tmp").join(sha256(&a)).join("half/way")).unwrap();

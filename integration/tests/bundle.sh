@@ -261,6 +261,20 @@ test_a_bar_on_a_terminal_only() {
   assert_match "$OUT" unpacking
 }
 
+test_a_line_a_layer_where_asked_and_what_was_made_at_the_end() {
+  knarr_only
+  image all_kinds
+  OUT=$("$RUNTIME" bundle --image "oci:$T/img:v1" --store "$T/store" --progress plain "$T/bundle" -- true 2>"$T/err")
+  assert_match "$OUT" "^$T/bundle: oci:$T/img:v1, 2 layers, .*, 2 unpacked into the store; to run it: knarr run --bundle $T/bundle bundle$"
+  assert_match "$(<"$T/err")" '^unpacking layer 1 of 2: sha256:[0-9a-f]{64}, [0-9.]+ [KM]?i?B.unpacking layer 2 of 2: '
+  OUT=$("$RUNTIME" bundle --image "oci:$T/img:v1" --store "$T/store" "$T/again" -- true 2>"$T/err")
+  assert_match "$OUT" 'all in the store already'
+  assert_eq "$(<"$T/err")" ''
+  B=$T/bundle
+  change .
+  run_ok run --bundle "$B" c1
+}
+
 test_errors_name_what_is_wrong() {
   knarr_only
   image

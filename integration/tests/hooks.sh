@@ -105,13 +105,47 @@ test_no_args_means_the_path() {
   assert_eq "$(<"$T/args")" "$T/script 0"
 }
 
-test_no_env_means_an_empty_environment() {
-  differs crun "hands its own on"
-  differs runc "hands its own on"
+# A hook that calls iptables finds it by the PATH that the engine was started with.
+test_hooks_without_env_have_the_runtimes() {
   export OF_THE_CALLER=1
-  bundle c1 --arg t "$T" '.hooks.createRuntime = [{path: "/bin/sh", args: ["sh", "-c", "cat /proc/$$/environ >\($t)/environ"]}] | args(["true"])'
+  local kind
+  for kind in prestart createRuntime createContainer poststart poststop; do
+    [ "$RUNTIME_NAME $kind" != 'runc createContainer' ] || continue # has none
+    rm -rf "$T/c1"
+    bundle c1 --arg k $kind --arg t "$T" '.process.env += ["OF_THE_CONTAINER=1"] | .hooks[$k] = [{path: "/bin/sh", args: ["sh", "-c", "/usr/bin/env >\($t)/environ"]}] | args(["true"])'
+    run_ok run --bundle "$B" c1
+    assert_line "$(<"$T/environ")" OF_THE_CALLER=1 $kind
+    assert_line "$(<"$T/environ")" "PATH=$PATH" $kind
+    assert_no_match "$(<"$T/environ")" OF_THE_CONTAINER $kind
+  done
+}
+
+test_a_hook_with_an_empty_env_has_none() {
+  export OF_THE_CALLER=1
+  bundle c1 --arg t "$T" '.hooks.createRuntime = [{path: "/bin/sh", args: ["sh", "-c", "cat /proc/$$/environ >\($t)/environ"], env: []}] | args(["true"])'
   run_ok run --bundle "$B" c1
   assert_no_match "$(tr '\0' '\n' <"$T/environ")" OF_THE_CALLER
+}
+
+test_start_container_hooks_without_env_have_the_processes() {
+  export OF_THE_CALLER=1
+  bundle c1 --arg t "$T" '.process.env += ["OF_THE_CONTAINER=1"] | .hooks.startContainer = [{path: "/bin/sh", args: ["sh", "-c", "env >/mnt/environ"]}] | bind($t; "/mnt"; []) | args(["true"])'
+  run_ok run --bundle "$B" c1
+  assert_line "$(<"$T/environ")" OF_THE_CONTAINER=1
+  assert_line "$(<"$T/environ")" HOME=/root
+  assert_no_match "$(<"$T/environ")" OF_THE_CALLER
+}
+
+test_hooks_have_the_callers_umask() {
+  differs crun "has none"
+  local kind
+  umask 027
+  for kind in prestart createRuntime createContainer poststart poststop; do
+    rm -rf "$T/c1"
+    bundle c1 --arg k $kind --arg t "$T" '.hooks[$k] = [{path: "/bin/sh", args: ["sh", "-c", "umask >\($t)/umask"]}] | args(["true"])'
+    run_ok run --bundle "$B" c1
+    assert_eq "$(<"$T/umask")" 0027 $kind
+  done
 }
 
 test_hook_that_does_not_read_its_stdin() {

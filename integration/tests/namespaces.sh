@@ -153,3 +153,37 @@ test_mount_namespace_does_not_leak_to_the_host() {
   run_ok run --detach --bundle "$B" c1
   assert_no_match "$(</proc/self/mountinfo)" "$B/rootfs"
 }
+
+# ---- kernel parameters ----
+
+parameters='.linux.sysctl = {"net.ipv4.ip_forward": "1", "kernel.msgmax": "4321", "fs.mqueue.msg_max": "17"}'
+shows_parameters() { in_container 'cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax /proc/sys/fs/mqueue/msg_max' "$parameters | ${1:-.}"; assert_eq "$OUT" $'1\n4321\n17'; }
+
+test_sysctl() { shows_parameters; }
+
+test_sysctl_where_the_runtimes_proc_sys_is_read_only() {
+  mount --bind /proc/sys /proc/sys
+  mount -o remount,bind,ro /proc/sys
+  trap 'umount /proc/sys' EXIT
+  shows_parameters
+}
+
+test_sysctl_where_the_runtimes_proc_sys_is_covered() {
+  mkdir -p "$T/sys/net/ipv4" "$T/sys/kernel" "$T/sys/fs/mqueue"
+  touch "$T/sys/net/ipv4/ip_forward" "$T/sys/kernel/msgmax" "$T/sys/fs/mqueue/msg_max"
+  cp -r /proc/sys/kernel/{cap_last_cap,ngroups_max,osrelease,pid_max} "$T/sys/kernel/"
+  mount --bind "$T/sys" /proc/sys
+  trap 'umount /proc/sys' EXIT
+  shows_parameters
+  assert_eq "$(<"$T/sys/kernel/msgmax")" ''
+}
+
+test_sysctl_in_a_joined_namespace_where_proc_sys_is_read_only() {
+  bundle c2 'args(["sleep", "100"])'
+  run_ok run --detach --bundle "$B" c2
+  pid_of c2
+  mount --bind /proc/sys /proc/sys
+  mount -o remount,bind,ro /proc/sys
+  trap 'umount /proc/sys' EXIT
+  shows_parameters "join_ns(\"network\"; \"/proc/$PID/ns/net\") | join_ns(\"ipc\"; \"/proc/$PID/ns/ipc\")"
+}

@@ -1,8 +1,11 @@
 //! `knarr bundle`.
 
+use super::print;
 use crate::cli::Global;
-use crate::image::{self, Request, Unpack};
+use crate::image::progress::Kind;
+use crate::image::{self, Made, Request, Unpack};
 use anyhow::{Context, Result};
+use indicatif::HumanBytes;
 use std::path::PathBuf;
 
 #[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
@@ -18,6 +21,9 @@ pub struct Args {
     /// Folder in which each layer is kept once [default: /var/lib/knarr/store, of an ordinary user $XDG_DATA_HOME/knarr]
     #[arg(long, value_name = "DIR", conflicts_with = "copy")]
     pub store: Option<PathBuf>,
+    /// What is said of layers meanwhile, on standard error
+    #[arg(long, value_enum, value_name = "KIND", default_value = "auto")]
+    pub progress: Kind,
     /// Give the process a terminal
     #[arg(short, long)]
     pub tty: bool,
@@ -37,12 +43,29 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
         unpack: unpack(args)?,
         terminal: args.tty,
         args: &args.args,
+        progress: args.progress,
     };
-    let warnings = image::bundle(&request).context("bundle")?;
-    for warning in warnings {
-        global.log().warning(&warning);
+    let made = image::bundle(&request).context("bundle")?;
+    for warning in &made.warnings {
+        global.log().warning(warning);
     }
-    Ok(0)
+    print(&summary(args, &made))
+}
+
+/// What was made, and how it is run.
+fn summary(args: &Args, made: &Made) -> String {
+    let folder = args.folder.display();
+    let name = args.folder.file_name().map_or("web".into(), |name| name.to_string_lossy());
+    let unpacked = match (args.copy, made.unpacked) {
+        (true, _) => "copied".into(),
+        (false, 0) => "all in the store already".into(),
+        (false, n) => format!("{n} unpacked into the store"),
+    };
+    let (layers, size) = (made.layers, HumanBytes(made.size));
+    format!(
+        "{folder}: {image}, {layers} layers, {size}, {unpacked}; to run it: knarr run --bundle {folder} {name}\n",
+        image = args.image
+    )
 }
 
 fn unpack(args: &Args) -> Result<Unpack> {

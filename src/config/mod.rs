@@ -455,6 +455,15 @@ pub struct Hooks {
     pub poststop: Vec<Hook>,
 }
 
+/// The environment of a hook.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum HookEnv {
+    /// That of whoever runs it: the runtime, or in the container the process.
+    Inherited,
+    /// Nothing but this.
+    Exactly(Vec<String>),
+}
+
 /// One hook.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Hook {
@@ -464,8 +473,8 @@ pub struct Hook {
     pub path: String,
     /// With argument zero.
     pub args: Vec<String>,
-    /// The whole environment; nothing is inherited.
-    pub env: Vec<String>,
+    /// Its environment.
+    pub env: HookEnv,
     /// Seconds until it is killed; none waits for ever.
     pub timeout_s: Option<u64>,
 }

@@ -1,8 +1,8 @@
 //! From oci-spec's types to this project's: defaults filled in, strings turned into numbers.
 
 use super::{
-    Capabilities, Config, Device, Hook, Hooks, Invalid, Mount, Namespace, Namespaces, Place, Process,
-    Propagation, Rlimit, Root, TimeOffset, User, annotation, capability, ids, resources, scheduling,
+    Capabilities, Config, Device, Hook, HookEnv, Hooks, Invalid, Mount, Namespace, Namespaces, Place,
+    Process, Propagation, Rlimit, Root, TimeOffset, User, annotation, capability, ids, resources, scheduling,
 };
 use oci_spec::runtime as oci;
 use std::collections::BTreeMap;
@@ -334,7 +334,7 @@ fn hook(field: String, hook: &oci::Hook) -> Hook {
         field,
         path,
         args,
-        env: hook.env().clone().unwrap_or_default(),
+        env: hook.env().clone().map_or(HookEnv::Inherited, HookEnv::Exactly),
         timeout_s: hook.timeout().and_then(|s| u64::try_from(s).ok()),
     }
 }

@@ -9,7 +9,7 @@ mod files;
 mod layer;
 mod merged;
 mod pax;
-mod progress;
+pub mod progress;
 mod source;
 mod store;
 mod tarball;
@@ -54,13 +54,28 @@ pub struct Request<'a> {
     pub terminal: bool,
     /// In place of the image's command.
     pub args: &'a [String],
+    /// What is said meanwhile.
+    pub progress: progress::Kind,
+}
+
+/// A bundle that was made.
+#[derive(Debug)]
+pub struct Made {
+    /// How many layers the image has.
+    pub layers: usize,
+    /// How many of them were unpacked for it; the others were in the store.
+    pub unpacked: usize,
+    /// The size of the layers in the image, compressed as they are, in bytes.
+    pub size: u64,
+    /// What was left out, one line each.
+    pub warnings: Vec<String>,
 }
 
 /// The largest /etc/passwd or /etc/group that is read, in bytes.
 const ACCOUNTS_LIMIT: usize = 16 << 20;
 
-/// Make the bundle; what was left out, one line each. A bundle that cannot be made is not there afterwards.
-pub fn bundle(request: &Request<'_>) -> Result<Vec<String>> {
+/// Make the bundle. A bundle that cannot be made is not there afterwards.
+pub fn bundle(request: &Request<'_>) -> Result<Made> {
     // Files get the modes that the image says.
     nix::sys::stat::umask(nix::sys::stat::Mode::empty());
     let image = source::open(request.source).with_context(|| request.source.to_string())?;
@@ -72,15 +87,16 @@ pub fn bundle(request: &Request<'_>) -> Result<Vec<String>> {
     made
 }
 
-fn fill(request: &Request<'_>, image: &Image, new: &Bundle) -> Result<Vec<String>> {
+fn fill(request: &Request<'_>, image: &Image, new: &Bundle) -> Result<Made> {
     let owner = if nix::unistd::geteuid().is_root() { Owner::Image } else { Owner::Caller };
+    let progress = Progress::new(request.progress);
     let (layers, lowerdir, omitted) = match &request.unpack {
         Unpack::Store(path) => {
-            let (layers, paths, omitted) = into_store(&Store::open(path)?, image, owner)?;
+            let (layers, paths, omitted) = into_store(&Store::open(path)?, image, owner, &progress)?;
             (layers, Some(config::lowerdir(&paths)), omitted)
         }
         Unpack::Copy => {
-            let (root, omitted) = into_folder(&new.path.join("rootfs"), image, owner)?;
+            let (root, omitted) = into_folder(&new.path.join("rootfs"), image, owner, &progress)?;
             (vec![root], None, omitted)
         }
     };
@@ -95,7 +111,12 @@ fn fill(request: &Request<'_>, image: &Image, new: &Bundle) -> Result<Vec<String
         rootless: (owner == Owner::Caller).then(rootless),
     };
     new.write_config(&config::convert(&image.config, &options)?)?;
-    Ok(warnings(image, &omitted))
+    Ok(Made {
+        layers: image.layers.len(),
+        unpacked: progress.unpacked(),
+        size: image.layers.iter().map(|layer| layer.blob.size()).sum(),
+        warnings: warnings(image, &omitted),
+    })
 }
 
 /// The caller's ids, and others that they may have, which takes programs to map them.
@@ -147,7 +168,7 @@ fn volumes(image: &Image, files: &Merged<'_>, owner: Owner) -> Result<Vec<config
 
 /// Unpack the layer, and see that it is what its digests say.
 fn unpack(layer: &Layer, unpacker: &mut Unpacker, progress: &Progress) -> Result<()> {
-    let archive = blob::open(progress.counted(layer.blob.clone()))?;
+    let archive = blob::open(progress.counted(layer))?;
     let mut reader = tarball::Reader::new(archive);
     unpacker.layer(&mut reader)?;
     blob::finish(reader.into_inner(), &layer.expected)
@@ -158,25 +179,30 @@ fn named(layer: &Layer) -> String {
 }
 
 /// All layers in one folder, the lowest first.
-fn into_folder(path: &Path, image: &Image, owner: Owner) -> Result<(OwnedFd, Omitted)> {
+fn into_folder(path: &Path, image: &Image, owner: Owner, progress: &Progress) -> Result<(OwnedFd, Omitted)> {
     let root = fs::open(path, fs::O_RDONLY | fs::O_DIRECTORY | fs::O_NOFOLLOW, 0)
         .with_context(|| format!("open {}", path.display()))?;
     let mut unpacker = Unpacker::new(Tree::new(root.try_clone()?, owner, Deletions::Done)?);
     let layers: Vec<&Layer> = image.layers.iter().collect();
-    let progress = Progress::new(&layers);
+    progress.expect(&layers);
     for layer in layers {
-        unpack(layer, &mut unpacker, &progress).with_context(|| named(layer))?;
+        unpack(layer, &mut unpacker, progress).with_context(|| named(layer))?;
     }
     Ok((root, unpacker.omitted))
 }
 
 /// The layers' folders in the store, top first, and their paths.
-fn into_store(store: &Store, image: &Image, owner: Owner) -> Result<(Vec<OwnedFd>, Vec<String>, Omitted)> {
+fn into_store(
+    store: &Store,
+    image: &Image,
+    owner: Owner,
+    progress: &Progress,
+) -> Result<(Vec<OwnedFd>, Vec<String>, Omitted)> {
     store.sweep();
     let keys = Key::of(image.layers.iter().map(|layer| layer.expected.diff_id.as_str()));
     let mut begun = Vec::new();
     let unpacked = begin_missing(store, image, &keys, &mut begun)
-        .and_then(|()| unpack_missing(store, image, &keys, owner, &mut begun));
+        .and_then(|()| unpack_missing(store, image, &keys, owner, progress, &mut begun));
     let begun: Vec<Unfinished> = begun.into_iter().flatten().collect();
     let omitted = match unpacked {
         Ok(omitted) => omitted,
@@ -235,6 +261,7 @@ fn unpack_missing(
     image: &Image,
     keys: &[Key],
     owner: Owner,
+    progress: &Progress,
     begun: &mut [Option<Unfinished>],
 ) -> Result<Omitted> {
     let layers: Vec<&Layer> = image.layers.iter().collect();
@@ -244,7 +271,7 @@ fn unpack_missing(
         .filter(|(_, begun)| begun.is_some())
         .map(|(layer, _)| *layer)
         .collect();
-    let progress = Progress::new(&todo);
+    progress.expect(&todo);
     let mut omitted = Omitted::default();
     // The top one first.
     let mut below: Vec<OwnedFd> = Vec::new();
@@ -264,7 +291,7 @@ fn unpack_missing(
                 let mut tree = Tree::new(root, owner, Deletions::Kept)?;
                 tree.below = std::mem::take(&mut below);
                 let mut unpacker = Unpacker::new(tree);
-                unpack(layer, &mut unpacker, &progress).with_context(|| named(layer))?;
+                unpack(layer, &mut unpacker, progress).with_context(|| named(layer))?;
                 omitted.devices += unpacker.omitted.devices;
                 omitted.attributes += unpacker.omitted.attributes;
                 let leans = unpacker.leans();

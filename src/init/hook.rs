@@ -1,6 +1,6 @@
 //! One hook: a process with the container's state on its standard input, an exact environment and a time limit.
 
-use crate::config::Hook;
+use crate::config::{Hook, HookEnv};
 use crate::sys::process::{self as proc, Cloned, Exit};
 use crate::sys::{self, Errno, describe};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -44,13 +45,24 @@ impl About {
     }
 }
 
-/// Run `hook` with `state` on its standard input, in directory `cwd`. The error is the whole message.
-pub fn run(hook: &Hook, state: &str, cwd: &Path) -> Result<(), String> {
+/// This process's own environment.
+pub fn environment() -> Vec<CString> {
+    let variables = std::env::vars_os().map(|(name, value)| [name.as_bytes(), value.as_bytes()].join(&b'='));
+    variables.filter_map(|entry| CString::new(entry).ok()).collect()
+}
+
+/// Run `hook` with `state` on its standard input, in directory `cwd`, and with the environment `inherited` unless it has one of its own.
+/// The error is the whole message.
+pub fn run(hook: &Hook, state: &str, cwd: &Path, inherited: &[CString]) -> Result<(), String> {
     let place = |what: String| format!("{} {}: {what}", hook.field, hook.path);
     let kernel = |call: &'static str| move |errno: Errno| place(format!("{call}: {}", describe(errno)));
     let input = state_file(state).map_err(kernel("memfd_create"))?;
     let (output, theirs) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(kernel("pipe2"))?;
-    let (args, env) = (strings(&hook.args), strings(&hook.env));
+    let env = match &hook.env {
+        HookEnv::Inherited => Some(inherited.to_vec()),
+        HookEnv::Exactly(env) => strings(env),
+    };
+    let args = strings(&hook.args);
     let (args, env) = args.zip(env).ok_or_else(|| place("an argument or variable contains a NUL".into()))?;
     let pidfd = match proc::fork().map_err(kernel("clone"))? {
         Cloned::Child => become_hook(hook, &input, &theirs, cwd, &args, &env),

@@ -13,6 +13,7 @@ mod paths;
 pub(crate) mod process;
 pub mod reaper;
 pub(crate) mod root;
+mod sysctl;
 mod terminal;
 
 use crate::channel::{Fault, FromInit, InitEnd};
@@ -125,6 +126,8 @@ struct Init<'a> {
     held: Vec<(String, OwnedFd)>,
     /// Memory for copies of what mounts cover.
     budget: Budget,
+    /// The umask that this process was born with, once it is another.
+    callers_umask: Option<nix::sys::stat::Mode>,
     /// Whether the working directory is the process's.
     in_cwd: bool,
     /// The program, once it is found.
@@ -149,6 +152,7 @@ pub fn run(inherited: Inherited<'_>) -> ! {
         root: None,
         held: Vec::new(),
         budget: Budget(copy_up::LIMIT),
+        callers_umask: None,
         in_cwd: false,
         program: String::new(),
         args: Vec::new(),
@@ -198,7 +202,7 @@ impl Init<'_> {
             Step::Loopback => process::loopback(),
             Step::Hostname(name) => nix::unistd::sethostname(name).call(|| "sethostname".into()),
             Step::Domainname(name) => proc::set_domainname(name).call(|| "setdomainname".into()),
-            Step::Sysctl { path, value } => process::write_host_file(&format!("/proc/sys/{path}"), value),
+            Step::Sysctl { path, value } => sysctl::set(path, value),
             Step::OomScoreAdj(score) => {
                 process::write_own_file("/proc/self/oom_score_adj", &score.to_string())
             }

@@ -28,11 +28,6 @@ const PATH_MAX: usize = libc::PATH_MAX as usize;
 /// Who may do what with a session keyring: its possessor all, its owner what the kernel gives (view, read, link), and find it by name.
 const SESSION_KEYRING: u32 = 0x3f1b_0000;
 
-/// Write a file of the kernel through the host's /proc, while host paths are valid.
-pub(super) fn write_host_file(path: &str, value: &str) -> Outcome {
-    write_to(fs::open(path, fs::O_WRONLY, 0), path, value)
-}
-
 /// Write a file of this process's own in the host's /proc. For an ordinary user it is root's while nobody may look into this process.
 pub(super) fn write_own_file(path: &str, value: &str) -> Outcome {
     let open = || fs::open(path, fs::O_WRONLY, 0);
@@ -153,7 +148,7 @@ impl Init<'_> {
             Step::EndBySignals => signal::end_by_default().call(|| "sigaction".into()),
             Step::AwaitStart => self.await_start(),
             Step::NoProcess => Err(Refusal::message("missing; there is nothing to start")),
-            Step::StartHooks(hooks) => self.start_hooks(hooks),
+            Step::StartHooks { hooks, env, computed } => self.start_hooks(hooks, env, computed),
             Step::Prepare { args, env, computed } => self.prepare(args, env, computed),
             Step::Seccomp(filter) => self.seccomp(filter),
             Step::Exec => self.exec(),
@@ -225,34 +220,29 @@ impl Init<'_> {
         }
     }
 
+    /// They are programs of the host's, so what they know of is the runtime's.
     pub(super) fn container_hooks(&self, hooks: &[Hook]) -> Outcome {
         nix::unistd::fchdir(self.root()?).call(|| "fchdir".into())?;
-        self.run_hooks(hooks, "creating", Path::new("."))
+        let own = self.callers_umask.map(nix::sys::stat::umask);
+        let run = self.run_hooks(hooks, "creating", Path::new("."), &hook::environment());
+        own.map(nix::sys::stat::umask);
+        run
     }
 
-    fn start_hooks(&self, hooks: &[Hook]) -> Outcome {
-        self.run_hooks(hooks, "created", Path::new("/"))
+    fn start_hooks(&self, hooks: &[Hook], env: &[String], computed: &[Computed]) -> Outcome {
+        self.run_hooks(hooks, "created", Path::new("/"), &environment(env, computed)?)
     }
 
-    fn run_hooks(&self, hooks: &[Hook], status: &str, cwd: &Path) -> Outcome {
+    fn run_hooks(&self, hooks: &[Hook], status: &str, cwd: &Path, env: &[CString]) -> Outcome {
         let state = self.inherited.about.json(status, Some(nix::unistd::getpid().as_raw()));
         for hook in hooks {
-            hook::run(hook, &state, cwd).map_err(Refusal::message)?;
+            hook::run(hook, &state, cwd, env).map_err(Refusal::message)?;
         }
         Ok(())
     }
 
     fn prepare(&mut self, args: &[String], env: &[String], computed: &[Computed]) -> Outcome {
-        let mut env: Vec<String> = env.to_vec();
-        env.extend(computed.iter().map(|variable| match variable {
-            Computed::Home(uid) => format!("HOME={}", home(*uid)),
-            Computed::ListenPid => format!("LISTEN_PID={}", nix::unistd::getpid()),
-        }));
-        let strings = |list: &[String]| -> Outcome<Vec<CString>> {
-            let list = list.iter().map(|s| CString::new(s.as_str()));
-            list.collect::<Result<_, _>>().map_err(|_| Refusal::kernel("execve", Errno::EINVAL))
-        };
-        (self.args, self.env) = (strings(args)?, strings(&env)?);
+        (self.args, self.env) = (strings(args)?, environment(env, computed)?);
         self.close_all_but(self.inherited.keep_fds)?;
         proc::reset_signals().call(|| "sigprocmask".into())
     }
@@ -311,6 +301,21 @@ impl Init<'_> {
         };
         proc::close_from(next).call(|| "close_range".into())
     }
+}
+
+/// What is given, and what only this process knows.
+fn environment(env: &[String], computed: &[Computed]) -> Outcome<Vec<CString>> {
+    let mut env: Vec<String> = env.to_vec();
+    env.extend(computed.iter().map(|variable| match variable {
+        Computed::Home(uid) => format!("HOME={}", home(*uid)),
+        Computed::ListenPid => format!("LISTEN_PID={}", nix::unistd::getpid()),
+    }));
+    strings(&env)
+}
+
+fn strings(list: &[String]) -> Outcome<Vec<CString>> {
+    let list = list.iter().map(|s| CString::new(s.as_str()));
+    list.collect::<Result<_, _>>().map_err(|_| Refusal::kernel("execve", Errno::EINVAL))
 }
 
 /// Nobody asked for it, so a refusal (by an LSM, or a filter of the caller's) leaves the caller's.

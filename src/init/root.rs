@@ -24,7 +24,7 @@ impl Init<'_> {
         mount::move_mount(tree.as_fd(), onto.as_fd()).call(|| format!("move_mount {}", path.display()))?;
         self.root = Some(tree);
         // Device nodes and directories get exactly the modes of the plan.
-        nix::sys::stat::umask(nix::sys::stat::Mode::empty());
+        self.callers_umask = Some(nix::sys::stat::umask(nix::sys::stat::Mode::empty()));
         Ok(())
     }
 

@@ -313,7 +313,7 @@ fn become_process(config: &Config, request: &Request, host: &Host) -> Result<Vec
         Start::AtOnce => vec![planned("", Step::Ready)],
     };
     let hooks = &config.hooks.start_container;
-    let hooks = (!hooks.is_empty()).then(|| planned("hooks.startContainer", Step::StartHooks(hooks.clone())));
+    let hooks = (!hooks.is_empty()).then(|| process::start_hooks(hooks, process));
     process::steps(config, process, gate, hooks, &request.listen_env, host)
 }
 

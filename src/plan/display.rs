@@ -411,7 +411,7 @@ fn process_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
         Step::EndBySignals => write!(f, "end by any signal that ends a process"),
         Step::AwaitStart => write!(f, "await start"),
         Step::NoProcess => write!(f, "no process: start is an error"),
-        Step::StartHooks(hooks) => write!(f, "{} startContainer hooks", hooks.len()),
+        Step::StartHooks { hooks, .. } => write!(f, "{} startContainer hooks", hooks.len()),
         Step::Prepare { args, env, computed } => {
             write!(f, "prepare {args:?} with {} variables", env.len())?;
             computed.iter().try_for_each(|variable| match variable {

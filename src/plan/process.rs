@@ -1,7 +1,7 @@
 //! The process: from a container with its mounts in place to execve(2).
 
 use super::{Computed, Groups, HardLimit, Planned, Step, planned, seccomp};
-use crate::config::{Capabilities, Config, Invalid, Namespace, Process, annotation, ids};
+use crate::config::{Capabilities, Config, Hook, Invalid, Namespace, Process, annotation, ids};
 use crate::host::Host;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -163,14 +163,23 @@ fn capabilities(sets: &Capabilities, beside: u64) -> Step {
     }
 }
 
-fn prepare(process: &Process, listen: &[String]) -> Step {
+/// The startContainer hooks. They are the container's own programs, so they may know what its process does.
+pub(super) fn start_hooks(hooks: &[Hook], process: &Process) -> Planned<Step> {
+    let (env, computed) = environment(process);
+    planned("hooks.startContainer", Step::StartHooks { hooks: hooks.to_vec(), env, computed })
+}
+
+/// The variables of the process, and those that only the child can compute.
+fn environment(process: &Process) -> (Vec<String>, Vec<Computed>) {
     let home = process.env.iter().find_map(|entry| entry.strip_prefix("HOME="));
     let mut env = process.env.clone();
     env.retain(|entry| entry != "HOME=");
-    let mut computed = Vec::new();
-    if home.is_none_or(str::is_empty) {
-        computed.push(Computed::Home(process.user.uid));
-    }
+    let computed = home.is_none_or(str::is_empty).then_some(Computed::Home(process.user.uid));
+    (env, computed.into_iter().collect())
+}
+
+fn prepare(process: &Process, listen: &[String]) -> Step {
+    let (mut env, mut computed) = environment(process);
     if !listen.is_empty() {
         // What the image or the caller says of other descriptors, or of another process, is not so here.
         env.retain(|entry| !entry.starts_with("LISTEN_"));

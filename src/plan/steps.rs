@@ -192,7 +192,7 @@ pub enum Source {
 }
 
 /// A new filesystem, for fsopen(2) to fsmount(2).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filesystem {
     /// Its type.
     pub fstype: String,
@@ -474,7 +474,14 @@ pub enum Step {
     /// The process is missing in config.json: `start` is an error.
     NoProcess,
     /// Run the startContainer hooks.
-    StartHooks(Vec<Hook>),
+    StartHooks {
+        /// The hooks.
+        hooks: Vec<Hook>,
+        /// The environment of those that have none of their own: the process's.
+        env: Vec<String>,
+        /// Variables whose values only the child knows.
+        computed: Vec<Computed>,
+    },
     /// Prepare for execve(2) all that needs other system calls: arguments, environment, descriptors, signals.
     Prepare {
         /// Arguments, with argument zero.

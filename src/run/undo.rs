@@ -76,5 +76,8 @@ impl Undo {
 /// Run all poststop hooks; a failing one is a warning and does not keep the others from running.
 pub(super) fn run_poststop(hooks: &[Hook], about: &About) -> Vec<String> {
     let state = about.json("stopped", None);
-    hooks.iter().filter_map(|hook| hook::run(hook, &state, &about.bundle).err()).collect()
+    hooks
+        .iter()
+        .filter_map(|hook| hook::run(hook, &state, &about.bundle, &hook::environment()).err())
+        .collect()
 }
