@@ -126,7 +126,7 @@ pub fn cgroup_root() -> Result<PathBuf> {
 }
 
 /// This process's place in the cgroup v2 tree.
-fn own_cgroup() -> Result<String> {
+pub fn own_cgroup() -> Result<String> {
     let text = read("/proc/self/cgroup")?;
     match text.lines().find_map(|line| line.strip_prefix("0::")) {
         Some(path) => Ok(path.to_string()),

@@ -147,8 +147,17 @@ impl Log {
 /// Say something on standard error, in one line: names from images and command lines may hold anything, and a terminal obeys
 /// what it is sent.
 pub fn say(text: &str) {
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    sys::to_stderr(&format!("knarr: {}\n", text.chars().map(escaped).collect::<String>()));
+    sys::to_stderr(&format!("knarr: {}\n", plain(text)));
+}
+
+/// `text` without what ends a line, orders a terminal about or turns the direction of writing, which is escaped.
+fn plain(text: &str) -> String {
+    let is_order = |c: char| {
+        let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
+    };
+    let escaped = |c: char| if is_order(c) { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escaped).collect()
 }
 
 /// An error and its causes on one line, each of the kernel's answers in this project's style.
@@ -205,6 +214,17 @@ fn step_code(fault: &StepFault) -> &'static str {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn what_is_said_is_plain() {
+        assert_eq!(plain("a b\u{e4}\u{4e2d}"), "a b\u{e4}\u{4e2d}");
+        let orders = "\n\r\0\u{1b}\u{7f}\u{85}\u{2028}\u{2029}\u{202e}\u{2066}\u{200f}\u{61c}";
+        assert!(
+            plain(orders).is_ascii() && !plain(orders).chars().any(char::is_control),
+            "{}",
+            plain(orders)
+        );
+    }
 
     #[test]
     fn a_log_is_a_file() {

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use dir::Dir;
 pub use status::{Command, Status, refuse};
@@ -200,7 +201,7 @@ impl Store {
     fn reclaim(&self, id: &str) -> Result<()> {
         let exists = || anyhow!("container with id {id} exists already");
         let dir = self.open_dir(id)?.ok_or_else(exists)?;
-        if !dir.try_lock() {
+        if !dir.try_lock()? {
             return Err(exists());
         }
         match dir.load() {
@@ -248,11 +249,16 @@ impl Store {
         Ok(container)
     }
 
-    /// Remove what a killed `create` has left of `id`, if anything.
-    pub fn forget(&self, id: &str) -> Result<()> {
-        match self.open_dir(id)? {
-            Some(dir) if dir.try_lock() => dir.remove(),
-            _ => Ok(()),
+    /// What there is of `id`, locked, for a command that takes it away by force: none if there is nothing, and what was made
+    /// even where its record cannot be read.
+    pub fn open_by_force(&self, id: &str) -> Result<Option<Found>> {
+        check_id(id)?;
+        let Some(dir) = self.open_dir(id)? else { return Ok(None) };
+        dir.lock_within(FORCE_TIMEOUT)?;
+        match dir.load() {
+            Ok(state) => Ok(Some(Found::Container(Box::new(Container { dir, state })))),
+            Err(why) if dir.is_there() => Ok(Some(Found::Remains(dir, why))),
+            Err(_) => Ok(None),
         }
     }
 
@@ -273,6 +279,18 @@ impl Store {
         };
         Ok(ids.into_iter().filter(|id| check_id(id).is_ok()).filter_map(open).collect())
     }
+}
+
+/// How long `delete --force` waits for another command.
+const FORCE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What there is under an id.
+#[derive(Debug)]
+pub enum Found {
+    /// A container.
+    Container(Box<Container>),
+    /// A directory without a record that can be read, and why.
+    Remains(Dir, anyhow::Error),
 }
 
 /// A recorded container.
@@ -315,7 +333,7 @@ impl Container {
     /// Where the container is in its life, asked of the kernel, not of the record.
     pub fn status(&self) -> Result<Status> {
         if self.state.pid == 0 {
-            return Ok(if self.dir.try_lock() { Status::Stopped } else { Status::Creating });
+            return Ok(if self.dir.try_lock()? { Status::Stopped } else { Status::Creating });
         }
         if self.pidfd()?.is_none() {
             return Ok(Status::Stopped);

@@ -55,3 +55,36 @@ test_names_in_a_volume_that_are_no_text() {
   run_ok run --bundle "$B" c1
   assert_eq "$OUT" $'2\ntext\n3'
 }
+
+# ---- bundles of images ----
+
+# layout FILE...: an OCI layout $T/img of one layer, of FILEs in $T/layer.
+layout() {
+  # umoci and skopeo make what is well-formed
+  umoci init --layout "$T/img" && umoci new --image "$T/img:v1"
+  mkdir -p "$T/layer"
+  umoci insert --image "$T/img:v1" "$T/layer" / >/dev/null
+}
+
+test_control_a_bundle_into_a_folder_of_the_callers() {
+  differs runc,crun "no bundles"
+  layout
+  mkdir -m 700 "$T/bundle"
+  run_ok bundle --image "oci:$T/img:v1" --copy "$T/bundle" -- true
+}
+
+test_a_bundle_into_a_folder_that_others_enter() {
+  differs runc,crun "no bundles"
+  layout
+  local mode
+  for mode in 755 711 750; do
+    mkdir -m "$mode" "$T/$mode"
+    run_fails 1 'others may enter .*mode 0700' bundle --image "oci:$T/img:v1" --copy "$T/$mode" -- true
+    assert_absent "$T/$mode/rootfs"
+  done
+  mkdir -m 700 "$T/theirs"
+  chown 1000 "$T/theirs"
+  run_fails 1 'must be yours' bundle --image "oci:$T/img:v1" --copy "$T/theirs" -- true
+  # A store is the caller's alone, so of layers in it nothing is reached through a bundle.
+  run_ok bundle --image "oci:$T/img:v1" --store "$T/store" "$T/755" -- true
+}

@@ -53,7 +53,7 @@ impl Cgroup {
             };
             Ok(if frozen { Stop::No } else { Stop::Here })
         };
-        self.walk(ask, |_, _| Ok(())).map_err(|errno| self.refused("read", "(below)", errno))?;
+        self.walk(ask, |_, _| Ok(())).map_err(|errno| self.refused("openat2", "(below)", errno))?;
         Ok(frozen)
     }
 }

@@ -72,8 +72,8 @@ pub fn make(root: &Path, path: &str) -> Result<Made> {
                 cgroup.remove_chain(depth)?;
                 return Err(cause);
             }
-            Err(Errno::ENOENT) => {}
-            Err(errno) => bail!("mkdir {}: {}", whole.display(), sys::describe(errno)),
+            Err((_, Errno::ENOENT)) => {}
+            Err((call, errno)) => bail!("{call} {}: {}", whole.display(), sys::describe(errno)),
         }
     }
     bail!("mkdir {}: {}", whole.display(), sys::describe(Errno::ENOENT))
@@ -91,19 +91,19 @@ pub fn missing(root: &Path, path: &str) -> usize {
 }
 
 /// Make the names of `path` that are missing: the last one's descriptor, and how many were made. On an error none stay.
-fn make_chain(top: &OwnedFd, path: &str) -> sys::Result<(OwnedFd, usize)> {
+fn make_chain(top: &OwnedFd, path: &str) -> Result<(OwnedFd, usize), (&'static str, Errno)> {
     let names: Vec<&str> = path.split('/').collect();
     // The names that were made are `depth` in a row, the last one of them the `last`-th of all.
     let (mut depth, mut last) = (0, 0);
-    let mut make = || -> sys::Result<OwnedFd> {
+    let mut make = || -> Result<OwnedFd, (&'static str, Errno)> {
         for end in 1..=names.len() {
             match fs::mkdirat(top.as_fd(), names[..end].join("/"), 0o755) {
                 Ok(()) => (depth, last) = (depth + 1, end),
                 Err(Errno::EEXIST) => {}
-                Err(errno) => return Err(errno),
+                Err(errno) => return Err(("mkdir", errno)),
             }
         }
-        open_below(top.as_fd(), path, fs::O_RDONLY | fs::O_DIRECTORY)
+        open_below(top.as_fd(), path, fs::O_RDONLY | fs::O_DIRECTORY).map_err(|errno| ("openat2", errno))
     };
     make().map(|fd| (fd, depth)).inspect_err(|_| {
         for end in (last - depth + 1..=last).rev() {
@@ -168,9 +168,10 @@ impl Cgroup {
     }
 
     fn read(&self, name: &str) -> Result<String> {
-        let data = open_below(self.fd.as_fd(), name, fs::O_RDONLY)
-            .and_then(|fd| fs::read_all(fd.as_fd(), FILE_LIMIT));
-        let data = data.map_err(|errno| self.refused("read", name, errno))?;
+        let file = open_below(self.fd.as_fd(), name, fs::O_RDONLY)
+            .map_err(|errno| self.refused("openat2", name, errno))?;
+        let data =
+            fs::read_all(file.as_fd(), FILE_LIMIT).map_err(|errno| self.refused("read", name, errno))?;
         Ok(String::from_utf8_lossy(&data).into_owned())
     }
 
@@ -184,9 +185,9 @@ impl Cgroup {
     }
 
     fn write(&self, name: &str, value: &str) -> Result<()> {
-        let written = open_below(self.fd.as_fd(), name, fs::O_WRONLY)
-            .and_then(|fd| fs::write_once(fd.as_fd(), value.as_bytes()));
-        written.map_err(|errno| self.refused("write", name, errno))
+        let file = open_below(self.fd.as_fd(), name, fs::O_WRONLY)
+            .map_err(|errno| self.refused("openat2", name, errno))?;
+        fs::write_once(file.as_fd(), value.as_bytes()).map_err(|errno| self.refused("write", name, errno))
     }
 
     fn refused(&self, verb: &str, name: &str, errno: Errno) -> anyhow::Error {
@@ -213,12 +214,12 @@ impl Cgroup {
     /// The processes in it and in the cgroups below it.
     pub fn processes(&self) -> Result<Vec<i32>> {
         let mut pids =
-            listed(self.fd.as_fd()).map_err(|errno| self.refused("read", "cgroup.procs", errno))?;
+            listed(self.fd.as_fd()).map_err(|errno| self.refused("openat2", "cgroup.procs", errno))?;
         let collect = |below: BorrowedFd<'_>| {
             pids.extend(listed(below)?);
             Ok(Stop::No)
         };
-        self.walk(collect, |_, _| Ok(())).map_err(|errno| self.refused("read", "(below)", errno))?;
+        self.walk(collect, |_, _| Ok(())).map_err(|errno| self.refused("openat2", "(below)", errno))?;
         Ok(pids)
     }
 
@@ -249,9 +250,8 @@ impl Cgroup {
             match sent {
                 Ok(()) | Err(Errno::ESRCH) => {}
                 Err(errno) => {
-                    return Err(
-                        anyhow::Error::new(errno).context(format!("signal {signal} to process {pid}"))
-                    );
+                    return Err(anyhow::Error::new(errno)
+                        .context(format!("pidfd_send_signal {signal} to process {pid}")));
                 }
             }
         }
@@ -279,10 +279,8 @@ impl Cgroup {
             if again == deadline {
                 bail!("cgroup {}: processes {:?} outlive SIGKILL", self.path.display(), self.processes()?);
             }
-            match self.kill() {
-                Err(err) if is_gone(&err) => return Ok(()),
-                killed => killed?,
-            }
+            // Whether it helps the next turn tells.
+            let _ = self.kill();
         }
     }
 
@@ -298,7 +296,7 @@ impl Cgroup {
         // Most often nothing is in it any more. The kernel refuses to remove one that is in use.
         if depth == 0 || !matches!(rmdir(&self.path), Ok(()) | Err(Errno::ENOENT)) {
             if self.is_populated()? {
-                match self.kill() {
+                match self.write("cgroup.kill", "1") {
                     Err(err) if is_gone(&err) => {}
                     killed => killed?,
                 }

@@ -29,7 +29,7 @@ impl Cgroup {
             Err(Errno::EPERM) => mark(MARKS[1]),
             marked => marked,
         };
-        marked.map_err(|errno| (format!("setxattr {}", self.path().display()), errno))
+        marked.map_err(|errno| (format!("fsetxattr {}", self.path().display()), errno))
     }
 
     /// Whether it was marked as `owner`'s, and by nobody after that.

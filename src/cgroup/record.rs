@@ -26,7 +26,7 @@ impl Record {
     pub fn open(&self) -> Result<Option<Cgroup>> {
         let Some(cgroup) = Cgroup::open(&self.path)? else { return Ok(None) };
         let Some(owner) = &self.owner else { return Ok(Some(cgroup)) };
-        let ours = cgroup.is_of(owner).with_context(|| format!("getxattr {}", self.path.display()))?;
+        let ours = cgroup.is_of(owner).with_context(|| format!("fgetxattr {}", self.path.display()))?;
         Ok(ours.then_some(cgroup))
     }
 

@@ -3,7 +3,7 @@
 use super::{Caller, Finding, Verdict, apart};
 use crate::host;
 use crate::sys::mount::{self, Follow, Reach};
-use crate::sys::{self, bpf};
+use crate::sys::{self, Errno, bpf, refusals};
 use std::path::Path;
 
 /// The oldest kernel that is supported.
@@ -43,6 +43,37 @@ pub(super) fn mount_api(caller: Caller) -> Finding {
     let remedy =
         "allow open_tree(2), fsopen(2) and move_mount(2): an engine's seccomp filter or LSM forbids them";
     Finding::tried("mount API", tried, "open_tree(2) clones a tree", effect, remedy).needed()
+}
+
+/// Where places begin among the numbers of errors.
+const PLACES: i32 = 64;
+
+/// Newer system calls, each asked for something that cannot be had.
+pub(super) fn calls(caller: Caller) -> Finding {
+    let namespaces = match caller {
+        Caller::Root => libc::CLONE_NEWNS,
+        Caller::User => libc::CLONE_NEWNS | libc::CLONE_NEWUSER,
+    };
+    // The exit status of the child is what it has to say: the place of the call, above the
+    // numbers that clone3(2) itself answers with.
+    let tried = apart(namespaces, || match refusals::first() {
+        Some(place) => Err(Errno::from_raw(place as i32 + PLACES)),
+        None => Ok(()),
+    });
+    let refused = tried.err().map(|answer| {
+        let place = usize::try_from(answer as i32 - PLACES).ok();
+        place.and_then(refusals::name).unwrap_or("clone3")
+    });
+    let finding = match refused {
+        None => Finding::ok("system calls", "those that are needed are allowed"),
+        Some(name) => Finding::lacks(
+            "system calls",
+            format!("{name}(2) is refused"),
+            "no container runs: it is called for each",
+            &format!("allow {name}(2): an engine's seccomp filter or LSM forbids it"),
+        ),
+    };
+    finding.needed()
 }
 
 pub(super) fn seccomp() -> Vec<Finding> {
@@ -85,6 +116,9 @@ pub(super) fn modules() -> Vec<Finding> {
 
 /// Load a device filter, without attaching it.
 pub(super) fn device_filter() -> sys::Result<()> {
-    // r0 = 1; exit
-    bpf::load_device_filter(&[0x0000_0001_0000_00b7, 0x95]).map(drop)
+    // r0 = 1; exit. Of `struct bpf_insn` only the value has an order of bytes.
+    let [a, b, c, d] = 1i32.to_ne_bytes();
+    let yes = u64::from_ne_bytes([0xb7, 0, 0, 0, a, b, c, d]);
+    let exit = u64::from_ne_bytes([0x95, 0, 0, 0, 0, 0, 0, 0]);
+    bpf::load_device_filter(&[yes, exit]).map(drop)
 }

@@ -91,7 +91,7 @@ enum Caller {
 /// Look at all of it.
 pub fn all() -> Vec<Finding> {
     let caller = if nix::unistd::geteuid().is_root() { Caller::Root } else { Caller::User };
-    let mut findings = vec![kernel::version(), kernel::mount_api(caller)];
+    let mut findings = vec![kernel::version(), kernel::mount_api(caller), kernel::calls(caller)];
     findings.extend(namespaces::all(caller));
     findings.extend(cgroup::all(caller));
     findings.extend(kernel::seccomp());

@@ -37,10 +37,10 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
 
 /// A descriptor of the caller's.
 fn descriptor(number: i32) -> Result<OwnedFd> {
-    if number < 3 || !process::is_open(number) {
-        bail!("--status-fd: descriptor {number} is not open, or a standard one");
+    match process::copy_of_callers(number) {
+        Ok(copy) if number > 2 => Ok(copy),
+        _ => bail!("--status-fd: descriptor {number} is not open, or a standard one"),
     }
-    Ok(process::own(number))
 }
 
 fn save(args: &Args, global: &Global, status_fd: Option<OwnedFd>) -> Result<()> {

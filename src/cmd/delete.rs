@@ -1,8 +1,8 @@
 //! `knarr delete`.
 
 use crate::cli::Global;
-use crate::run::delete;
-use crate::state::Command;
+use crate::run::{delete, salvage};
+use crate::state::{Command, Found};
 use anyhow::{Context, Result};
 
 #[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
@@ -25,15 +25,14 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
 }
 
 fn delete(args: &Args, global: &Global) -> Result<Vec<String>> {
-    let container = match global.store().open_locked(&args.id) {
-        Err(err) if args.force && err.to_string() == "container does not exist" => {
-            global.store().forget(&args.id)?;
-            return Ok(Vec::new());
-        }
-        found => found?,
-    };
-    if !args.force {
-        container.allow(Command::Delete)?;
+    if args.force {
+        return match global.store().open_by_force(&args.id)? {
+            None => Ok(Vec::new()),
+            Some(Found::Container(container)) => delete::destroy(*container),
+            Some(Found::Remains(dir, why)) => salvage::clear(dir, &args.id, &why),
+        };
     }
+    let container = global.store().open_locked(&args.id)?;
+    container.allow(Command::Delete)?;
     delete::destroy(container)
 }

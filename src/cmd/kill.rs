@@ -53,7 +53,7 @@ fn send(container: &Container, signal: i32, all: bool) -> Result<()> {
     match process::pidfd_send_signal(pidfd.as_fd(), signal) {
         Ok(()) => Ok(()),
         Err(Errno::ESRCH) => bail!("container not running"),
-        Err(errno) => Err(errno).with_context(|| format!("signal {signal}")),
+        Err(errno) => Err(errno).with_context(|| format!("pidfd_send_signal {signal}")),
     }
 }
 

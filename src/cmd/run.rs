@@ -67,7 +67,9 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
         Err(cause) => {
             // A container that could not start is not kept either.
             if let Ok(container) = global.store().open_locked(&id) {
-                for warning in delete::destroy(container).context(format!("after: {cause:#}"))? {
+                for warning in
+                    delete::destroy_with(container, Some(&pidfd)).context(format!("after: {cause:#}"))?
+                {
                     global.log().warning(&warning);
                 }
             }
@@ -83,14 +85,15 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
         notify.map_or(Ok(()), |notify| notify.until_ready(pid, pidfd.as_fd()))?;
         return Ok(0);
     };
-    let exit = attend(&pidfd, &signals, terminal, notify.as_ref())?;
-    if !args.keep {
+    let exit = attend(&pidfd, &signals, terminal, notify.as_ref());
+    // What cannot be waited for is not left to itself.
+    if !args.keep || exit.is_err() {
         // Somebody else may have deleted it meanwhile.
         if let Some(container) = unlocked.lock_again()? {
-            for warning in delete::destroy(container)? {
+            for warning in delete::destroy_with(container, exit.is_err().then_some(&pidfd))? {
                 global.log().warning(&warning);
             }
         }
     }
-    Ok(exit.code() as u8)
+    Ok(exit?.code() as u8)
 }

@@ -33,7 +33,7 @@ use store::{Key, Store, Unfinished};
 use tree::{Deletions, Owner, Tree};
 
 /// Where layers are unpacked to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unpack {
     /// Each into this store; the container's root is an overlay of them.
     Store(PathBuf),
@@ -79,7 +79,7 @@ pub fn bundle(request: &Request<'_>) -> Result<Made> {
     // Files get the modes that the image says.
     nix::sys::stat::umask(nix::sys::stat::Mode::empty());
     let image = source::open(request.source).with_context(|| request.source.to_string())?;
-    let new = Bundle::make(request.bundle)?;
+    let new = Bundle::make(request.bundle, &request.unpack)?;
     let made = fill(request, &image, &new);
     if made.is_err() {
         new.remove();
@@ -308,6 +308,20 @@ fn unpack_missing(
     Ok(omitted)
 }
 
+/// An error if anybody but the caller may enter a folder: the files that come into it may be setuid programs of an image's.
+fn refuse_open(path: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let folder = path.symlink_metadata().with_context(|| path.display().to_string())?;
+    let own = nix::unistd::geteuid().as_raw();
+    if folder.is_dir() && folder.uid() == own && folder.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    bail!(
+        "--copy: others may enter {}, and an image may have setuid programs: it must be yours and have mode 0700",
+        path.display()
+    )
+}
+
 /// A bundle that is being made.
 struct Bundle {
     path: PathBuf,
@@ -317,7 +331,7 @@ struct Bundle {
 
 impl Bundle {
     /// A folder with an empty `rootfs` in it. One that is there may have anything else in it.
-    fn make(path: &Path) -> Result<Bundle> {
+    fn make(path: &Path, unpack: &Unpack) -> Result<Bundle> {
         // Nobody else reaches setuid programs in it.
         let is_new = match DirBuilder::new().mode(0o700).create(path) {
             Ok(()) => true,
@@ -325,6 +339,9 @@ impl Bundle {
             Err(err) => return Err(err).with_context(|| format!("mkdir {}", path.display())),
         };
         let bundle = Bundle { path: path.to_path_buf(), is_new };
+        if *unpack == Unpack::Copy {
+            refuse_open(path)?;
+        }
         let config = path.join("config.json");
         if config.symlink_metadata().is_ok() {
             bail!("{} exists; remove it first", config.display());

@@ -177,7 +177,8 @@ impl Store {
     pub(crate) fn sweep(&self) {
         for name in tree::entries(self.tmp.as_fd()).unwrap_or_default() {
             let Ok(folder) = fs::openat(self.tmp.as_fd(), &name, FOLDER, 0) else { continue };
-            if fs::try_lock_exclusive(folder.as_fd()) && self.is_at(&folder, &String::from_utf8_lossy(&name))
+            if fs::try_lock_exclusive(folder.as_fd()).unwrap_or(false)
+                && self.is_at(&folder, &String::from_utf8_lossy(&name))
             {
                 let _ = tree::remove(self.tmp.as_fd(), &name);
             }

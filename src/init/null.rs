@@ -35,7 +35,7 @@ fn exchange(descriptor: BorrowedFd<'_>, number: i32) -> Outcome {
         Ok(_) | Err(Errno::ENOENT | Errno::ENXIO | Errno::ENOTDIR | Errno::EISDIR) => {
             return Err(Refusal::message("/dev/null in the container is not the null device"));
         }
-        Err(errno) => return Err(Refusal::kernel("open /dev/null in the container", errno)),
+        Err(errno) => return Err(Refusal::kernel("openat2 /dev/null in the container", errno)),
     };
     fs::set_blocking(own.as_fd()).call(|| "fcntl F_SETFL".into())?;
     proc::replace_stdio(own.as_fd(), number).call(|| "dup2".into())

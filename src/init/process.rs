@@ -342,6 +342,8 @@ fn ids(uid: u32, gid: u32, groups: Option<&[u32]>) -> Outcome {
     }
     cred::set_gid(gid).call(|| format!("setresgid {gid}"))?;
     cred::set_uid(uid).call(|| format!("setresuid {uid}"))?;
+    // The kernel has just made of it what fs.suid_dumpable says (proc(5)).
+    cred::set_dumpable(false).call(|| "prctl".into())?;
     cred::keep_caps(false).call(|| "PR_SET_KEEPCAPS".into())
 }
 
@@ -375,6 +377,7 @@ fn working_directory(path: &str) -> Outcome {
 fn find(program: &str, path: &[String]) -> Outcome<String> {
     if program.contains('/') {
         return check(program).map(|()| program.to_string()).map_err(|errno| match errno {
+            Errno::ENOSYS | Errno::EPERM => Refusal::kernel(format!("faccessat2 {program}"), errno),
             Errno::EISDIR => Refusal::kernel(format!("exec: \"{program}\": is a directory"), Errno::EACCES),
             Errno::EACCES => Refusal::kernel(format!("exec: \"{program}\""), errno),
             _ => Refusal::kernel(format!("exec: \"{program}\": stat {program}"), errno),
@@ -386,6 +389,10 @@ fn find(program: &str, path: &[String]) -> Outcome<String> {
         match check(&candidate) {
             Ok(()) => return Ok(candidate),
             Err(Errno::EACCES) => denied = Some(candidate),
+            // Not the file's fault.
+            Err(errno @ (Errno::ENOSYS | Errno::EPERM)) => {
+                return Err(Refusal::kernel(format!("faccessat2 {candidate}"), errno));
+            }
             Err(_) => {}
         }
     }

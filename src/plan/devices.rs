@@ -66,12 +66,27 @@ impl Insn {
         Insn { code, to, from, skip, value }
     }
 
-    /// All supported machines are little-endian.
-    fn encode(self) -> u64 {
-        let registers = u64::from(self.to) | u64::from(self.from) << 4;
-        let skip = u64::from(self.skip.cast_unsigned());
-        u64::from(self.code) | registers << 8 | skip << 16 | u64::from(self.value.cast_unsigned()) << 32
+    /// `struct bpf_insn` as its bytes are in memory: code, both registers, offset, value. The compiler of a big-endian machine
+    /// puts the first of two bit fields, the target, into the upper half of the byte.
+    fn bytes(self, order: Order) -> [u8; 8] {
+        let (registers, skip, value) = match order {
+            Order::Little => (self.to | self.from << 4, self.skip.to_le_bytes(), self.value.to_le_bytes()),
+            Order::Big => (self.to << 4 | self.from, self.skip.to_be_bytes(), self.value.to_be_bytes()),
+        };
+        let [a, b, c, d] = value;
+        [self.code, registers, skip[0], skip[1], a, b, c, d]
     }
+
+    fn encode(self) -> u64 {
+        u64::from_ne_bytes(self.bytes(if cfg!(target_endian = "big") { Order::Big } else { Order::Little }))
+    }
+}
+
+/// The order of bytes of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Little,
+    Big,
 }
 
 const LOAD: u8 = 0x61; // BPF_LDX | BPF_MEM | BPF_W
@@ -150,5 +165,17 @@ impl Program {
                 self.insns.push(Insn::new(EXIT, 0, 0, 0, 0));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instructions_are_in_the_order_of_the_machine() {
+        let load = Insn::new(LOAD, MAJOR, CONTEXT, 4, -2);
+        assert_eq!(load.bytes(Order::Little), [0x61, 0x14, 4, 0, 0xfe, 0xff, 0xff, 0xff]);
+        assert_eq!(load.bytes(Order::Big), [0x61, 0x41, 0, 4, 0xff, 0xff, 0xff, 0xfe]);
     }
 }

@@ -2,7 +2,8 @@
 
 use super::rdt;
 use super::undo::run_poststop;
-use crate::state::Container;
+use crate::host;
+use crate::state::{Container, State};
 use crate::sys::{Errno, process};
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -14,8 +15,14 @@ const KILL_TIMEOUT_MS: u16 = 10_000;
 /// Kill what runs, remove the cgroup, run the poststop hooks, forget the container. Returns the hooks' failures, which are
 /// warnings (runtime.md: Lifecycle).
 pub fn destroy(container: Container) -> Result<Vec<String>> {
-    if let Some(pidfd) = container.pidfd()? {
-        kill_and_wait(&pidfd)?;
+    let init = container.pidfd()?;
+    destroy_with(container, init.as_ref())
+}
+
+/// The same for who has made the container, and knows its init by `init`; none if that has ended.
+pub fn destroy_with(container: Container, init: Option<&OwnedFd>) -> Result<Vec<String>> {
+    if let Some(pidfd) = init {
+        kill_and_wait(pidfd, &container.state)?;
     }
     // Processes that outlive init, in a pid namespace that is not their own, are in the cgroup.
     container.state.remove_cgroup()?;
@@ -26,14 +33,37 @@ pub fn destroy(container: Container) -> Result<Vec<String>> {
     Ok(warnings)
 }
 
-fn kill_and_wait(pidfd: &OwnedFd) -> Result<()> {
+fn kill_and_wait(pidfd: &OwnedFd, state: &State) -> Result<()> {
     match process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL) {
         Err(Errno::ESRCH) => return Ok(()),
         sent => sent.context("SIGKILL to init")?,
     }
     // A pidfd is readable when its process has ended, also if its parent has not reaped it yet.
     match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(KILL_TIMEOUT_MS)) {
-        Ok(0) => bail!("init outlives SIGKILL"),
+        Ok(0) => bail!("init outlives SIGKILL{}", unreaped(state).unwrap_or_default()),
         _ => Ok(()),
     }
+}
+
+/// Who keeps the init of a pid namespace from ending: it waits until all others are reaped, and those that `exec` has left behind
+/// are for their parent outside of the container to reap (pid_namespaces(7)).
+fn unreaped(state: &State) -> Option<String> {
+    let place = host::read(format!("/proc/{}/cgroup", state.pid)).ok()?;
+    for entry in std::fs::read_dir("/proc").ok()?.flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let of = |file: &str| host::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let status = of("status");
+        let value = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+        if pid == state.pid || !value("State:").is_some_and(|s| s.starts_with('Z')) || of("cgroup") != place {
+            continue;
+        }
+        let parent = value("PPid:")?;
+        let comm = host::read(format!("/proc/{parent}/comm")).unwrap_or_default();
+        return Some(format!(
+            ": it waits for process {pid}, which has ended, and which its parent {parent} ({}) has to reap",
+            comm.trim()
+        ));
+    }
+    None
 }

@@ -11,6 +11,7 @@ pub mod notify;
 mod overlay;
 pub mod rdt;
 mod relay;
+pub mod salvage;
 mod scope;
 pub mod seal;
 mod settle;

@@ -2,11 +2,13 @@
 
 use super::State;
 use crate::cgroup::Owner;
+use crate::host;
 use crate::sys::{self, Errno, fs, socket};
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::SockType;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 pub(super) const STATE: &str = "state.json";
 const CONFIG: &str = "config.json";
@@ -17,6 +19,9 @@ const NOTIFY_SOCKET: &str = "notify/notify.sock";
 
 /// The longest state.json that is read, in bytes.
 const STATE_LIMIT: usize = 16 << 20;
+
+/// How often a lock is tried that is not waited for without limit.
+const LOCK_NAP: Duration = Duration::from_millis(20);
 
 /// A container's directory, open.
 #[derive(Debug)]
@@ -30,8 +35,56 @@ impl Dir {
         fs::lock_exclusive(self.fd.as_fd()).with_context(|| format!("flock {}", self.path.display()))
     }
 
-    pub(super) fn try_lock(&self) -> bool {
-        fs::try_lock_exclusive(self.fd.as_fd())
+    /// As `lock`, but not for ever: whoever holds it may be stopped.
+    pub(super) fn lock_within(&self, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        while !self.try_lock()? {
+            if Instant::now() >= deadline {
+                bail!("locked for {} s by {}", limit.as_secs(), self.holder());
+            }
+            std::thread::sleep(LOCK_NAP);
+        }
+        Ok(())
+    }
+
+    /// Who holds the lock, as /proc/locks tells (proc(5)).
+    fn holder(&self) -> String {
+        let find = || -> Option<String> {
+            let stat = fs::stat_fd(self.fd.as_fd()).ok()?;
+            let file =
+                format!("{:02x}:{:02x}:{}", libc::major(stat.st_dev), libc::minor(stat.st_dev), stat.st_ino);
+            let locks = host::read("/proc/locks").ok()?;
+            let of_file =
+                |line: &&str| line.contains(" FLOCK ") && !line.contains("->") && line.contains(&file);
+            let pid = locks.lines().find(of_file)?.split_whitespace().nth(4)?;
+            let name = host::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+            Some(format!("process {pid} ({})", name.trim()))
+        };
+        find().unwrap_or_else(|| "a process that is not seen from here".into())
+    }
+
+    pub(super) fn try_lock(&self) -> Result<bool> {
+        fs::try_lock_exclusive(self.fd.as_fd()).with_context(|| format!("flock {}", self.path.display()))
+    }
+
+    /// Whether its name still leads to it.
+    pub(super) fn is_there(&self) -> bool {
+        let own = fs::stat_fd(self.fd.as_fd()).map(|stat| (stat.st_dev, stat.st_ino));
+        let named = nix::sys::stat::lstat(&self.path).map(|stat| (stat.st_dev, stat.st_ino));
+        matches!((own, named), (Ok(own), Ok(named)) if own == named)
+    }
+
+    /// What can be read of a record that is damaged: where its cgroup may be.
+    pub fn load_damaged(&self) -> Vec<PathBuf> {
+        let json = |name| -> Option<serde_json::Value> {
+            let data = fs::openat(self.fd.as_fd(), name, fs::O_RDONLY | fs::O_NONBLOCK, 0)
+                .and_then(|fd| fs::read_all(fd.as_fd(), STATE_LIMIT));
+            serde_json::from_slice(&data.ok()?).ok()
+        };
+        let recorded = json(STATE).and_then(|state| Some(state["cgroup"]["path"].as_str()?.to_string()));
+        let asked =
+            json(CONFIG).and_then(|config| Some(config["linux"]["cgroupsPath"].as_str()?.to_string()));
+        recorded.into_iter().chain(asked).map(PathBuf::from).collect()
     }
 
     /// Read state.json.

@@ -209,9 +209,12 @@ pub fn read_all(fd: BorrowedFd<'_>, limit: usize) -> Result<Vec<u8>> {
 }
 
 /// flock(2), exclusive, without waiting; whether it was had.
-pub fn try_lock_exclusive(fd: BorrowedFd<'_>) -> bool {
+pub fn try_lock_exclusive(fd: BorrowedFd<'_>) -> Result<bool> {
     // SAFETY: no pointers are passed.
-    unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
+    match Errno::result(unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }) {
+        Err(Errno::EWOULDBLOCK) => Ok(false),
+        locked => locked.map(|_| true),
+    }
 }
 
 /// fchmodat(2), for directories that no container can write.

@@ -13,6 +13,7 @@ pub mod mount;
 pub mod net;
 pub mod netlink;
 pub mod process;
+pub mod refusals;
 pub mod schedule;
 pub mod signal;
 pub mod socket;

@@ -256,7 +256,7 @@ pub fn execve(path: &str, args: &[CString], env: &[CString]) -> Errno {
     }
 }
 
-/// execveat(2) of the file that `fd` refers to, with this process's own arguments and environment. Returns only on failure.
+/// execveat(2) of the file that `fd` refers to, with the arguments and the environment that are given. Returns only on failure.
 pub fn exec_fd(fd: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> Errno {
     let empty = c"";
     match nix::unistd::execveat(fd, empty, args, env, nix::fcntl::AtFlags::AT_EMPTY_PATH) {
@@ -266,7 +266,8 @@ pub fn exec_fd(fd: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> Errno {
 
 /// close_range(2): close every descriptor from `first` on.
 pub fn close_from(first: RawFd) -> Result<()> {
-    // SAFETY: called only right before execve, by code that uses no descriptor of that range afterwards.
+    // SAFETY: a child calls it, whose owners of descriptors in that range were its parent's: init at its birth, where it keeps
+    // what it holds below `first`; before execve(2); and the init of `--init`, which has none and uses none.
     Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) }).map(drop)
 }
 
@@ -279,15 +280,15 @@ pub fn close_between(first: RawFd, end: RawFd) -> Result<()> {
     Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, end - 1, 0) }).map(drop)
 }
 
-/// Standard input, which this program never closes.
+/// Standard input, for a command. The init of `--init` closes it, and does not ask for it.
 pub fn stdin() -> BorrowedFd<'static> {
-    // SAFETY: no code of this program closes descriptor 0.
+    // SAFETY: no command closes descriptor 0.
     unsafe { BorrowedFd::borrow_raw(0) }
 }
 
-/// Standard output, which this program never closes.
+/// Standard output, for a command. The init of `--init` closes it, and does not ask for it.
 pub fn stdout() -> BorrowedFd<'static> {
-    // SAFETY: no code of this program closes descriptor 1.
+    // SAFETY: no command closes descriptor 1.
     unsafe { BorrowedFd::borrow_raw(1) }
 }
 
@@ -310,10 +311,17 @@ pub fn namespace_kind(fd: BorrowedFd<'_>) -> Result<i32> {
     Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::NS_GET_NSTYPE) })
 }
 
-/// Own a descriptor that a call of nix has just returned as a number.
-pub fn own(fd: RawFd) -> OwnedFd {
-    // SAFETY: callers pass what fcntl(F_DUPFD_CLOEXEC) or the like has just returned to them alone.
-    unsafe { OwnedFd::from_raw_fd(fd) }
+/// A copy of a descriptor that the caller of this program opened, close-on-exec as that one is from here on, too. EBADF when it is
+/// not open.
+pub fn copy_of_callers(fd: RawFd) -> Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC and F_SETFD take integers; a descriptor that is not open is EBADF.
+    let copy = unsafe {
+        let copy = Errno::result(libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3))?;
+        Errno::result(libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC))?;
+        copy
+    };
+    // SAFETY: the kernel has just returned this descriptor to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
 /// close_range(2) with `CLOSE_RANGE_CLOEXEC`: mark every descriptor from `first` on close-on-exec.
@@ -402,6 +410,26 @@ pub fn set_rlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> Result<()> {
 fn prlimit(pid: i32, resource: u32, new: *const libc::rlimit64, old: *mut libc::rlimit64) -> Result<()> {
     // SAFETY: both callers pass null or a pointer to a local of theirs that is live over the call.
     Errno::result(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, new, old) }).map(drop)
+}
+
+unsafe extern "C" {
+    static mut environ: *mut *mut libc::c_char;
+}
+
+/// Overwrite the strings of this process's environment, and have none from here on: for a child of [`clone3`], whose memory is
+/// a copy. What the program has read before it has copied.
+pub fn wipe_environment() {
+    // SAFETY: there is one thread, and nothing in this program holds a pointer into the environment: std::env copies. `environ`
+    // is null or a list that ends with null, of NUL-terminated strings in writable memory (execve(2)); nothing sets variables.
+    unsafe {
+        let mut next = environ;
+        while !next.is_null() && !(*next).is_null() {
+            let length = libc::strlen(*next);
+            libc::explicit_bzero((*next).cast(), length);
+            *next = std::ptr::null_mut();
+            next = next.add(1);
+        }
+    }
 }
 
 /// Whether all threads of the process of a pidfd have ended (poll(2)), also if nobody has reaped it yet.
