@@ -346,6 +346,37 @@ test_root_is_private_by_default() {
   assert_no_match "$OUT" 'shared:'
 }
 
+# What the host mounts later below the root folder does not show inside.
+test_root_is_no_slave_of_the_hosts_mount() {
+  mkdir "$T/shared"
+  mount -t tmpfs tmpfs "$T/shared"
+  mount --make-shared "$T/shared"
+  bundle c1
+  cp -al "$B/rootfs" "$T/copy" && mv "$B" "$T/shared/c1" 2>/dev/null || { cp -a "$B" "$T/shared/c1"; }
+  B=$T/shared/c1
+  mkdir -p "$B/rootfs/sub"
+  jq "$JQ_WORDS"'sh("cat /proc/self/mountinfo; echo ready; until [ -e /dev/shm/go ]; do sleep 0.02; done; ls /sub")' "$B/config.json" >"$T/config.json"
+  cp "$T/config.json" "$B/config.json"
+  run_ok run --detach --bundle "$B" c1
+  local log=$LOG
+  eventually is_line_in ready "$log"
+  mount -t tmpfs tmpfs "$B/rootfs/sub"
+  touch "$B/rootfs/sub/late"
+  run_ok exec c1 touch /dev/shm/go
+  eventually has_status c1 stopped
+  umount "$B/rootfs/sub"
+  umount "$T/shared"
+  assert_no_match "$(<"$log")" late
+  assert_no_match "$(grep ' / / ' "$log" || :)" 'master:'
+}
+
+test_masks_that_are_given_twice_are_made_once() {
+  differs runc,crun "make each of them"
+  in_container 'grep -c " /proc/interrupts " /proc/self/mountinfo; grep -c " /proc/sys " /proc/self/mountinfo' \
+    '.linux.maskedPaths = ["/proc/interrupts", "/proc/interrupts/", "/proc//interrupts", "/proc/interrupts"] | .linux.readonlyPaths = ["/proc/sys", "/proc/sys/", "/proc/sys"]'
+  assert_eq "$OUT" $'1\n1'
+}
+
 # The bundle on a shared mount: what is mounted there later reaches the container, or not.
 propagates() { # PROPAGATION
   mkdir "$T/vol"

@@ -5,7 +5,7 @@ use super::paths::{self, Make};
 use super::{Call, Init, Outcome, Refusal};
 use crate::config::Device;
 use crate::config::rules::may_cover_in_proc;
-use crate::plan::{CopyUp, Filesystem, Lookup, Source, Symlink, Tree, below};
+use crate::plan::{CopyUp, Filesystem, Lookup, Source, Symlink, Tree, below, bind};
 use crate::sys::mount::{self, Change, Follow, Reach, attr};
 use crate::sys::{self, Errno, fs, xattr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -220,11 +220,40 @@ pub(crate) fn clone_tree(tree: &Tree) -> Result<OwnedFd, (String, Errno)> {
             return Err((format!("the host's {source} is not the device {major}:{minor}"), Errno::ENODEV));
         }
     }
+    set_flags(tree, copy.as_fd())?;
     for (reach, change) in &tree.changes {
         mount::mount_setattr(copy.as_fd(), *reach, *change)
             .map_err(|errno| (format!("mount_setattr {source}"), errno))?;
     }
     Ok(copy)
+}
+
+/// Give a bind mount the flags that it names, and refuse what its user namespace may not have. Without rights over the host, as in
+/// another container, the kernel locks them too.
+fn set_flags(tree: &Tree, copy: BorrowedFd<'_>) -> Result<(), (String, Errno)> {
+    let source = tree.source.display();
+    let set = |change| mount::mount_setattr(copy, Reach::Top, change);
+    let call = |errno| (format!("mount_setattr {source}"), errno);
+    if let Some(flags) = tree.flags.filter(|_| !tree.locked) {
+        match set(flags.exactly()) {
+            Err(Errno::EPERM) => {}
+            set => return set.map_err(call),
+        }
+    }
+    if tree.flags.is_none() && !tree.locked {
+        return Ok(());
+    }
+    let locked = |names| (format!("{source} is {names}, which its user namespace locks"), Errno::EPERM);
+    let has = mount::flags(copy).map_err(|errno| (format!("fstatvfs {source}"), errno))?;
+    let has = match tree.flags {
+        None => has,
+        Some(flags) => {
+            set(flags.within(has).map_err(locked)?).map_err(call)?;
+            mount::flags(copy).map_err(|errno| (format!("fstatvfs {source}"), errno))?
+        }
+    };
+    let refused = if tree.locked { bind::refused_of_tree(&tree.changes, has) } else { None };
+    refused.map_or(Ok(()), |names| Err(locked(names)))
 }
 
 /// A mount that is put on several places: the first time it is attached itself, after that copies of it are, since

@@ -1,5 +1,6 @@
 //! `mounts`, devices and links of /dev, masked and read-only paths: config.json to steps.
 
+use super::bind::Flags;
 use super::options::{Options, Symlink, reach_and_kind};
 use super::process;
 use super::{CopyUp, Filesystem, HostStep, IdSource, Lookup, Planned, Source, Step, Tree};
@@ -48,7 +49,8 @@ impl<'a> Rootfs<'a> {
         // As a peer of the host's it would carry the container's mounts there, and pivot_root(2) refuses it; it becomes shared
         // at the very end. What is mounted below it and volumes are peers meanwhile.
         let own = match config.rootfs_propagation.map(|p| p.kind) {
-            Some(libc::MS_SHARED) => {
+            // Nor is what the host mounts below the root folder later for the container, unless that is asked for.
+            None | Some(libc::MS_SHARED) => {
                 vec![(Reach::Top, Change { propagation: libc::MS_PRIVATE, ..Change::default() })]
             }
             _ => Vec::new(),
@@ -147,7 +149,17 @@ impl<'a> Rootfs<'a> {
             changes.insert(0, (Reach::Tree, Change { propagation: default, ..Change::default() }));
         }
         let symlink = Symlink::Followed;
-        let tree = Tree { slot, source: source.into(), symlink, reach, changes, id_map: None, device: None };
+        let tree = Tree {
+            slot,
+            source: source.into(),
+            symlink,
+            reach,
+            changes,
+            flags: None,
+            locked: false,
+            id_map: None,
+            device: None,
+        };
         self.trees.push(Planned { step: HostStep::CloneTree(tree), field: field.into() });
         slot
     }
@@ -176,7 +188,7 @@ impl<'a> Rootfs<'a> {
         }
         let source = if let Some(reach) = options.bind {
             let source = Path::new(&mount.source);
-            let slot = self.tree(&named, source, reach, options.changes());
+            let slot = self.tree(&named, source, reach, options.of_bind());
             self.of_bind(slot, mount, &options);
             if options.source == Symlink::Copied { Source::TreeOrLink(slot) } else { Source::Tree(slot) }
         } else if let Some((source, reach)) = self.host_tree(&mount.fstype) {
@@ -243,6 +255,8 @@ impl<'a> Rootfs<'a> {
         let source = if maps.is_empty() { IdSource::Joined } else { IdSource::Maps(maps.clone()) };
         if let Some(HostStep::CloneTree(tree)) = self.trees.get_mut(slot).map(|planned| &mut planned.step) {
             tree.id_map = reach.map(|reach| (reach, source));
+            tree.flags = Flags::named(&mount.options);
+            tree.locked = self.config.namespaces.own(Namespace::User);
             tree.symlink = options.source;
         }
     }
