@@ -555,3 +555,38 @@ test_tmpfs_has_the_mode_of_what_it_covers_or_else_the_kernels() {
     tmpfs("/missing/t"; []) | tmpfs("/missing/up"; ["tmpcopyup"])'
   assert_eq "$OUT" "$(printf '755 /opt\n700 /opt/new\n1777 /missing/t\n1777 /missing/up')"
 }
+
+# ---- sources in the container's own root ----
+
+test_a_source_that_an_earlier_mount_brings() {
+  mkdir -p "$T/src/x/sub" && echo hello >"$T/src/x/f"
+  mkdir "$T/below" && echo below >"$T/below/g"
+  in_container 'cat /srv/f /opt; ls /srv/sub; touch /srv/new 2>/dev/null || echo read-only' --arg s "$T/src" --arg r "$T/c1/rootfs" --arg b "$T/below" \
+    'bind($s; "/mnt"; []) | bind($b; "/mnt/x/sub"; []) | bind($r + "/mnt/x"; "/srv"; ["rbind", "ro"]) | bind($r + "/mnt/x/f"; "/opt/file"; []) | .process.args[2] |= sub("/opt;"; "/opt/file;")'
+  assert_eq "$OUT" $'hello\nhello\ng\nread-only'
+}
+
+test_a_source_in_the_own_root_stays_below_it() {
+  differs runc,crun "follow it on the host"
+  bundle c1
+  mkdir -p "$B/rootfs/inside" "$T/outside"
+  echo inside >"$B/rootfs/inside/f"
+  mkdir -p "$B/rootfs$T/outside" && echo inside >"$B/rootfs$T/outside/f"
+  echo outside >"$T/outside/f"
+  ln -s "$T/outside" "$B/rootfs/way"
+  jq "$JQ_WORDS"' sh("cat /srv/f") | bind($r + "/way"; "/srv"; [])' --arg r "$B/rootfs" "$B/config.json" >"$T/config" && cp "$T/config" "$B/config.json"
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" inside
+}
+
+test_a_source_in_the_own_root_in_a_user_namespace() {
+  chmod 755 "$T" "$WORK"
+  mkdir -p "$T/src/x" && echo hello >"$T/src/x/f"
+  in_container 'cat /tmp/f' --arg s "$T/src" --arg r "$T/c1/rootfs" 'userns | bind($s; "/mnt"; []) | bind($r + "/mnt/x"; "/tmp"; ["ro"])'
+  assert_eq "$OUT" hello
+}
+
+test_a_source_in_the_own_root_that_is_missing() {
+  bundle c1
+  refused 'rootfs/mnt/none.*no such file|no such file.*rootfs/mnt/none' "bind(\"$T/c1/rootfs/mnt/none\"; \"/srv\"; [])"
+}

@@ -261,6 +261,7 @@ fn mount_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
     match source {
         Source::Tree(slot) => write!(f, "copy #{slot}")?,
         Source::TreeOrLink(slot) => write!(f, "copy #{slot}, or a symlink like it")?,
+        Source::Inside(path, tree) => write!(f, "{path} as it is by then: {tree}")?,
         Source::New(filesystem) => write!(f, "{filesystem}")?,
     }
     for (reach, kind) in propagation {

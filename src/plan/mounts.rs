@@ -7,7 +7,7 @@ use super::{CopyUp, Filesystem, HostStep, IdSource, Lookup, Planned, Source, Ste
 use crate::config::{Config, Device, Invalid, Mount, Namespace, Overlay, Place, Propagation, annotation};
 use crate::host::Host;
 use crate::sys::mount::{Change, Reach, attr};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Parameters of any filesystem that label its files.
 const CONTEXTS: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"];
@@ -27,6 +27,8 @@ pub(super) struct Rootfs<'a> {
     steps: Vec<Planned<Step>>,
     /// Attributes that wait until everything below has been made.
     late: Vec<Planned<Step>>,
+    /// Whether the root is an overlay.
+    stacked: bool,
 }
 
 impl<'a> Rootfs<'a> {
@@ -44,6 +46,7 @@ impl<'a> Rootfs<'a> {
             trees: Vec::new(),
             steps: Vec::new(),
             late: Vec::new(),
+            stacked: overlay.is_some(),
         };
         rootfs.step("linux.namespaces", Step::Slave);
         // As a peer of the host's it would carry the container's mounts there, and pivot_root(2) refuses it; it becomes shared
@@ -190,7 +193,7 @@ impl<'a> Rootfs<'a> {
             let source = Path::new(&mount.source);
             let slot = self.tree(&named, source, reach, options.of_bind());
             self.of_bind(slot, mount, &options);
-            if options.source == Symlink::Copied { Source::TreeOrLink(slot) } else { Source::Tree(slot) }
+            self.bound(slot, mount, &options)
         } else if let Some((source, reach)) = self.host_tree(&mount.fstype) {
             let whole = |change| (reach, change);
             let changes = options.changes().into_iter().map(|(_, change)| whole(change)).collect();
@@ -206,6 +209,30 @@ impl<'a> Rootfs<'a> {
             Step::Mount { target: mount.destination.clone(), lookup, source, propagation, copy_up, held },
         );
         Ok(())
+    }
+
+    /// A bind mount's source, which the parent copies; or init does in its turn, where it lies in the container's own root.
+    fn bound(&mut self, slot: usize, mount: &Mount, options: &Options) -> Source {
+        let inside = self.inside(mount, options);
+        let last = self.trees.pop_if(|_| inside.is_some()).map(|planned| planned.step);
+        match (inside, last) {
+            // What the container has mounted is its own, and not locked.
+            (Some(path), Some(HostStep::CloneTree(tree))) => {
+                Source::Inside(path, Box::new(Tree { locked: false, ..tree }))
+            }
+            _ if options.source == Symlink::Copied => Source::TreeOrLink(slot),
+            _ => Source::Tree(slot),
+        }
+    }
+
+    /// The path in the container of a source that lies in its root folder. That of an overlay is only a layer; and only the parent
+    /// can map ids.
+    fn inside(&self, mount: &Mount, options: &Options) -> Option<String> {
+        let path = Path::new(&mount.source).strip_prefix(&self.config.root.path).ok()?;
+        let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+        let maps = options.id_map.is_some() || !mount.id_maps.is_empty();
+        let is_parents = self.stacked || maps || options.source != Symlink::Followed;
+        (is_plain && !is_parents && !path.as_os_str().is_empty()).then(|| format!("/{}", path.display()))
     }
 
     /// Whether a later step changes the mount at `destination`, or looks for something below it.

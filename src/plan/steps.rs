@@ -191,6 +191,8 @@ pub enum Source {
     Tree(usize),
     /// The same; but where it is of a symlink, a symlink like it in its place.
     TreeOrLink(usize),
+    /// A copy of what is in the container's own root by then, at this path: an earlier mount of the list may have brought it.
+    Inside(String, Box<Tree>),
     /// A new filesystem.
     New(Filesystem),
 }
