@@ -153,6 +153,7 @@ test_cgroup_that_is_frozen_is_refused_at_once() {
   local before=$SECONDS
   run_fails 1 'frozen|freez' create --bundle "$B" c1
   [ $((SECONDS - before)) -lt 5 ] || fail "took $((SECONDS - before)) s"
+  [ "$RUNTIME_NAME" != knarr ] || assert_match "$ERR" "/c1 is frozen, by cgroup.freeze of .*/c1\$"
   rmdir "$C"
 }
 

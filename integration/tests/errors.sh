@@ -423,3 +423,31 @@ test_a_cgroup_that_was_there_stays() {
   assert_exists "$C"
   rmdir "$C"
 }
+
+# ---- words that lead there ----
+
+test_root_that_is_missing_has_one_reason() {
+  differs runc,crun "other words"
+  refused "root.path: $T/c1/none: no such file or directory \\(enoent\\)" '.root.path = "none"'
+  assert_no_match "$ERR" 'not a directory'
+}
+
+test_a_config_that_is_too_long_names_the_limit() {
+  differs runc,crun "read any"
+  bundle c1
+  head -c 17000000 /dev/zero | tr '\0' ' ' >>"$B/config.json"
+  run_fails 1 'config.json: more than 16 mib, which is the most that is read' run --bundle "$B" c1
+}
+
+test_a_quota_of_keys_that_is_reached_is_named() {
+  differs runc,crun "other words"
+  requires uml "it sets a limit of the machine's"
+  local own
+  own=$(</proc/sys/kernel/keys/root_maxkeys)
+  echo 1 >/proc/sys/kernel/keys/root_maxkeys
+  bundle c1 'args(["true"])'
+  rt run --bundle "$B" c1
+  echo "$own" >/proc/sys/kernel/keys/root_maxkeys
+  assert_eq "$RC" 1
+  assert_match "$ERR" 'session keyring .*kernel.keys.maxkeys.*--no-new-keyring.*EDQUOT'
+}

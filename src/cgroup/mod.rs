@@ -213,7 +213,13 @@ impl Cgroup {
     /// An error if it is frozen, itself or by one above it, whatever its own cgroup.freeze says: a process that is born there never runs.
     fn refuse_frozen(&self) -> Result<()> {
         if self.is_frozen() {
-            bail!("cgroup {} is frozen", self.path.display());
+            let freezes = |path: &&Path| {
+                let file = fs::open(path.join("cgroup.freeze"), fs::O_RDONLY, 0);
+                file.and_then(|file| fs::read_all(file.as_fd(), FILE_LIMIT))
+                    .is_ok_and(|text| text.starts_with(b"1"))
+            };
+            let by = self.path.ancestors().find(freezes).unwrap_or(&self.path);
+            bail!("cgroup {} is frozen, by cgroup.freeze of {}", self.path.display(), by.display());
         }
         Ok(())
     }

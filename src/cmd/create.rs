@@ -7,7 +7,7 @@ use crate::plan::{self, CgroupDriver, Keyring, Pivot, Plan, Request, Start};
 use crate::run::create::{Made, Order, create};
 use crate::run::foreground::has_terminal;
 use crate::run::notify::host_socket;
-use crate::sys::{cred, fs, process, socket};
+use crate::sys::{Errno, cred, describe, fs, process, socket};
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::SockType;
 use std::os::fd::{AsFd, OwnedFd};
@@ -102,15 +102,22 @@ impl Bundle {
     pub(super) fn read(folder: &Path, config: &Path) -> Result<Bundle> {
         let folder = folder.canonicalize().with_context(|| format!("--bundle {}", folder.display()))?;
         let path = folder.join(config);
-        let text =
-            fs::open(&path, fs::O_RDONLY, 0).and_then(|fd| fs::read_all(fd.as_fd(), config::load::LIMIT));
-        let text = text.with_context(|| {
+        let text = read_config(&path).with_context(|| {
             // Who has no bundle yet is told what makes one.
             let hint =
                 if path.exists() { "" } else { " (`spec` writes one, `bundle` makes a bundle of an image)" };
             format!("{}{hint}", path.display())
         });
         Ok(Bundle { text: text?, folder })
+    }
+}
+
+/// The text of a config.json, or of a process for `exec`.
+pub(super) fn read_config(path: &Path) -> Result<Vec<u8>> {
+    const LIMIT: usize = config::load::LIMIT;
+    match fs::open(path, fs::O_RDONLY, 0).and_then(|fd| fs::read_all(fd.as_fd(), LIMIT)) {
+        Err(Errno::EFBIG) => bail!("more than {} MiB, which is the most that is read", LIMIT >> 20),
+        text => Ok(text?),
     }
 }
 
@@ -269,11 +276,12 @@ pub(super) fn make(
 
 pub(super) fn check_root(config: &Config) -> Result<(), Invalid> {
     let path = &config.root.path;
-    if path.is_dir() {
-        return Ok(());
-    }
-    let reason = format!("{} is not a directory: no such file or directory", path.display());
-    Err(Invalid::new("root.path", reason))
+    let reason = match path.metadata() {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => "not a directory".to_string(),
+        Err(err) => err.raw_os_error().map_or_else(|| err.to_string(), |n| describe(Errno::from_raw(n))),
+    };
+    Err(Invalid::new("root.path", format!("{}: {reason}", path.display())))
 }
 
 pub(super) fn check_console(terminal: bool, console: Console) -> Result<()> {

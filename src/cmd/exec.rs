@@ -1,6 +1,6 @@
 //! `knarr exec`.
 
-use super::create::{Console, Fds, check_console, connect};
+use super::create::{Console, Fds, check_console, connect, read_config};
 use super::refuse_option;
 use crate::cli::Global;
 use crate::config::{self, Config, Invalid, Process, capability};
@@ -8,9 +8,8 @@ use crate::host::{self, Asked, OwnCgroup};
 use crate::plan::{self, ExecCgroup, ExecRequest, Keyring};
 use crate::run::exec::{Order, Target, Wait, WhenPaused, exec};
 use crate::run::foreground::attend;
-use crate::sys::{cred, fs};
+use crate::sys::cred;
 use anyhow::{Context, Result, anyhow, bail};
-use std::os::fd::AsFd;
 use std::path::{Component, Path, PathBuf};
 
 #[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
@@ -221,9 +220,7 @@ fn asked(args: &Args, config: &Config) -> Result<(Process, Vec<String>)> {
             bail!("--process: the file is the whole process, {beside} cannot change it");
         }
         let file = path.display().to_string();
-        let text =
-            fs::open(path, fs::O_RDONLY, 0).and_then(|fd| fs::read_all(fd.as_fd(), config::load::LIMIT));
-        let text = text.with_context(|| format!("--process {file}"))?;
+        let text = read_config(path).with_context(|| format!("--process {file}"))?;
         return config::load_process(&text, &file, config.process.as_ref());
     }
     if command.is_empty() {

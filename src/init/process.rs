@@ -87,6 +87,11 @@ pub(crate) fn keyring(name: &str, label: Option<&str>) -> Outcome {
     match cred::join_session_keyring(name) {
         Ok(serial) => cred::set_key_permissions(serial, SESSION_KEYRING).call(|| "keyctl".into()),
         Err(Errno::ENOSYS) => Ok(()),
+        Err(Errno::EDQUOT) => Err(Refusal::kernel(
+            "keyctl: a session keyring of the container's own is more than this user may have \
+             (kernel.keys.maxkeys, kernel.keys.maxbytes; --no-new-keyring makes none)",
+            Errno::EDQUOT,
+        )),
         Err(errno) => Err(Refusal::kernel("keyctl", errno)),
     }
 }
