@@ -44,7 +44,7 @@ limit io.bfq.weight = 500, else io.weight = 4950    # linux.resources.blockIO.we
 limit io.max = 8:0 rbps=1    # linux.resources.unified.io.max
 limit io.max = 8:16 rbps=2    # linux.resources.unified.io.max
 limit memory.high = 1    # linux.resources.unified.memory.high
-device filter of 65 instructions    # linux.resources.devices
+device filter of 142 instructions    # linux.resources.devices
 ";
     assert_eq!(plan(asked, &CURRENT).unwrap(), golden);
 }
