@@ -29,7 +29,6 @@ fn everything_at_once() {
     });
     let golden = "\
 warning: linux.resources.cpu.realtimeRuntime: ignored, cgroup v2 has nothing like it
-warning: linux.resources.pids.limit: 0 allows one process, so nothing can be forked; -1 is no limit
 check memory.current < 33554432    # linux.resources.memory.limit
 enable cpu cpuset io memory pids
 limit cpuset.cpus = 0    # linux.resources.cpu.cpus
