@@ -5,7 +5,7 @@ mod usage;
 
 use crate::cmd;
 use crate::host;
-use crate::log::{Format, Level, Log};
+use crate::log::{self, Format, Level, Log};
 use crate::plan::CgroupDriver;
 use crate::state::Store;
 use crate::sys;
@@ -203,6 +203,10 @@ pub fn main() -> ExitCode {
         }
     };
     let global = &cli.global;
+    if let Err(err) = global.log().check() {
+        log::say(&log::message(&err));
+        return ExitCode::from(failure(cli.command.as_ref()));
+    }
     let result = match &cli.command {
         _ if global.version => cmd::print(&version()),
         None => cmd::print(&Cli::command().render_help().to_string()),

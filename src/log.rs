@@ -6,9 +6,10 @@
 use crate::config::Invalid;
 use crate::run::StepFault;
 use crate::sys::{self, Errno, fs};
+use anyhow::Context;
 use serde_json::{Map, Value};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// `--log-format`.
@@ -79,6 +80,20 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 impl Log {
+    /// Refuse a file that cannot be written, before anything is done that would have to be told there.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let Some(path) = &self.file else { return Ok(()) };
+        let folder =
+            || path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let opened = match fs::open(path, fs::O_WRONLY | fs::O_APPEND | fs::O_NONBLOCK, 0) {
+            Err(Errno::ENOENT) => fs::open(folder(), fs::O_PATH | fs::O_DIRECTORY, 0),
+            // A fifo that nobody reads yet.
+            Err(Errno::ENXIO) => return Ok(()),
+            opened => opened,
+        };
+        opened.map(drop).with_context(|| format!("--log {}", path.display()))
+    }
+
     /// Report a failed command: plainly on standard error, and as a record.
     pub fn error(&self, err: &anyhow::Error) {
         say(&message(err));

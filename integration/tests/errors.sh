@@ -316,6 +316,22 @@ test_log_of_success_is_empty() {
   assert_eq "$(jq -s 'map(select(.level == "error")) | length' "$T/log.json")" 0
 }
 
+test_log_where_none_can_be() {
+  differs crun "goes on without one"
+  bundle c1
+  FLAGS=(--log "$T/nowhere/log")
+  run_fails 1 'nowhere/log.*no such file' list
+  run_fails 1 'nowhere/log.*no such file' run --bundle "$B" c1
+  FLAGS=(--log "$T")
+  run_fails 1 'is a directory' run --bundle "$B" c1
+}
+
+test_list_of_a_root_that_is_not_there() {
+  differs crun "lists nothing"
+  ROOT=$T/nowhere
+  run_fails 1 'nowhere.*no such file' list
+}
+
 test_log_in_text() {
   FLAGS=(--log "$T/log.txt" --log-format text)
   bundle c1 'args(["nosuch"])'

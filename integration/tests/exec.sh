@@ -206,6 +206,15 @@ test_preserve_fds() {
   assert_eq "$(grep -E '^[0-9]+ ' "$T/out" | cut -d' ' -f1 | tr '\n' ' ')" '0 1 2 3 4 '
 }
 
+test_preserve_fds_with_holes_passes_what_is_there() {
+  differs runc "fills the holes with what it has opened itself"
+  running
+  echo five >"$T/5"
+  "$RUNTIME" --root "$ROOT" exec --preserve-fds 3 c1 sh -c "cat <&5; $list_fds" 5<"$T/5" >"$T/out" </dev/null
+  assert_eq "$(grep -E '^[0-9]+ ' "$T/out" | cut -d' ' -f1 | tr '\n' ' ')" '0 1 2 5 '
+  assert_line "$(<"$T/out")" five
+}
+
 test_preserve_fds_that_are_not_open() {
   differs runc,crun "pass on what they have opened, or fail later"
   running

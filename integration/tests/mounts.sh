@@ -346,6 +346,37 @@ test_root_is_private_by_default() {
   assert_no_match "$OUT" 'shared:'
 }
 
+# What the host mounts later below the root folder does not show inside.
+test_root_is_no_slave_of_the_hosts_mount() {
+  mkdir "$T/shared"
+  mount -t tmpfs tmpfs "$T/shared"
+  mount --make-shared "$T/shared"
+  bundle c1
+  cp -al "$B/rootfs" "$T/copy" && mv "$B" "$T/shared/c1" 2>/dev/null || { cp -a "$B" "$T/shared/c1"; }
+  B=$T/shared/c1
+  mkdir -p "$B/rootfs/sub"
+  jq "$JQ_WORDS"'sh("cat /proc/self/mountinfo; echo ready; until [ -e /dev/shm/go ]; do sleep 0.02; done; ls /sub")' "$B/config.json" >"$T/config.json"
+  cp "$T/config.json" "$B/config.json"
+  run_ok run --detach --bundle "$B" c1
+  local log=$LOG
+  eventually is_line_in ready "$log"
+  mount -t tmpfs tmpfs "$B/rootfs/sub"
+  touch "$B/rootfs/sub/late"
+  run_ok exec c1 touch /dev/shm/go
+  eventually has_status c1 stopped
+  umount "$B/rootfs/sub"
+  umount "$T/shared"
+  assert_no_match "$(<"$log")" late
+  assert_no_match "$(grep ' / / ' "$log" || :)" 'master:'
+}
+
+test_masks_that_are_given_twice_are_made_once() {
+  differs runc,crun "make each of them"
+  in_container 'grep -c " /proc/interrupts " /proc/self/mountinfo; grep -c " /proc/sys " /proc/self/mountinfo' \
+    '.linux.maskedPaths = ["/proc/interrupts", "/proc/interrupts/", "/proc//interrupts", "/proc/interrupts"] | .linux.readonlyPaths = ["/proc/sys", "/proc/sys/", "/proc/sys"]'
+  assert_eq "$OUT" $'1\n1'
+}
+
 # The bundle on a shared mount: what is mounted there later reaches the container, or not.
 propagates() { # PROPAGATION
   mkdir "$T/vol"
@@ -523,4 +554,39 @@ test_tmpfs_has_the_mode_of_what_it_covers_or_else_the_kernels() {
   in_container 'stat -c "%a %n" /opt /opt/new /missing/t /missing/up' 'rw | tmpfs("/opt"; []) | tmpfs("/opt/new"; ["mode=0700"]) |
     tmpfs("/missing/t"; []) | tmpfs("/missing/up"; ["tmpcopyup"])'
   assert_eq "$OUT" "$(printf '755 /opt\n700 /opt/new\n1777 /missing/t\n1777 /missing/up')"
+}
+
+# ---- sources in the container's own root ----
+
+test_a_source_that_an_earlier_mount_brings() {
+  mkdir -p "$T/src/x/sub" && echo hello >"$T/src/x/f"
+  mkdir "$T/below" && echo below >"$T/below/g"
+  in_container 'cat /srv/f /opt; ls /srv/sub; touch /srv/new 2>/dev/null || echo read-only' --arg s "$T/src" --arg r "$T/c1/rootfs" --arg b "$T/below" \
+    'bind($s; "/mnt"; []) | bind($b; "/mnt/x/sub"; []) | bind($r + "/mnt/x"; "/srv"; ["rbind", "ro"]) | bind($r + "/mnt/x/f"; "/opt/file"; []) | .process.args[2] |= sub("/opt;"; "/opt/file;")'
+  assert_eq "$OUT" $'hello\nhello\ng\nread-only'
+}
+
+test_a_source_in_the_own_root_stays_below_it() {
+  differs runc,crun "follow it on the host"
+  bundle c1
+  mkdir -p "$B/rootfs/inside" "$T/outside"
+  echo inside >"$B/rootfs/inside/f"
+  mkdir -p "$B/rootfs$T/outside" && echo inside >"$B/rootfs$T/outside/f"
+  echo outside >"$T/outside/f"
+  ln -s "$T/outside" "$B/rootfs/way"
+  jq "$JQ_WORDS"' sh("cat /srv/f") | bind($r + "/way"; "/srv"; [])' --arg r "$B/rootfs" "$B/config.json" >"$T/config" && cp "$T/config" "$B/config.json"
+  run_ok run --bundle "$B" c1
+  assert_eq "$OUT" inside
+}
+
+test_a_source_in_the_own_root_in_a_user_namespace() {
+  chmod 755 "$T" "$WORK"
+  mkdir -p "$T/src/x" && echo hello >"$T/src/x/f"
+  in_container 'cat /tmp/f' --arg s "$T/src" --arg r "$T/c1/rootfs" 'userns | bind($s; "/mnt"; []) | bind($r + "/mnt/x"; "/tmp"; ["ro"])'
+  assert_eq "$OUT" hello
+}
+
+test_a_source_in_the_own_root_that_is_missing() {
+  bundle c1
+  refused 'rootfs/mnt/none.*no such file|no such file.*rootfs/mnt/none' "bind(\"$T/c1/rootfs/mnt/none\"; \"/srv\"; [])"
 }

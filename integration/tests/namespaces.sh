@@ -154,6 +154,16 @@ test_mount_namespace_does_not_leak_to_the_host() {
   assert_no_match "$(</proc/self/mountinfo)" "$B/rootfs"
 }
 
+test_root_that_is_read_only_without_a_new_mount_namespace() {
+  differs crun "takes no config without mounts"
+  differs runc "needs a /proc in the root folder then"
+  bundle c1 'no_ns("mount") | del(.mounts, .linux.maskedPaths, .linux.readonlyPaths) | .root.readonly = true | sh("touch /x && echo wrote")'
+  rt run --bundle "$B" c1
+  assert_eq "$RC $OUT" '0 wrote' "$ERR"
+  [ "$RUNTIME_NAME" != knarr ] || assert_match "$ERR" 'warning: root.readonly'
+  rm "$B/rootfs/x"
+}
+
 # ---- kernel parameters ----
 
 parameters='.linux.sysctl = {"net.ipv4.ip_forward": "1", "kernel.msgmax": "4321", "fs.mqueue.msg_max": "17"}'

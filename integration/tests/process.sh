@@ -411,8 +411,22 @@ test_preserve_fds_of_an_fd_that_the_caller_did_not_open() {
   differs runc,crun "what they opened themselves passes into the container"
   bundle c1
   run_fails 1 'preserve|fd|file descriptor' create --preserve-fds 1 --bundle "$B" c1
-  exec 3</dev/null 5</dev/null # 4 is not open
-  run_fails 1 'preserve|fd|file descriptor' create --preserve-fds 3 --bundle "$B" c1
+  exec 3</dev/null 5</dev/null # 6 is not open
+  run_fails 1 'preserve|fd|file descriptor' create --preserve-fds 4 --bundle "$B" c1
+}
+
+# Engines pass the number of the last one, whatever is below it.
+test_preserve_fds_with_holes_passes_what_is_there() {
+  differs runc "fills the holes with what it has opened itself"
+  local change
+  for change in . '.annotations = {"org.knarr.init": "true"}' 'hook("startContainer"; "exit 0")'; do
+    bundle c1 --arg s "$list_fds" "sh(\"cat <&5; \" + \$s) | $change"
+    echo five >"$T/5"
+    "$RUNTIME" --root "$ROOT" run --preserve-fds 4 --bundle "$B" c1 5<"$T/5" 6</dev/null >"$T/out"
+    assert_line "$(<"$T/out")" five "$change"
+    assert_eq "$(grep -E '^[0-9]+ ' "$T/out" | cut -d' ' -f1 | tr '\n' ' ')" '0 1 2 5 6 ' "$change"
+    rm -rf "$T/c1"
+  done
 }
 
 test_listen_fds() {

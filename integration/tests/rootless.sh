@@ -313,3 +313,12 @@ test_standard_pipes_belong_to_the_process_user() {
   OUT=$(echo word | setpriv --reuid 1000 --regid 1000 --clear-groups cat | { chown 1000:1000 /proc/self/fd/0; "$RUNTIME" --root "$ROOT" run --bundle "$B" c1; } 2>"$T/err" | { chown 1000:1000 /proc/self/fd/0; cat; })
   assert_eq "$OUT" word "$(<"$T/err")"
 }
+
+test_kill_all_of_a_stopped_container_is_done() {
+  as_user
+  own_bundle c1 'args(["true"])'
+  run_ok run --detach --bundle "$B" c1
+  eventually has_status c1 stopped
+  run_ok kill --all c1 TERM
+  run_ok kill --all c1 KILL
+}

@@ -195,8 +195,9 @@ pub(super) struct Fds {
 }
 
 impl Fds {
-    /// From `--preserve-fds` and `$LISTEN_FDS`. What the caller has not opened is an error, asked before this program opens
-    /// anything, so that no descriptor of its own is ever passed on.
+    /// From `--preserve-fds` and `$LISTEN_FDS`. Engines pass the number of the last one, so there may be holes below it; that the
+    /// last one, or one of systemd's, is not open is an error. It is asked before this program opens anything, and holes are plugged
+    /// until execve(2), so that no descriptor of its own is ever passed on.
     pub(super) fn take(preserve: u32) -> Result<Fds> {
         let variable = |name| std::env::var(name).ok();
         // For whom they are is said too; another process's are none of ours.
@@ -206,14 +207,19 @@ impl Fds {
         if count > FD_LIMIT {
             bail!("--preserve-fds: {count} is more than {FD_LIMIT} descriptors");
         }
-        for fd in 3..3 + count {
-            if !process::is_open(fd as i32) {
-                bail!("--preserve-fds: descriptor {fd} is not open");
-            }
+        let open: Vec<bool> = (3..3 + count).map(|fd| process::is_open(fd as i32)).collect();
+        if let Some(fd) =
+            (3..).zip(&open).find(|(fd, open)| !**open && (*fd < 3 + listen || *fd == 2 + count))
+        {
+            bail!("--preserve-fds: descriptor {} is not open", fd.0);
         }
         process::cloexec_from(3).context("close_range")?;
-        for fd in 3..3 + count {
-            process::keep_over_exec(fd as i32).context("fcntl")?;
+        for (fd, open) in (3..).zip(open) {
+            if open {
+                process::keep_over_exec(fd).context("fcntl")?;
+            } else {
+                process::plug(fd).context("open /dev/null")?;
+            }
         }
         let mut env = Vec::new();
         if listen > 0 {

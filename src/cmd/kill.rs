@@ -46,6 +46,9 @@ fn send(container: &Container, signal: i32, all: bool) -> Result<()> {
             None => Err(anyhow!("container not running")),
         };
     }
+    if all && status == Status::Stopped {
+        return Ok(());
+    }
     if let Some(reason) = refuse(status, Command::Kill, &container.state.about.id) {
         bail!(reason);
     }

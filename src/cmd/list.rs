@@ -5,7 +5,7 @@ use super::state::Shown;
 use crate::cli::Global;
 use crate::host;
 use crate::log;
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 #[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
@@ -32,6 +32,10 @@ pub enum Format {
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
     let skip = |id: &str, err: &anyhow::Error| log::say(&format!("list: {id}: {}", log::message(err)));
     let mut containers = Vec::new();
+    if let Some(root) = &global.root {
+        // Where nobody has made a container yet there is none; a folder that was named is meant to be there.
+        std::fs::metadata(root).with_context(|| format!("list: --root {}", root.display()))?;
+    }
     for (id, container) in global.store().list()? {
         match container {
             Ok(container) => containers.push(container),

@@ -23,6 +23,11 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         warnings.push("mounts: ignored, there is no new mount namespace in linux.namespaces".into());
         mounts.clear();
     }
+    if *namespaces.of(Namespace::Mount) != Place::New && root.readonly {
+        // It would be so for everybody in that namespace.
+        warnings.push("root.readonly: ignored, there is no new mount namespace in linux.namespaces".into());
+        root.readonly = false;
+    }
     let annotations = spec.annotations().clone().unwrap_or_default().into_iter().collect();
     let overlay = super::overlay::resolve(&annotations, &mounts, &mut root, bundle)?;
     let resources = linux.resources().as_ref().map(|r| resources::resolve(r, warnings)).transpose()?;
@@ -56,9 +61,20 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         rootfs_propagation: linux.rootfs_propagation().as_deref().and_then(Propagation::parse),
         device_rules: super::device_rules::resolve(device_rules)?,
         seccomp: linux.seccomp().as_ref().map(super::seccomp::resolve).transpose()?,
-        masked_paths: linux.masked_paths().clone().unwrap_or_default(),
-        readonly_paths: linux.readonly_paths().clone().unwrap_or_default(),
+        masked_paths: paths(linux.masked_paths()),
+        readonly_paths: paths(linux.readonly_paths()),
     })
+}
+
+/// Each once, however it is written.
+fn paths(list: &Option<Vec<String>>) -> Vec<String> {
+    let mut paths: Vec<String> = Vec::new();
+    for path in list.iter().flatten() {
+        if !paths.iter().any(|there| Path::new(there) == Path::new(path)) {
+            paths.push(path.clone());
+        }
+    }
+    paths
 }
 
 fn wants_init(annotations: &BTreeMap<String, String>) -> Result<bool, Invalid> {

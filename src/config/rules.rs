@@ -255,7 +255,6 @@ fn private_mounts(spec: &Spec) -> Result<(), Invalid> {
         ("linux.devices", linux(spec).is_some_and(|l| l.devices().as_ref().is_some_and(|d| !d.is_empty()))),
         ("linux.maskedPaths", linux(spec).is_some_and(|l| asks(l.masked_paths().as_ref()))),
         ("linux.readonlyPaths", linux(spec).is_some_and(|l| asks(l.readonly_paths().as_ref()))),
-        ("root.readonly", spec.root().as_ref().is_some_and(|r| r.readonly() == Some(true))),
         ("process.terminal", spec.process().as_ref().is_some_and(|p| p.terminal() == Some(true))),
     ];
     for (field, asked) in needs {

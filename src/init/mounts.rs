@@ -5,7 +5,7 @@ use super::paths::{self, Make};
 use super::{Call, Init, Outcome, Refusal};
 use crate::config::Device;
 use crate::config::rules::may_cover_in_proc;
-use crate::plan::{CopyUp, Filesystem, Lookup, Source, Symlink, Tree, below};
+use crate::plan::{CopyUp, Filesystem, Lookup, Source, Symlink, Tree, below, bind};
 use crate::sys::mount::{self, Change, Follow, Reach, attr};
 use crate::sys::{self, Errno, fs, xattr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -22,18 +22,20 @@ impl Init<'_> {
         copy_up: CopyUp,
     ) -> Outcome<Option<OwnedFd>> {
         let (onto, detached) = match source {
-            Source::Tree(slot) | Source::TreeOrLink(slot) => {
+            Source::Tree(slot) => {
                 let tree = self.tree(*slot)?;
-                if matches!(source, Source::TreeOrLink(_)) && fs::is_symlink(tree.as_fd()) {
+                (self.place_for(&tree, target, lookup)?, tree)
+            }
+            Source::TreeOrLink(slot) => {
+                let tree = self.tree(*slot)?;
+                if fs::is_symlink(tree.as_fd()) {
                     return self.copy_symlink(tree.as_fd(), target).map(|()| None);
                 }
-                let directory = paths::is_directory(tree.as_fd()).call(|| "fstat".into())?;
-                let make = if directory { Make::Directory } else { Make::File };
-                let onto = self.target(target, make, lookup)?;
-                if directory != paths::is_directory(onto.as_fd()).call(|| "fstat".into())? {
-                    return Err(Refusal::kernel(format!("mount on {target}"), Errno::ENOTDIR));
-                }
-                (onto, tree)
+                (self.place_for(&tree, target, lookup)?, tree)
+            }
+            Source::Inside(path, tree) => {
+                let copy = self.copy_inside(path, tree)?;
+                (self.place_for(&copy, target, lookup)?, copy)
             }
             Source::New(filesystem) => {
                 let mode = if filesystem.mode_from_target { self.mode_at(target, lookup)? } else { None };
@@ -54,6 +56,26 @@ impl Init<'_> {
             mount::mount_setattr(detached.as_fd(), *reach, change).call(|| "mount_setattr".into())?;
         }
         Ok(Some(detached))
+    }
+
+    /// What a copy is attached to: a folder or a file, as it is one itself.
+    fn place_for(&self, tree: &OwnedFd, target: &str, lookup: Lookup) -> Outcome<OwnedFd> {
+        let directory = paths::is_directory(tree.as_fd()).call(|| "fstat".into())?;
+        let make = if directory { Make::Directory } else { Make::File };
+        let onto = self.target(target, make, lookup)?;
+        if directory != paths::is_directory(onto.as_fd()).call(|| "fstat".into())? {
+            return Err(Refusal::kernel(format!("mount on {target}"), Errno::ENOTDIR));
+        }
+        Ok(onto)
+    }
+
+    /// A copy of what is at `path` in the container's own root by now.
+    fn copy_inside(&self, path: &str, tree: &Tree) -> Outcome<OwnedFd> {
+        let shown = || format!("open_tree {}", tree.source.display());
+        let from = paths::open(self.root()?, path, fs::O_PATH, Lookup::Follow).call(shown)?;
+        let copy = mount::clone_tree_fd(from.as_fd(), tree.reach).call(shown)?;
+        change(tree, copy.as_fd()).map_err(|(call, errno)| Refusal::kernel(call, errno))?;
+        Ok(copy)
     }
 
     /// Make a symlink like the one that `link` refers to; one that is there must be the same.
@@ -220,11 +242,46 @@ pub(crate) fn clone_tree(tree: &Tree) -> Result<OwnedFd, (String, Errno)> {
             return Err((format!("the host's {source} is not the device {major}:{minor}"), Errno::ENODEV));
         }
     }
-    for (reach, change) in &tree.changes {
-        mount::mount_setattr(copy.as_fd(), *reach, *change)
-            .map_err(|errno| (format!("mount_setattr {source}"), errno))?;
-    }
+    change(tree, copy.as_fd())?;
     Ok(copy)
+}
+
+/// Change a copy as its mount asks.
+fn change(tree: &Tree, copy: BorrowedFd<'_>) -> Result<(), (String, Errno)> {
+    set_flags(tree, copy)?;
+    for (reach, change) in &tree.changes {
+        mount::mount_setattr(copy, *reach, *change)
+            .map_err(|errno| (format!("mount_setattr {}", tree.source.display()), errno))?;
+    }
+    Ok(())
+}
+
+/// Give a bind mount the flags that it names, and refuse what its user namespace may not have. Without rights over the host, as in
+/// another container, the kernel locks them too.
+fn set_flags(tree: &Tree, copy: BorrowedFd<'_>) -> Result<(), (String, Errno)> {
+    let source = tree.source.display();
+    let set = |change| mount::mount_setattr(copy, Reach::Top, change);
+    let call = |errno| (format!("mount_setattr {source}"), errno);
+    if let Some(flags) = tree.flags.filter(|_| !tree.locked) {
+        match set(flags.exactly()) {
+            Err(Errno::EPERM) => {}
+            set => return set.map_err(call),
+        }
+    }
+    if tree.flags.is_none() && !tree.locked {
+        return Ok(());
+    }
+    let locked = |names| (format!("{source} is {names}, which its user namespace locks"), Errno::EPERM);
+    let has = mount::flags(copy).map_err(|errno| (format!("fstatvfs {source}"), errno))?;
+    let has = match tree.flags {
+        None => has,
+        Some(flags) => {
+            set(flags.within(has).map_err(locked)?).map_err(call)?;
+            mount::flags(copy).map_err(|errno| (format!("fstatvfs {source}"), errno))?
+        }
+    };
+    let refused = if tree.locked { bind::refused_of_tree(&tree.changes, has) } else { None };
+    refused.map_or(Ok(()), |names| Err(locked(names)))
 }
 
 /// A mount that is put on several places: the first time it is attached itself, after that copies of it are, since

@@ -151,6 +151,13 @@ impl Display for Tree {
             Symlink::Meant => write!(f, " (a symlink is meant)")?,
             Symlink::Copied => write!(f, " (a symlink is copied)")?,
         }
+        if let Some(flags) = &self.flags {
+            let set = super::bind::names(flags.set);
+            write!(f, ", flags {}", if set.is_empty() { "none" } else { &set })?;
+            if self.locked {
+                write!(f, " beside those of its source")?;
+            }
+        }
         for (reach, change) in &self.changes {
             write!(f, ", ")?;
             change_text(f, *reach, *change)?;
@@ -254,6 +261,7 @@ fn mount_text(f: &mut Formatter<'_>, step: &Step) -> fmt::Result {
     match source {
         Source::Tree(slot) => write!(f, "copy #{slot}")?,
         Source::TreeOrLink(slot) => write!(f, "copy #{slot}, or a symlink like it")?,
+        Source::Inside(path, tree) => write!(f, "{path} as it is by then: {tree}")?,
         Source::New(filesystem) => write!(f, "{filesystem}")?,
     }
     for (reach, kind) in propagation {

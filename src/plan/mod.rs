@@ -4,6 +4,7 @@
 //! init then takes in order. Each step carries the field of config.json that asked for it, so that whoever runs it can
 //! name that field when the kernel refuses. `Display` is what `knarr plan` prints and what the golden tests compare.
 
+pub mod bind;
 mod cgroup;
 mod create;
 pub mod devices;

@@ -1,12 +1,13 @@
 //! `mounts`, devices and links of /dev, masked and read-only paths: config.json to steps.
 
+use super::bind::Flags;
 use super::options::{Options, Symlink, reach_and_kind};
 use super::process;
 use super::{CopyUp, Filesystem, HostStep, IdSource, Lookup, Planned, Source, Step, Tree};
 use crate::config::{Config, Device, Invalid, Mount, Namespace, Overlay, Place, Propagation, annotation};
 use crate::host::Host;
 use crate::sys::mount::{Change, Reach, attr};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Parameters of any filesystem that label its files.
 const CONTEXTS: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"];
@@ -26,6 +27,8 @@ pub(super) struct Rootfs<'a> {
     steps: Vec<Planned<Step>>,
     /// Attributes that wait until everything below has been made.
     late: Vec<Planned<Step>>,
+    /// Whether the root is an overlay.
+    stacked: bool,
 }
 
 impl<'a> Rootfs<'a> {
@@ -43,12 +46,14 @@ impl<'a> Rootfs<'a> {
             trees: Vec::new(),
             steps: Vec::new(),
             late: Vec::new(),
+            stacked: overlay.is_some(),
         };
         rootfs.step("linux.namespaces", Step::Slave);
         // As a peer of the host's it would carry the container's mounts there, and pivot_root(2) refuses it; it becomes shared
         // at the very end. What is mounted below it and volumes are peers meanwhile.
         let own = match config.rootfs_propagation.map(|p| p.kind) {
-            Some(libc::MS_SHARED) => {
+            // Nor is what the host mounts below the root folder later for the container, unless that is asked for.
+            None | Some(libc::MS_SHARED) => {
                 vec![(Reach::Top, Change { propagation: libc::MS_PRIVATE, ..Change::default() })]
             }
             _ => Vec::new(),
@@ -147,7 +152,17 @@ impl<'a> Rootfs<'a> {
             changes.insert(0, (Reach::Tree, Change { propagation: default, ..Change::default() }));
         }
         let symlink = Symlink::Followed;
-        let tree = Tree { slot, source: source.into(), symlink, reach, changes, id_map: None, device: None };
+        let tree = Tree {
+            slot,
+            source: source.into(),
+            symlink,
+            reach,
+            changes,
+            flags: None,
+            locked: false,
+            id_map: None,
+            device: None,
+        };
         self.trees.push(Planned { step: HostStep::CloneTree(tree), field: field.into() });
         slot
     }
@@ -176,9 +191,9 @@ impl<'a> Rootfs<'a> {
         }
         let source = if let Some(reach) = options.bind {
             let source = Path::new(&mount.source);
-            let slot = self.tree(&named, source, reach, options.changes());
+            let slot = self.tree(&named, source, reach, options.of_bind());
             self.of_bind(slot, mount, &options);
-            if options.source == Symlink::Copied { Source::TreeOrLink(slot) } else { Source::Tree(slot) }
+            self.bound(slot, mount, &options)
         } else if let Some((source, reach)) = self.host_tree(&mount.fstype) {
             let whole = |change| (reach, change);
             let changes = options.changes().into_iter().map(|(_, change)| whole(change)).collect();
@@ -194,6 +209,30 @@ impl<'a> Rootfs<'a> {
             Step::Mount { target: mount.destination.clone(), lookup, source, propagation, copy_up, held },
         );
         Ok(())
+    }
+
+    /// A bind mount's source, which the parent copies; or init does in its turn, where it lies in the container's own root.
+    fn bound(&mut self, slot: usize, mount: &Mount, options: &Options) -> Source {
+        let inside = self.inside(mount, options);
+        let last = self.trees.pop_if(|_| inside.is_some()).map(|planned| planned.step);
+        match (inside, last) {
+            // What the container has mounted is its own, and not locked.
+            (Some(path), Some(HostStep::CloneTree(tree))) => {
+                Source::Inside(path, Box::new(Tree { locked: false, ..tree }))
+            }
+            _ if options.source == Symlink::Copied => Source::TreeOrLink(slot),
+            _ => Source::Tree(slot),
+        }
+    }
+
+    /// The path in the container of a source that lies in its root folder. That of an overlay is only a layer; and only the parent
+    /// can map ids.
+    fn inside(&self, mount: &Mount, options: &Options) -> Option<String> {
+        let path = Path::new(&mount.source).strip_prefix(&self.config.root.path).ok()?;
+        let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+        let maps = options.id_map.is_some() || !mount.id_maps.is_empty();
+        let is_parents = self.stacked || maps || options.source != Symlink::Followed;
+        (is_plain && !is_parents && !path.as_os_str().is_empty()).then(|| format!("/{}", path.display()))
     }
 
     /// Whether a later step changes the mount at `destination`, or looks for something below it.
@@ -243,6 +282,8 @@ impl<'a> Rootfs<'a> {
         let source = if maps.is_empty() { IdSource::Joined } else { IdSource::Maps(maps.clone()) };
         if let Some(HostStep::CloneTree(tree)) = self.trees.get_mut(slot).map(|planned| &mut planned.step) {
             tree.id_map = reach.map(|reach| (reach, source));
+            tree.flags = Flags::named(&mount.options);
+            tree.locked = self.config.namespaces.own(Namespace::User);
             tree.symlink = options.source;
         }
     }

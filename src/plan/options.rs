@@ -87,7 +87,7 @@ const TABLE: &[(&str, Effect)] = &[
     ("noiversion", Nothing),
     ("nolazytime", Superblock),
     ("nomand", Nothing),
-    ("norelatime", atime(attr::STRICTATIME)),
+    ("norelatime", clear(0)),
     ("nostrictatime", atime(attr::RELATIME)),
     ("nosuid", set(attr::NOSUID)),
     ("nosymfollow", set(attr::NOSYMFOLLOW)),
@@ -104,7 +104,7 @@ const TABLE: &[(&str, Effect)] = &[
     ("rnodev", set_tree(attr::NODEV)),
     ("rnodiratime", set_tree(attr::NODIRATIME)),
     ("rnoexec", set_tree(attr::NOEXEC)),
-    ("rnorelatime", atime_tree(attr::STRICTATIME)),
+    ("rnorelatime", atime_tree(attr::RELATIME)),
     ("rnostrictatime", atime_tree(attr::RELATIME)),
     ("rnosuid", set_tree(attr::NOSUID)),
     ("rnosymfollow", set_tree(attr::NOSYMFOLLOW)),
@@ -225,6 +225,12 @@ impl Options {
             }
         }
         Ok(read)
+    }
+
+    /// The same of a bind mount, whose own flags are another matter.
+    pub(super) fn of_bind(&self) -> Vec<(Reach, Change)> {
+        let own = Options { top: Change::default(), ..self.clone() };
+        own.changes()
     }
 
     /// Attributes and propagation types as calls of mount_setattr(2), in order.

@@ -51,11 +51,16 @@ pub fn externals(config: &Config, notify: Option<&Path>, host: &Host) -> Result<
     for Planned { step, field } in init.iter().chain(&finish) {
         match step {
             Step::Mount { target, source: Source::Tree(slot) | Source::TreeOrLink(slot), .. } => {
-                found.push(external(&trees, *slot, target, target, field)?);
+                let tree = trees.iter().find(|tree| tree.slot == *slot);
+                found.push(tree.map(|tree| external(tree, target, target, field)).transpose()?);
+            }
+            Step::Mount { target, source: Source::Inside(_, tree), .. } => {
+                found.push(Some(external(tree, target, target, field)?));
             }
             Step::MaskPaths { paths, null, .. } => {
+                let tree = trees.iter().find(|tree| tree.slot == *null);
                 for path in paths {
-                    found.push(external(&trees, *null, path, NULL, field)?);
+                    found.push(tree.map(|tree| external(tree, path, NULL, field)).transpose()?);
                 }
             }
             _ => {}
@@ -74,14 +79,7 @@ pub fn overlay(field: &str) -> Invalid {
     Invalid::new(field, reason)
 }
 
-fn external(
-    trees: &[&Tree],
-    slot: usize,
-    target: &str,
-    key: &str,
-    field: &str,
-) -> Result<Option<External>, Invalid> {
-    let Some(tree) = trees.iter().find(|tree| tree.slot == slot) else { return Ok(None) };
+fn external(tree: &Tree, target: &str, key: &str, field: &str) -> Result<External, Invalid> {
     if tree.id_map.is_some() {
         let reason =
             "an id-mapped mount cannot be checkpointed: CRIU would make it again without its mapping";
@@ -91,12 +89,7 @@ fn external(
         "" => "/".into(),
         path => path.into(),
     };
-    Ok(Some(External {
-        target: path(target),
-        key: path(key),
-        source: tree.source.clone(),
-        reach: tree.reach,
-    }))
+    Ok(External { target: path(target), key: path(key), source: tree.source.clone(), reach: tree.reach })
 }
 
 /// A namespace of the container that is somebody else's too, and outlives it.

@@ -1,6 +1,6 @@
 //! The steps that plans are made of: the parent's before init exists, the launch, the parent's while init waits, and init's.
 
-use super::{Planned, Symlink, resources, seccomp, systemd};
+use super::{Planned, Symlink, bind, resources, seccomp, systemd};
 use crate::config::{Device, Hook, IdMaps, MemoryPolicy, Namespace, NumberSet, Rdt, Scheduler, TimeOffset};
 use crate::sys::mount::{Change, Reach};
 use std::path::PathBuf;
@@ -78,6 +78,10 @@ pub struct Tree {
     pub reach: Reach,
     /// What is changed on it, in order.
     pub changes: Vec<(Reach, Change)>,
+    /// The flags of a bind mount that names any, before what is changed.
+    pub flags: Option<bind::Flags>,
+    /// Whether the flags of its source are not the container's to clear.
+    pub locked: bool,
     /// How the ids of its files are mapped.
     pub id_map: Option<(Reach, IdSource)>,
     /// The device that it must be: type, major and minor number.
@@ -187,6 +191,8 @@ pub enum Source {
     Tree(usize),
     /// The same; but where it is of a symlink, a symlink like it in its place.
     TreeOrLink(usize),
+    /// A copy of what is in the container's own root by then, at this path: an earlier mount of the list may have brought it.
+    Inside(String, Box<Tree>),
     /// A new filesystem.
     New(Filesystem),
 }

@@ -222,6 +222,24 @@ pub fn overlay(target: &str, options: &str) -> Result<()> {
     nix::mount::mount(Some("overlay"), target, Some("overlay"), nix::mount::MsFlags::empty(), Some(options))
 }
 
+/// The flags of the mount that `fd` lies on, as `MS_…` bits.
+pub fn flags(fd: impl AsFd) -> Result<u64> {
+    // SAFETY: statvfs is plain data, for which all zeroes is a value.
+    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `stat` is live over the call.
+    Errno::result(unsafe { libc::fstatvfs(fd.as_fd().as_raw_fd(), &raw mut stat) })?;
+    // <linux/statfs.h>: but for these the bits are the same.
+    const ST_RELATIME: u64 = 0x1000;
+    let same = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    let same = same | libc::MS_NOATIME | libc::MS_NODIRATIME;
+    let times = match stat.f_flag {
+        bits if bits & ST_RELATIME != 0 => libc::MS_RELATIME,
+        bits if bits & libc::MS_NOATIME != 0 => 0,
+        _ => libc::MS_STRICTATIME,
+    };
+    Ok(stat.f_flag & same | times)
+}
+
 /// The type of the filesystem that `fd` lies on, a `*_SUPER_MAGIC` number of statfs(2).
 pub fn fs_magic(fd: impl AsFd) -> Result<i64> {
     Ok(nix::sys::statfs::fstatfs(fd)?.filesystem_type().0 as i64)

@@ -2,7 +2,7 @@
 
 use super::{Errno, Result, c};
 use std::ffi::CString;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// Linux 5.7; libc's constant is too narrow for it.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -303,6 +303,17 @@ pub fn standard(number: RawFd) -> BorrowedFd<'static> {
     debug_assert!((0..3).contains(&number));
     // SAFETY: 0 to 2 are owned by no OwnedFd of this program, and init closes none of them.
     unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+/// Have the free number `fd` taken until execve(2), so that nothing else gets it. All numbers from 3 on that are below it are taken.
+pub fn plug(fd: i32) -> Result<()> {
+    let plug = super::fs::open("/dev/null", super::fs::O_PATH, 0)?;
+    if plug.as_raw_fd() != fd {
+        // A standard descriptor that the caller has closed comes first.
+        return copy_from(plug.as_fd(), fd).map(std::mem::forget);
+    }
+    let _ = plug.into_raw_fd();
+    Ok(())
 }
 
 /// The kind of a namespace by the file that names it, a `CLONE_NEW…` flag (ioctl_ns(2)).
