@@ -29,6 +29,7 @@ fn everything_at_once() {
     });
     let golden = "\
 warning: linux.resources.cpu.realtimeRuntime: ignored, cgroup v2 has nothing like it
+warning: linux.resources.pids.limit: 0 allows one process, so nothing can be forked; -1 is no limit
 check memory.current < 33554432    # linux.resources.memory.limit
 enable cpu cpuset io memory pids
 limit cpuset.cpus = 0    # linux.resources.cpu.cpus
@@ -53,6 +54,7 @@ fn what_is_in_force_completes_what_is_asked() {
     let none = Current::default();
     let unlimited =
         Current { quota_us: Some(Limit::Max), period_us: Some(100_000), memory: Some(Limit::Max) };
+    assert!(!plan(json!({ "pids": {} }), &CURRENT).unwrap().contains("pids.max"), "nothing is asked for");
     let cases = [
         (json!({ "cpu": { "period": 10_000 } }), &CURRENT, "cpu.max = 20000 10000"),
         (json!({ "cpu": { "period": 10_000 } }), &unlimited, "cpu.max = max 10000"),

@@ -318,7 +318,7 @@ test_an_ordinary_users_bundle() {
   . "$STAGE/tests/rootless.sh"
   as_user
   chmod -R a+rX "$T/img"
-  "$RUNTIME" bundle --image "oci:$T/img:v1" --store "$T/store" "$T/bundle" -- sh -c 'echo $(id -u) /d/* /f /r/*; touch /tmp/new' >"$T/out" 2>&1 ||
+  "$RUNTIME" bundle --image "oci:$T/img:v1" --store "$T/store" "$T/bundle" -- sh -c 'echo $(id -u) /d/* /f /r/*; touch /tmp/new' >"$T/made" 2>"$T/out" ||
     fail "$(<"$T/out")"
   assert_eq "$(<"$T/out")" ''
   run_ok run --bundle "$T/bundle" c1

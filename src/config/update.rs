@@ -37,6 +37,12 @@ pub fn resolve(mut asked: Value, current: &Current, warnings: &mut Vec<String>) 
     if let (true, Some(Limit::To(limit))) = (sum_alone, current.memory) {
         asked["memory"]["limit"] = json!(limit);
     }
+    // Left out it asks for nothing (config-linux.md: PIDs); the parser would have 0.
+    if asked.pointer("/pids/limit").is_none_or(Value::is_null)
+        && let Some(asked) = asked.as_object_mut()
+    {
+        asked.remove("pids");
+    }
     let spec: LinuxResources =
         serde_json::from_value(asked).map_err(|err| Invalid::new("linux.resources", err.to_string()))?;
     let mut resources = resources::resolve(&spec, warnings)?;
