@@ -2,5 +2,6 @@
 
 fn main() -> std::process::ExitCode {
     knarr::init::reaper::main();
+    knarr::sys::process::widen_stack();
     knarr::cli::main()
 }

@@ -257,8 +257,14 @@ impl Store {
         dir.lock_within(FORCE_TIMEOUT)?;
         match dir.load() {
             Ok(state) => Ok(Some(Found::Container(Box::new(Container { dir, state })))),
-            Err(why) if dir.is_there() => Ok(Some(Found::Remains(dir, why))),
-            Err(_) => Ok(None),
+            Err(_) if !dir.is_there() => Ok(None),
+            // Only what is wrong with the record itself: what this command lacks to read it is no reason to forget it.
+            Err(why) => match why.downcast_ref() {
+                None | Some(Errno::ENOENT | Errno::EISDIR | Errno::ELOOP | Errno::EFBIG) => {
+                    Ok(Some(Found::Remains(dir, why)))
+                }
+                Some(_) => Err(why),
+            },
         }
     }
 

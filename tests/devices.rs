@@ -14,49 +14,44 @@ struct Request {
     minor: u32,
 }
 
-/// Runs a program of the few instructions that ours are made of, and panics where the kernel's verifier would refuse it.
+/// Runs a program of the few instructions that ours are made of, and panics where the kernel's verifier would refuse it: each
+/// is reached, as there is no jump.
 fn run(program: &[u64], request: Request) -> bool {
-    let mut registers = [None; 11];
+    let mut registers: [Option<u64>; 11] = [None; 11];
     let context = [u32::from(request.access) << 16 | request.kind, request.major, request.minor];
-    let mut pc = 0;
-    loop {
-        let insn = program[pc];
+    for (at, insn) in program.iter().enumerate() {
         let (to, from) = ((insn >> 8 & 15) as usize, (insn >> 12 & 15) as usize);
-        let (skip, value) = ((insn >> 16) as u16 as i16, (insn >> 32) as u32);
-        assert!(skip >= 0, "no way back");
-        pc += 1;
-        let mut jump = |holds| pc += if holds { skip as usize } else { 0 };
-        match insn as u8 {
+        let (offset, value) = ((insn >> 16) as u16, (insn >> 32) as u32);
+        let wide = i64::from(value as i32) as u64;
+        let own = || registers[to].expect("a set register");
+        let other = || registers[from].expect("a set register");
+        let result = match *insn as u8 {
             0x61 => {
                 assert_eq!(from, 1);
-                registers[to] = Some(context[skip as usize / 4]);
+                u64::from(context[usize::from(offset) / 4])
             }
-            0xbc => registers[to] = Some(registers[from].expect("a set register")),
-            0xb4 => registers[to] = Some(value),
-            0x54 => registers[to] = Some(registers[to].expect("a set register") & value),
-            0x74 => registers[to] = Some(registers[to].expect("a set register") >> value),
-            0x56 => jump(registers[to].expect("a set register") != value),
-            0x16 => jump(registers[to].expect("a set register") == value),
-            0x46 => jump(registers[to].expect("a set register") & value != 0),
-            0x95 => return registers[0].expect("a verdict") != 0,
+            0xbf => other(),
+            0xb7 => wide,
+            0xa4 => u64::from(own() as u32 ^ value),
+            0x4f => own() | other(),
+            0xaf => own() ^ other(),
+            0x5f => own() & other(),
+            0x47 => own() | wide,
+            0x57 => own() & wide,
+            0x07 => own().wrapping_add(wide),
+            0x77 => own() >> value,
+            0x27 => own().wrapping_mul(wide),
+            0x95 => {
+                assert_eq!(at + 1, program.len(), "code after the end");
+                let verdict = registers[0].expect("a verdict");
+                assert!(verdict <= 1, "the kernel takes 0 and 1 only");
+                return verdict == 1;
+            }
             code => panic!("code {code:#x}"),
-        }
+        };
+        registers[to] = Some(result);
     }
-}
-
-/// The verifier refuses code that no way leads to.
-fn check(program: &[u64]) {
-    let mut is_reached = vec![false; program.len()];
-    is_reached[0] = true;
-    for (at, insn) in program.iter().enumerate() {
-        assert!(is_reached[at], "instruction {at} is never reached");
-        match *insn as u8 {
-            0x95 => continue,
-            0x56 | 0x16 | 0x46 => is_reached[at + 1 + (*insn >> 16) as u16 as usize] = true,
-            _ => {}
-        }
-        is_reached[at + 1] = true;
-    }
+    panic!("no end")
 }
 
 /// What every container may do, as runc's documentation lists it.
@@ -97,9 +92,6 @@ fn is_allowed(rules: &[DeviceRule], request: Request) -> bool {
 
 fn compare(rules: &[DeviceRule]) {
     let program = devices::compile(rules).expect("a program");
-    if let Some(program) = &program {
-        check(program);
-    }
     for access in 1..8 {
         for kind in [1, 2] {
             for major in [0, 1, 5, 8, 10, 136, 1 << 31, u32::MAX] {
@@ -186,6 +178,9 @@ fn too_many_rules_are_an_error() {
         minor: Some(1),
         access: Access::READ,
     };
-    assert_eq!(devices::compile(&vec![rule; 9000]).expect_err("too many").field, "linux.resources.devices");
-    compare(&vec![rule; 5000]);
+    assert_eq!(
+        devices::compile(&vec![rule; 100_000]).expect_err("too many").field,
+        "linux.resources.devices"
+    );
+    compare(&vec![rule; 500]);
 }

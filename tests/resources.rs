@@ -141,7 +141,7 @@ fn swap_is_the_sum_without_memory() {
 
 #[test]
 fn a_process_is_allowed_itself() {
-    let pids = |limit: i64| resolve(json!({ "pids": { "limit": limit } })).0.expect("good resources").pids;
+    let pids = |limit: i64| good(json!({ "pids": { "limit": limit } })).pids;
     assert_eq!(
         [pids(-5), pids(-1), pids(0), pids(1), pids(7)].map(Option::unwrap),
         [Limit::Max, Limit::Max, Limit::To(1), Limit::To(1), Limit::To(7)]

@@ -29,7 +29,6 @@ fn everything_at_once() {
     });
     let golden = "\
 warning: linux.resources.cpu.realtimeRuntime: ignored, cgroup v2 has nothing like it
-warning: linux.resources.pids.limit: 0 allows one process, so nothing can be forked; -1 is no limit
 check memory.current < 33554432    # linux.resources.memory.limit
 enable cpu cpuset io memory pids
 limit cpuset.cpus = 0    # linux.resources.cpu.cpus
@@ -44,7 +43,7 @@ limit io.bfq.weight = 500, else io.weight = 4950    # linux.resources.blockIO.we
 limit io.max = 8:0 rbps=1    # linux.resources.unified.io.max
 limit io.max = 8:16 rbps=2    # linux.resources.unified.io.max
 limit memory.high = 1    # linux.resources.unified.memory.high
-device filter of 65 instructions    # linux.resources.devices
+device filter of 142 instructions    # linux.resources.devices
 ";
     assert_eq!(plan(asked, &CURRENT).unwrap(), golden);
 }

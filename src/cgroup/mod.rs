@@ -22,7 +22,7 @@ pub use record::Record;
 pub use watch::{News, Watch};
 
 use crate::sys::{self, Errno, fs, mount, process};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -139,7 +139,7 @@ impl Cgroup {
     pub fn open(path: &Path) -> Result<Option<Cgroup>> {
         let fd = match fs::open(path, fs::O_RDONLY | fs::O_DIRECTORY | fs::O_NOFOLLOW, 0) {
             Err(Errno::ENOENT) => return Ok(None),
-            opened => opened.map_err(|errno| anyhow!("open {}: {}", path.display(), sys::describe(errno)))?,
+            opened => opened.with_context(|| format!("open {}", path.display()))?,
         };
         // What is killed or removed here must be a cgroup, whatever a record says.
         if mount::fs_magic(&fd).with_context(|| format!("fstatfs {}", path.display()))? != CGROUP2_SUPER_MAGIC

@@ -31,6 +31,10 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
     let annotations = spec.annotations().clone().unwrap_or_default().into_iter().collect();
     let overlay = super::overlay::resolve(&annotations, &mounts, &mut root, bundle)?;
     let resources = linux.resources().as_ref().map(|r| resources::resolve(r, warnings)).transpose()?;
+    if linux.resources().as_ref().and_then(|r| *r.pids()).is_some_and(|pids| pids.limit() == 0) {
+        let reason = "0 allows one process, so nothing can be forked; -1 is no limit";
+        warnings.push(format!("linux.resources.pids.limit: {reason}"));
+    }
     Ok(Config {
         oci_version: spec.version().clone(),
         root,

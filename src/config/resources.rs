@@ -133,11 +133,6 @@ pub fn resolve(spec: &oci::LinuxResources, warnings: &mut Vec<String>) -> Result
         warnings.push(format!("{FIELD}.{field}: ignored, cgroup v2 has nothing like it"));
     }
     let cpu = spec.cpu().as_ref().map(|spec| cpu(spec, warnings)).transpose()?;
-    if spec.pids().is_some_and(|pids| pids.limit() == 0) {
-        warnings.push(format!(
-            "{FIELD}.pids.limit: 0 allows one process, so nothing can be forked; -1 is no limit"
-        ));
-    }
     let pids = spec.pids().as_ref().map(|pids| match pids.limit() {
         ..0 => Limit::Max,
         // The container's own process is one, so zero and one are the same: nothing can be forked.

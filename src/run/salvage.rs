@@ -17,12 +17,16 @@ pub fn clear(dir: Dir, id: &str, why: &anyhow::Error) -> Result<Vec<String>> {
     if !never_recorded {
         let owner = dir.as_owner()?;
         let mut found = false;
-        for path in candidates(&dir, id) {
+        for path in candidates(&dir, id)? {
             let record = Record { path, depth: 1, owner: Some(owner.clone()), unit: None };
-            // What is there may be anybody's, and anything but a cgroup.
-            if matches!(record.open(), Ok(Some(_))) {
-                record.remove()?;
-                found = true;
+            match record.open() {
+                Ok(Some(_)) => {
+                    record.remove()?;
+                    found = true;
+                }
+                // What is there may be anybody's, and anything but a cgroup. What cannot be looked at is no answer.
+                Err(err) if is_want(&err) => return Err(err),
+                Ok(None) | Err(_) => {}
             }
         }
         notes.push(format!(
@@ -37,13 +41,23 @@ pub fn clear(dir: Dir, id: &str, why: &anyhow::Error) -> Result<Vec<String>> {
 
 /// Where the cgroup may be: where the record or config.json say, as far as they can be read, or where it is by default. Which of
 /// them is the container's its mark tells.
-fn candidates(dir: &Dir, id: &str) -> Vec<PathBuf> {
-    let Ok(root) = host::cgroup_root() else { return Vec::new() };
+fn candidates(dir: &Dir, id: &str) -> Result<Vec<PathBuf>> {
+    let root = match host::cgroup_root() {
+        Err(err) if is_want(&err) => return Err(err),
+        Err(_) => return Ok(Vec::new()),
+        Ok(root) => root,
+    };
     let sibling = host::own_cgroup().ok().and_then(|own| Some(Path::new(&own).parent()?.join(id)));
     let told = dir.load_damaged().into_iter().chain(sibling);
     let below_root = |path: PathBuf| match path.strip_prefix(&root) {
         Ok(below) => root.join(below),
         Err(_) => root.join(path.strip_prefix("/").unwrap_or(&path)),
     };
-    told.filter(|path| !path.components().any(|part| part == Component::ParentDir)).map(below_root).collect()
+    let plain = told.filter(|path| !path.components().any(|part| part == Component::ParentDir));
+    Ok(plain.map(below_root).collect())
+}
+
+/// Whether this command lacks something, so that it has learnt nothing.
+fn is_want(err: &anyhow::Error) -> bool {
+    matches!(err.downcast_ref(), Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::EIO))
 }

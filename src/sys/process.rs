@@ -246,8 +246,38 @@ pub fn wait(pidfd: BorrowedFd<'_>) -> Result<Exit> {
     Ok(Exit::of(&info))
 }
 
+/// The soft and the hard limit of the stack that the caller of this program has set, and those that it goes on with.
+static CALLERS_STACK: std::sync::OnceLock<[(u64, u64); 2]> = std::sync::OnceLock::new();
+
+/// What this program's stack may grow to at the least, in bytes: it takes 100 kB.
+const STACK: u64 = 1 << 20;
+
+/// Have a stack that is large enough, as far as the kernel allows it: it looks at the limit whenever the stack grows.
+pub fn widen_stack() {
+    let Ok((soft, hard)) = rlimit(0, libc::RLIMIT_STACK) else { return };
+    if soft >= STACK {
+        return;
+    }
+    for wider in [(STACK, hard.max(STACK)), (hard.min(STACK), hard)] {
+        if set_rlimit(0, libc::RLIMIT_STACK, wider.0, wider.1).is_ok() {
+            let _ = CALLERS_STACK.set([(soft, hard), wider]);
+            return;
+        }
+    }
+}
+
+/// Before execve(2): what the next program's stack may grow to is what the caller says, unless config.json has said it.
+fn give_stack_back() {
+    if let Some([(soft, hard), wider]) = CALLERS_STACK.get()
+        && rlimit(0, libc::RLIMIT_STACK).as_ref() == Ok(wider)
+    {
+        let _ = set_rlimit(0, libc::RLIMIT_STACK, *soft, *hard);
+    }
+}
+
 /// execve(2). Returns only on failure.
 pub fn execve(path: &str, args: &[CString], env: &[CString]) -> Errno {
+    give_stack_back();
     match c(path) {
         Ok(path) => match nix::unistd::execve(&path, args, env) {
             Err(errno) => errno,
@@ -258,6 +288,7 @@ pub fn execve(path: &str, args: &[CString], env: &[CString]) -> Errno {
 
 /// execveat(2) of the file that `fd` refers to, with the arguments and the environment that are given. Returns only on failure.
 pub fn exec_fd(fd: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> Errno {
+    give_stack_back();
     let empty = c"";
     match nix::unistd::execveat(fd, empty, args, env, nix::fcntl::AtFlags::AT_EMPTY_PATH) {
         Err(errno) => errno,
