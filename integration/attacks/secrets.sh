@@ -35,6 +35,15 @@ test_the_environment_of_create_is_not_in_a_waiting_init() {
   run_ok start c1
 }
 
+test_neither_where_hooks_have_needed_it() {
+  differs runc,crun "another program waits"
+  bundle c1 'args(["true"]) | hook("createContainer"; "true")'
+  SECRET_OF_THE_CALLER=hunter2 rt create --bundle "$B" c1
+  pid_of c1
+  ! holds "$PID" hunter2 || fail 'it is there'
+  run_ok start c1
+}
+
 test_the_environment_of_exec_is_not_in_its_child() {
   differs runc,crun "another program waits"
   bundle c1 'args(["sleep", "1000"])'
