@@ -254,12 +254,12 @@ const STACK: u64 = 1 << 20;
 
 /// Have a stack that is large enough, as far as the kernel allows it: it looks at the limit whenever the stack grows.
 pub fn widen_stack() {
-    let Ok((soft, hard)) = rlimit(0, libc::RLIMIT_STACK as u32) else { return };
+    let Ok((soft, hard)) = rlimit(0, libc::RLIMIT_STACK) else { return };
     if soft >= STACK {
         return;
     }
     for wider in [(STACK, hard.max(STACK)), (hard.min(STACK), hard)] {
-        if set_rlimit(0, libc::RLIMIT_STACK as u32, wider.0, wider.1).is_ok() {
+        if set_rlimit(0, libc::RLIMIT_STACK, wider.0, wider.1).is_ok() {
             let _ = CALLERS_STACK.set([(soft, hard), wider]);
             return;
         }
@@ -269,9 +269,9 @@ pub fn widen_stack() {
 /// Before execve(2): what the next program's stack may grow to is what the caller says, unless config.json has said it.
 fn give_stack_back() {
     if let Some([(soft, hard), wider]) = CALLERS_STACK.get()
-        && rlimit(0, libc::RLIMIT_STACK as u32).as_ref() == Ok(wider)
+        && rlimit(0, libc::RLIMIT_STACK).as_ref() == Ok(wider)
     {
-        let _ = set_rlimit(0, libc::RLIMIT_STACK as u32, *soft, *hard);
+        let _ = set_rlimit(0, libc::RLIMIT_STACK, *soft, *hard);
     }
 }
 
