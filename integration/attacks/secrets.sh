@@ -18,7 +18,7 @@ with open(f"/proc/{pid}/mem", "rb") as memory:
             except OSError: pass
 PY
 }
-holds() { memory_of "$1" | grep -qa "$2"; } # PID WORD
+holds() { memory_of "$1" | grep -a "$2" >/dev/null; } # PID WORD; grep -q would end before memory_of has written all
 
 test_control_the_memory_of_a_command_is_searched() {
   SECRET_OF_THE_CALLER=hunter2 sleep 1000 &
@@ -29,6 +29,15 @@ test_control_the_memory_of_a_command_is_searched() {
 test_the_environment_of_create_is_not_in_a_waiting_init() {
   differs runc,crun "another program waits"
   bundle c1 'args(["true"])'
+  SECRET_OF_THE_CALLER=hunter2 rt create --bundle "$B" c1
+  pid_of c1
+  ! holds "$PID" hunter2 || fail 'it is there'
+  run_ok start c1
+}
+
+test_neither_where_hooks_have_needed_it() {
+  differs runc,crun "another program waits"
+  bundle c1 'args(["true"]) | hook("createContainer"; "true")'
   SECRET_OF_THE_CALLER=hunter2 rt create --bundle "$B" c1
   pid_of c1
   ! holds "$PID" hunter2 || fail 'it is there'

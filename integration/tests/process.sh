@@ -535,7 +535,7 @@ test_the_callers_processors_are_not_the_containers() {
     OUT=$(on_the_first run --bundle "$B" c1 2>/dev/null)
     assert_eq "$OUT" "$ALL" "$change"
   done
-  find "$V2" -depth -type d -name c1 -exec rmdir {} +
+  find "$V2$BASE" -depth -type d -name c1 -exec rmdir {} +
 }
 
 test_the_callers_processors_are_not_those_of_exec() {

@@ -117,15 +117,19 @@ test_the_process_has_default_signals_after_it_waited_for_the_start() {
 test_a_created_container_ends_by_a_signal_to_its_pidfd() {
   differs crun "has no --pidfd-socket"
   bundle c1 'args(["sleep", "100"])'
-  python3 -c 'import array, os, signal, socket, sys
+  python3 -c 'import array, os, signal, socket, sys, time
 server = socket.socket(socket.AF_UNIX)
-server.bind(sys.argv[1])
+server.bind(sys.argv[1] + ".new")
 server.listen()
+os.rename(sys.argv[1] + ".new", sys.argv[1])
 connection, _ = server.accept()
 _, [(_, _, raw)], _, _ = connection.recvmsg(100, socket.CMSG_SPACE(4))
+while not os.path.exists("created"):
+    time.sleep(0.02)
 signal.pidfd_send_signal(array.array("i", raw)[0], signal.SIGTERM)' "$T/sock" &
   eventually [ -S "$T/sock" ]
   run_ok create --pidfd-socket "$T/sock" --bundle "$B" c1
+  touch created
   wait %1
   eventually has_status c1 stopped
 }

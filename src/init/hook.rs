@@ -51,9 +51,9 @@ pub fn environment() -> Vec<CString> {
     variables.filter_map(|entry| CString::new(entry).ok()).collect()
 }
 
-/// Run `hook` with `state` on its standard input, in directory `cwd`, and with the environment `inherited` unless it has one of its own.
-/// The error is the whole message.
-pub fn run(hook: &Hook, state: &str, cwd: &Path, inherited: &[CString]) -> Result<(), String> {
+/// Run `hook` with `state` on its standard input, in directory `cwd`, and with the environment `inherited` unless it has one of its own:
+/// that is asked for in the child, so that no copy of it stays in this process. The error is the whole message.
+pub fn run(hook: &Hook, state: &str, cwd: &Path, inherited: &dyn Fn() -> Vec<CString>) -> Result<(), String> {
     let place = |what: String| format!("{} {}: {what}", hook.field, hook.path);
     let kernel = |call: &'static str| {
         move |errno: Errno| {
@@ -65,13 +65,15 @@ pub fn run(hook: &Hook, state: &str, cwd: &Path, inherited: &[CString]) -> Resul
     let input = state_file(state).map_err(kernel("memfd_create"))?;
     let (output, theirs) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(kernel("pipe2"))?;
     let env = match &hook.env {
-        HookEnv::Inherited => Some(inherited.to_vec()),
-        HookEnv::Exactly(env) => strings(env),
+        HookEnv::Inherited => Some(None),
+        HookEnv::Exactly(env) => strings(env).map(Some),
     };
     let args = strings(&hook.args);
     let (args, env) = args.zip(env).ok_or_else(|| place("an argument or variable contains a NUL".into()))?;
     let pidfd = match proc::fork().map_err(kernel("clone"))? {
-        Cloned::Child => become_hook(hook, &input, &theirs, cwd, &args, &env),
+        Cloned::Child => {
+            become_hook(hook, &input, &theirs, cwd, &args, &env.unwrap_or_else(inherited));
+        }
         Cloned::Parent { pidfd, pid } => (pidfd, pid),
     };
     drop((input, theirs));

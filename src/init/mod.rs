@@ -142,8 +142,11 @@ struct Init<'a> {
 /// Take all steps. Does not return: the last step is execve(2), and a failure ends the process.
 pub fn run(inherited: Inherited<'_>) -> ! {
     let steps = inherited.steps;
-    // It may wait here for long, and is to be looked into by none; still less is there to be found.
-    proc::wipe_environment();
+    // It may wait here for long, and is to be looked into by none; still less is there to be found. Hooks of the runtime's may need
+    // what is there; then it goes before the waiting.
+    if !steps.iter().any(|planned| matches!(planned.step, Step::ContainerHooks(_))) {
+        proc::wipe_environment();
+    }
     if inherited.close_others().is_err() {
         proc::exit_now(1);
     }

@@ -179,6 +179,7 @@ impl Init<'_> {
         // channel tells.
         cred::set_parent_death_signal(0).call(|| "prctl".into())?;
         self.held.clear();
+        proc::wipe_environment();
         let channel = &self.inherited.channel;
         channel.tell(&FromInit::Ready).call(|| "sendmsg".into())?;
         channel.await_done().call(|| "recvmsg".into())
@@ -229,16 +230,17 @@ impl Init<'_> {
     pub(super) fn container_hooks(&self, hooks: &[Hook]) -> Outcome {
         nix::unistd::fchdir(self.root()?).call(|| "fchdir".into())?;
         let own = self.callers_umask.map(nix::sys::stat::umask);
-        let run = self.run_hooks(hooks, "creating", Path::new("."), &hook::environment());
+        let run = self.run_hooks(hooks, "creating", Path::new("."), &hook::environment);
         own.map(nix::sys::stat::umask);
         run
     }
 
     fn start_hooks(&self, hooks: &[Hook], env: &[String], computed: &[Computed]) -> Outcome {
-        self.run_hooks(hooks, "created", Path::new("/"), &environment(env, computed)?)
+        let env = environment(env, computed)?;
+        self.run_hooks(hooks, "created", Path::new("/"), &|| env.clone())
     }
 
-    fn run_hooks(&self, hooks: &[Hook], status: &str, cwd: &Path, env: &[CString]) -> Outcome {
+    fn run_hooks(&self, hooks: &[Hook], status: &str, cwd: &Path, env: &dyn Fn() -> Vec<CString>) -> Outcome {
         let state = self.inherited.about.json(status, Some(nix::unistd::getpid().as_raw()));
         for hook in hooks {
             hook::run(hook, &state, cwd, env).map_err(Refusal::message)?;

@@ -350,7 +350,7 @@ pub(super) fn hand_terminal(master: OwnedFd, console: Option<&OwnedFd>) -> Resul
 
 /// Run one hook of the runtime's namespaces; its failure names it.
 pub(super) fn run_hook(hook: &Hook, state: &str, cwd: &Path) -> Result<()> {
-    hook::run(hook, state, cwd, &hook::environment())
+    hook::run(hook, state, cwd, &hook::environment)
         .map_err(|call| StepFault::new(&hook.field, call, None).into())
 }
 

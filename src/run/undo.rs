@@ -76,8 +76,5 @@ impl Undo {
 /// Run all poststop hooks; a failing one is a warning and does not keep the others from running.
 pub(super) fn run_poststop(hooks: &[Hook], about: &About) -> Vec<String> {
     let state = about.json("stopped", None);
-    hooks
-        .iter()
-        .filter_map(|hook| hook::run(hook, &state, &about.bundle, &hook::environment()).err())
-        .collect()
+    hooks.iter().filter_map(|hook| hook::run(hook, &state, &about.bundle, &hook::environment).err()).collect()
 }
