@@ -12,6 +12,8 @@ pub struct Host {
     pub cgroup_root: PathBuf,
     /// The runtime's own cgroup, as /proc/self/cgroup gives it; asked only where a relative path needs it.
     pub own_cgroup: String,
+    /// Whether an ordinary user may make cgroups beside that and start processes there.
+    pub delegated: bool,
     /// The runtime's effective user id.
     pub uid: u32,
     /// Whether the runtime is root with rights over the machine, and not of a user namespace.
@@ -57,20 +59,30 @@ pub fn probe(asked: Asked) -> Result<Host> {
         known |= 1 << n;
         bounding |= u64::from(is_in) << n;
     }
+    let cgroup_root = match asked.own_cgroup {
+        OwnCgroup::NoCgroup => cgroup_root().unwrap_or_default(),
+        _ => cgroup_root()?,
+    };
+    let own_cgroup = if asked.own_cgroup == OwnCgroup::Needed { own_cgroup()? } else { String::new() };
+    let uid = user();
     Ok(Host {
-        cgroup_root: if asked.own_cgroup == OwnCgroup::NoCgroup {
-            cgroup_root().unwrap_or_default()
-        } else {
-            cgroup_root()?
-        },
-        own_cgroup: if asked.own_cgroup == OwnCgroup::Needed { own_cgroup()? } else { String::new() },
-        uid: user(),
+        delegated: uid != 0 && !own_cgroup.is_empty() && is_delegated(&cgroup_root, &own_cgroup),
+        cgroup_root,
+        own_cgroup,
+        uid,
         is_root: sys::cred::is_root_of_host(),
         known_capabilities: known,
         bounding,
         apparmor: asked.security_modules && apparmor(),
         selinux: asked.security_modules && selinux(),
     })
+}
+
+/// Whether the caller may make a cgroup beside `own`, and a process there: that takes rights to the cgroup above both (cgroups(7)).
+fn is_delegated(root: &Path, own: &str) -> bool {
+    let Some(above) = Path::new(own.trim_start_matches('/')).parent() else { return false };
+    let above = root.join(above);
+    sys::fs::writable(&above).is_ok() && sys::fs::writable(&above.join("cgroup.procs")).is_ok()
 }
 
 /// The user of the machine that the runtime works for. An engine of an ordinary user calls it as the root of a user namespace of

@@ -332,7 +332,9 @@ impl Container {
         match (&self.state.cgroup, self.state.open_cgroup()?) {
             (_, Some(cgroup)) => Ok(cgroup),
             (Some(record), None) => bail!("cgroup {} is gone", record.path.display()),
-            (None, None) => bail!("the container was made without a cgroup (--cgroup-manager disabled)"),
+            (None, None) => bail!(
+                "the container has no cgroup: it was made with --cgroup-manager disabled, or by a user who may make none beside the caller's own"
+            ),
         }
     }
 

@@ -644,6 +644,40 @@ fn sources_that_are_no_image_are_named() {
     assert!(err.contains("config.json exists; remove it first"), "{err}");
 }
 
+#[test]
+fn one_tag_for_several_machines_and_artifacts() {
+    let at = folder("image-machines");
+    let here = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    let mut layout = Layout::new(&at.join("img"));
+    for name in ["other", "own"] {
+        layout.plain("latest", &[Layer::new().file(name, "").bytes()], &json!({}));
+    }
+    let path = at.join("img/index.json");
+    let mut index: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    index["manifests"][0]["platform"] = json!({ "os": "linux", "architecture": "s390x" });
+    index["manifests"][1]["platform"] = json!({ "os": "linux", "architecture": here });
+    fs::write(&path, index.to_string()).unwrap();
+    for source in ["oci:img", "oci:img:latest"] {
+        let source = source.replace("img", at.join("img").to_str().unwrap());
+        make(&at, &source, Unpack::Copy).unwrap();
+        assert_eq!(tree(&at.join("bundle/rootfs")), ["own"], "{source}");
+        fs::remove_dir_all(at.join("bundle")).unwrap();
+    }
+    let layout = Layout::new(&at.join("artifact"));
+    let config = layout.blob("empty.v1+json", b"{}");
+    let manifest = json!({ "schemaVersion": 2, "config": config, "layers": [] });
+    let descriptor = layout.blob("manifest.v1+json", manifest.to_string().as_bytes());
+    let index = json!({ "schemaVersion": 2, "manifests": [descriptor] });
+    fs::write(at.join("artifact/index.json"), index.to_string()).unwrap();
+    let err = make(&at, at.join("artifact").to_str().unwrap(), Unpack::Copy).unwrap_err();
+    assert!(err.contains("it is an artifact, not an image"), "{err}");
+    let err = make(&at, "docker://debian", Unpack::Copy).unwrap_err();
+    assert!(
+        err.contains("knarr does not pull images: skopeo copy docker://debian:latest oci:debian:latest"),
+        "{err}"
+    );
+}
+
 /// The `process.user` of an image with these layers.
 fn user_of(name: &str, layers: &[Vec<u8>], user: &str) -> Result<Value, String> {
     let at = folder(name);

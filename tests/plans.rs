@@ -13,6 +13,7 @@ fn host() -> Host {
     Host {
         cgroup_root: "/sys/fs/cgroup".into(),
         own_cgroup: "/user/shell".into(),
+        delegated: false,
         uid: 0,
         is_root: true,
         known_capabilities: known,

@@ -30,6 +30,7 @@ fn plan(change: impl FnOnce(&mut Value)) -> Result<String, String> {
     let host = Host {
         cgroup_root: "/sys/fs/cgroup".into(),
         own_cgroup: String::new(),
+        delegated: false,
         uid: 0,
         is_root: true,
         known_capabilities: 0,

@@ -356,3 +356,11 @@ with tarfile.open(sys.argv[1], "w") as layer:
   knarr_bundle copy "$T/img:v1" -- true
   as_umoci "$B/rootfs" "$NO_FOLDER_TIMES"
 }
+
+test_an_image_for_another_machine_is_a_warning() {
+  knarr_only
+  image
+  umoci config --image "$T/img:v1" --architecture s390x --config.cmd true
+  "$RUNTIME" bundle --image "$T/img:v1" --store "$T/store" "$T/bundle" >"$T/out" 2>"$T/err" || fail "$(<"$T/err")"
+  assert_match "$(<"$T/err")" 'warning: .*the image is for s390x, and this machine is '
+}

@@ -69,7 +69,7 @@ test_a_restore_with_wrong_words() {
   run_ok delete --force c1
   differs runc 'leaves mounts'
   run_fails 1 'image-path: .*/nowhere/descriptors.json: .*ENOENT' restore --detach --bundle "$B" --image-path "$T/nowhere" c1
-  run_fails 1 'config.json: .*ENOENT' restore --detach --bundle "$T" --image-path "$T/images" c1
+  run_fails 1 'config.json .*ENOENT' restore --detach --bundle "$T" --image-path "$T/images" c1
   run_fails 1 'needs --console-socket|no terminal' restore --detach --console-socket "$T/nowhere" --bundle "$B" --image-path "$T/images" c1
   FLAGS=(--criu /bin/true)
   run_fails 1 'without an answer' restore --detach --bundle "$B" --image-path "$T/images" c1

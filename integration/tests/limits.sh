@@ -45,6 +45,20 @@ test_too_much_memory_is_killed() {
   [[ "$(<"$log")" != survived ]] || [ -n "$(<"${log%out}err")" ] || fail "nothing was killed"
 }
 
+test_a_limit_of_memory_that_is_too_low_to_start_in_is_named() {
+  differs runc,crun "say that init has died"
+  requires controller memory
+  bundle c1 '.linux.resources.memory = {limit: 65536} | args(["true"])'
+  run_fails 1 'linux.resources.memory.limit: 65536 bytes of memory are too few to start in.*oom_kill' run --bundle "$B" c1
+}
+
+test_a_limit_of_processes_that_is_too_low_for_hooks_is_named() {
+  differs runc,crun "other words"
+  requires controller pids
+  bundle c1 '.linux.resources.pids = {limit: 1} | hook("startContainer"; "true") | args(["true"])'
+  run_fails 1 'hooks.startContainer.*EAGAIN.*linux.resources.pids.limit' run --bundle "$B" c1
+}
+
 test_memory_reservation_and_unlimited_memory() {
   requires controller memory
   bundle c1 '.linux.resources.memory = {limit: -1, reservation: 33554432} | args(["sleep", "100"])'

@@ -68,7 +68,7 @@ test_what_needs_a_cgroup_says_so() {
   local command
   for command in pause 'events --stats' 'update --pids-limit 9' 'ps --format json'; do
     # shellcheck disable=SC2086 # words
-    run_fails 1 'made without a cgroup' $command c1
+    run_fails 1 'has no cgroup' $command c1
   done
   run_fails 1 'container not paused' resume c1
 }

@@ -561,3 +561,26 @@ test_the_cgroups_processors_are_the_containers() {
   bundle c1 --arg first "$first" --arg s "$ALLOWED" 'sh($s) | .linux.resources.cpu.cpus = $first'
   assert_eq "$("$RUNTIME" --root "$ROOT" run --bundle "$B" c1 2>/dev/null)" "$first"
 }
+
+# ---- programs that are there and do not run ----
+
+test_a_program_that_is_there_and_does_not_run_says_why() {
+  differs runc,crun "say what execve says"
+  bundle c1
+  local bin=$B/rootfs/bin
+  printf '#!/nope/sh -e\necho x\n' >"$bin/no-interpreter"
+  printf '#!/bin/sh\r\necho x\r\n' >"$bin/cr-lf"
+  printf 'echo x\n' >"$bin/no-shebang"
+  : >"$bin/empty"
+  cp /bin/ls "$bin/no-loader"
+  cp --remove-destination "$WORK/rootfs/bin/busybox" "$bin/other"
+  printf '\x08\x00' | dd of="$bin/other" bs=1 seek=18 conv=notrunc status=none
+  chmod 755 "$bin"/{no-interpreter,cr-lf,no-shebang,empty,no-loader,other}
+  says() { refused "exec: \"/bin/$1\": $2" "args([\"/bin/$1\"])"; }
+  says no-interpreter 'its interpreter "/nope/sh" is not there.*no such file or directory \(enoent\)'
+  says cr-lf 'its first line ends in cr lf.*"/bin/sh\\r".*no such file or directory \(enoent\)'
+  says no-shebang 'a script whose first line does not begin with "#!".*exec format error'
+  says empty 'it is empty.*exec format error'
+  says no-loader 'its loader "/lib[^"]*" is not there.*no such file or directory \(enoent\)'
+  says other "it is a program for mips, and this machine is $(uname -m).*exec format error"
+}

@@ -322,3 +322,39 @@ test_kill_all_of_a_stopped_container_is_done() {
   run_ok kill --all c1 TERM
   run_ok kill --all c1 KILL
 }
+
+# ---- cgroups ----
+
+# What a user's own systemd does for them: the cgroup above the caller's belongs to the user.
+delegated() {
+  as_user
+  chown 1000:1000 "$V2$BASE" "$V2$BASE/cgroup.procs" "$V2$BASE/cgroup.subtree_control" "$V2$BASE/cgroup.threads"
+}
+undelegated() { chown 0:0 "$V2$BASE" "$V2$BASE/cgroup.procs" "$V2$BASE/cgroup.subtree_control" "$V2$BASE/cgroup.threads"; }
+
+test_a_container_without_limits_has_a_cgroup_where_the_user_may_make_one() {
+  differs crun "makes none"
+  delegated
+  own_bundle c1 'args(["sleep", "1000"]) | del(.linux.cgroupsPath, .linux.resources)'
+  run_ok run --detach --bundle "$B" c1
+  assert_exists "$V2$BASE/c1/cgroup.procs"
+  run_ok pause c1
+  assert_status c1 paused
+  run_ok resume c1
+  run_ok ps --format json c1
+  assert_jq "$OUT" 'length == 1'
+  run_ok exec c1 true
+  run_ok kill c1 KILL
+  eventually has_status c1 stopped
+  run_ok delete c1
+  assert_absent "$V2$BASE/c1"
+  undelegated
+}
+
+test_a_container_without_a_cgroup_says_why() {
+  as_user
+  own_bundle c1 'args(["sleep", "1000"]) | del(.linux.cgroupsPath, .linux.resources)'
+  run_ok run --detach --bundle "$B" c1
+  [ "$RUNTIME_NAME" = knarr ] || return 0
+  run_fails 1 'the container has no cgroup: .* a user who may make none beside the caller.s own' pause c1
+}

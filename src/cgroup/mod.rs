@@ -184,6 +184,13 @@ impl Cgroup {
         }
     }
 
+    /// How many of its processes the kernel has killed for memory; none where that is not counted.
+    pub fn killed_for_memory(&self) -> u64 {
+        let events = self.read("memory.events").unwrap_or_default();
+        let count = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
+        count.and_then(|count| count.parse().ok()).unwrap_or(0)
+    }
+
     fn write(&self, name: &str, value: &str) -> Result<()> {
         let file = open_below(self.fd.as_fd(), name, fs::O_WRONLY)
             .map_err(|errno| self.refused("openat2", name, errno))?;

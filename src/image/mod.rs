@@ -130,6 +130,10 @@ fn rootless() -> config::Rootless {
 
 fn warnings(image: &Image, omitted: &Omitted) -> Vec<String> {
     let mut warnings = Vec::new();
+    let (machine, own) = (image.config.architecture().to_string(), own_machine());
+    if machine != own {
+        warnings.push(format!("the image is for {machine}, and this machine is {own}"));
+    }
     let left_out = |count: u64, what: &str| format!("{count} {what} left out, as only root can make them");
     if omitted.devices > 0 {
         warnings.push(left_out(omitted.devices, "devices"));
@@ -144,6 +148,18 @@ fn warnings(image: &Image, omitted: &Omitted) -> Vec<String> {
         warnings.push(format!("label {name:?} left out: an image does not tell a runtime what to do"));
     }
     warnings
+}
+
+/// This machine, as images name it: Go's GOARCH.
+fn own_machine() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        "powerpc64" => "ppc64le",
+        "loongarch64" => "loong64",
+        own => own,
+    }
 }
 
 fn user(image: &Image, files: &Merged<'_>) -> Result<users::User> {

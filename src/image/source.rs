@@ -49,7 +49,13 @@ struct Source {
 
 /// The image that `source` names: `oci:PATH[:TAG]`, `docker-archive:PATH[:REF]` or a path.
 pub(crate) fn open(source: &str) -> Result<Image> {
+    let text = source;
     let source = parse(source, &|path| path.exists());
+    if !source.path.exists()
+        && let Some(name) = in_a_registry(text)
+    {
+        bail!("{}", pulled(name));
+    }
     let files = Files::open(&source.path)?;
     let form = match source.form {
         Some(form) => form,
@@ -61,6 +67,28 @@ pub(crate) fn open(source: &str) -> Result<Image> {
         Form::Layout => layout(&files, source.reference.as_deref()),
         Form::DockerArchive => docker_archive(&files, source.reference.as_deref()),
     }
+}
+
+/// The name of an image in a registry, if that is what somebody means who names no file that is there.
+fn in_a_registry(source: &str) -> Option<&str> {
+    if let Some(name) = source.strip_prefix("docker://") {
+        return Some(name);
+    }
+    let is_path = source.starts_with(['/', '.', '~']) || source.ends_with('/') || source.contains(".tar");
+    let forms = ["oci:", "oci-archive:", "docker-archive:"];
+    (!is_path && !source.is_empty() && !forms.iter().any(|form| source.starts_with(form))).then_some(source)
+}
+
+/// What to do for an image that is not on this machine.
+fn pulled(name: &str) -> String {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    let (folder, tag) = last.split_once([':', '@']).unwrap_or((last, "latest"));
+    let tag = if name.contains('@') { "latest" } else { tag };
+    let complete = if name.contains(':') { name.to_string() } else { format!("{name}:{tag}") };
+    format!(
+        "no such file or directory, and knarr does not pull images: skopeo copy docker://{complete} oci:{folder}:{tag}, \
+         then name oci:{folder}:{tag}"
+    )
 }
 
 /// A path may have colons itself; where there is such a file it is meant.
@@ -92,7 +120,8 @@ fn layout(files: &Files, tag: Option<&str>) -> Result<Image> {
             return manifest(files, &json(&data, &name)?).with_context(|| format!("manifest {name}"));
         }
         let index: ImageIndex = json(&data, &name)?;
-        descriptor = for_this_machine(&index).with_context(|| format!("index {name}"))?.clone();
+        let all: Vec<&Descriptor> = index.manifests().iter().collect();
+        descriptor = for_this_machine(&all).with_context(|| format!("index {name}"))?.clone();
     }
     bail!("more than {INDEX_LIMIT} indexes inside one another")
 }
@@ -104,20 +133,24 @@ fn tag_of(descriptor: &Descriptor) -> Option<&str> {
 fn choose<'a>(index: &'a ImageIndex, tag: Option<&str>) -> Result<&'a Descriptor> {
     let all = index.manifests();
     let tags: Vec<&str> = all.iter().filter_map(tag_of).collect();
-    match (tag, all.as_slice()) {
-        (Some(tag), _) => {
-            let found = all.iter().find(|descriptor| tag_of(descriptor) == Some(tag));
-            found.with_context(|| format!("there is no tag {tag:?}; there are: {}", tags.join(", ")))
-        }
-        (None, [only]) => Ok(only),
+    let named: Vec<&Descriptor> =
+        all.iter().filter(|descriptor| tag.is_none_or(|tag| tag_of(descriptor) == Some(tag))).collect();
+    let mut different = tags.clone();
+    different.sort_unstable();
+    different.dedup();
+    match (tag, named.as_slice()) {
+        (_, [only]) => Ok(only),
+        (Some(tag), []) => bail!("there is no tag {tag:?}; there are: {}", tags.join(", ")),
         (None, []) => bail!("index.json names no image"),
-        (None, _) if tags.len() < 2 => for_this_machine(index),
-        (None, _) => bail!("there is more than one image; name a tag: {}", tags.join(", ")),
+        // One image for several machines.
+        (Some(_), _) => for_this_machine(&named),
+        (None, _) if different.len() < 2 => for_this_machine(&named),
+        (None, _) => bail!("there is more than one image; name a tag: {}", different.join(", ")),
     }
 }
 
 /// Of images for several machines the one for this.
-fn for_this_machine(index: &ImageIndex) -> Result<&Descriptor> {
+fn for_this_machine<'a>(all: &[&'a Descriptor]) -> Result<&'a Descriptor> {
     let here = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -129,9 +162,8 @@ fn for_this_machine(index: &ImageIndex) -> Result<&Descriptor> {
         let platform = descriptor.platform().as_ref()?;
         Some((platform.os().to_string(), platform.architecture().to_string()))
     };
-    let all = index.manifests();
-    let ours = |descriptor: &&Descriptor| platform(descriptor) == Some(("linux".into(), here.into()));
-    match (all.iter().find(ours), all.as_slice()) {
+    let ours = |descriptor: &&&Descriptor| platform(descriptor) == Some(("linux".into(), here.into()));
+    match (all.iter().find(ours), all) {
         (Some(found), _) => Ok(found),
         (None, [only]) if platform(only).is_none() => Ok(only),
         _ => bail!("there is no image for linux/{here}"),
@@ -162,9 +194,18 @@ fn small_blob(files: &Files, descriptor: &Descriptor) -> Result<(String, Vec<u8>
     Ok((name.clone(), data.with_context(|| name)?))
 }
 
+/// What an image's configuration is, to OCI and to Docker.
+const IMAGE_CONFIGURATIONS: [&str; 2] =
+    ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+
 fn manifest(files: &Files, manifest: &ImageManifest) -> Result<Image> {
     let (name, data) = small_blob(files, manifest.config())?;
-    let config: ImageConfiguration = json(&data, &name)?;
+    let config: Result<ImageConfiguration> = json(&data, &name);
+    let kind = manifest.config().media_type().to_string();
+    if config.is_err() && !IMAGE_CONFIGURATIONS.contains(&kind.as_str()) {
+        bail!("it is an artifact, not an image: its configuration is of type {kind}");
+    }
+    let config = config?;
     let diff_ids = diff_ids(&config, manifest.layers().len())?;
     let mut layers = Vec::new();
     for (descriptor, diff_id) in manifest.layers().iter().zip(diff_ids) {
@@ -255,7 +296,7 @@ fn check_name(name: &str, data: &[u8]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Form, Source, complete, parse};
+    use super::{Form, Source, complete, in_a_registry, parse, pulled};
 
     #[test]
     fn sources_are_taken_apart() {
@@ -273,6 +314,16 @@ mod tests {
         for (text, form, path, reference) in table {
             let reference = reference.map(String::from);
             assert_eq!(parse(text, &exists), Source { form, path: path.into(), reference }, "{text}");
+        }
+    }
+
+    #[test]
+    fn who_names_an_image_of_a_registry_is_told_how_to_get_it() {
+        let line = |source| in_a_registry(source).map(pulled).unwrap_or_default();
+        assert!(line("debian").contains("skopeo copy docker://debian:latest oci:debian:latest,"));
+        assert!(line("docker://quay.io/a/box:1").contains("skopeo copy docker://quay.io/a/box:1 oci:box:1,"));
+        for source in ["oci:img", "./img", "/img", "img.tar", "img/"] {
+            assert_eq!(line(source), "", "{source}");
         }
     }
 

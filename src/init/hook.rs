@@ -55,7 +55,13 @@ pub fn environment() -> Vec<CString> {
 /// that is asked for in the child, so that no copy of it stays in this process. The error is the whole message.
 pub fn run(hook: &Hook, state: &str, cwd: &Path, inherited: &dyn Fn() -> Vec<CString>) -> Result<(), String> {
     let place = |what: String| format!("{} {}: {what}", hook.field, hook.path);
-    let kernel = |call: &'static str| move |errno: Errno| place(format!("{call}: {}", describe(errno)));
+    let kernel = |call: &'static str| {
+        move |errno: Errno| {
+            let limit =
+                if call == "clone" && errno == Errno::EAGAIN { " (linux.resources.pids.limit?)" } else { "" };
+            place(format!("{call}: {}{limit}", describe(errno)))
+        }
+    };
     let input = state_file(state).map_err(kernel("memfd_create"))?;
     let (output, theirs) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(kernel("pipe2"))?;
     let env = match &hook.env {

@@ -11,6 +11,7 @@ mod null;
 mod overlay;
 mod paths;
 pub(crate) mod process;
+mod program;
 pub mod reaper;
 pub(crate) mod root;
 mod sysctl;

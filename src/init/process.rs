@@ -1,7 +1,7 @@
 //! From a container with its mounts in place to execve(2): limits, ids, capabilities, working directory, program.
 
 use super::paths::{self, Make};
-use super::{Call, Init, Outcome, Refusal, hook, labels, reaper};
+use super::{Call, Init, Outcome, Refusal, hook, labels, program, reaper};
 use crate::channel::{FromInit, InitEnd};
 use crate::config::{Hook, Scheduler};
 use crate::plan::seccomp::Filter;
@@ -264,7 +264,8 @@ impl Init<'_> {
 
     fn exec(&self) -> Outcome {
         let errno = proc::execve(&self.program, &self.args, &self.env);
-        Err(Refusal::kernel(format!("exec: \"{}\"", self.program), errno))
+        let why = program::why(&self.program, errno).map(|why| format!(": {why}")).unwrap_or_default();
+        Err(Refusal::kernel(format!("exec: \"{}\"{why}", self.program), errno))
     }
 
     /// Execute this program anew, as the init that has the process for a child.

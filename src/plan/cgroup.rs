@@ -19,9 +19,9 @@ pub(super) fn home(config: &Config, request: &Request, host: &Host) -> Result<Op
         (Some(path), CgroupDriver::Cgroupfs) if path.starts_with('/') => path.clone(),
         // The runtime's own cgroup holds processes, so by the rule of no internal processes (cgroups(7)) a sibling of it.
         (Some(path), CgroupDriver::Cgroupfs) => format!("{}/{path}", parent(&host.own_cgroup)),
-        // An ordinary user has none to give, unless one is asked for.
+        // An ordinary user who may make none goes without, unless one is asked for.
         (None, CgroupDriver::Cgroupfs)
-            if host.uid != 0 && resources::writes(&config.resources).is_empty() =>
+            if host.uid != 0 && !host.delegated && resources::writes(&config.resources).is_empty() =>
         {
             return Ok(None);
         }
@@ -95,6 +95,7 @@ mod tests {
         let host = |uid| Host {
             cgroup_root: "/sys/fs/cgroup".into(),
             own_cgroup: String::new(),
+            delegated: false,
             uid,
             is_root: uid == 0,
             known_capabilities: 0,

@@ -1,6 +1,7 @@
 //! `create`, and the first half of `run`.
 
 use super::StepFault;
+use super::death;
 use super::launch::{Launched, Opened, launch};
 use super::overlay;
 use super::scope::Started;
@@ -116,7 +117,7 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
         channel.done().context("sendmsg to init")?;
     }
     let mut parent = Parent { order, about: &about, pid, terminal: None, began_hooks: false };
-    let ready = parent.until_ready(&channel, pidfd);
+    let ready = parent.until_ready(&channel, pidfd, undo.cgroup.as_ref().map(|(cgroup, _)| cgroup));
     if parent.began_hooks {
         undo.poststop = Some((order.config.hooks.poststop.clone(), about.clone()));
     }
@@ -305,7 +306,12 @@ struct Parent<'a> {
 }
 
 impl Parent<'_> {
-    fn until_ready(&mut self, channel: &ParentEnd, pidfd: &OwnedFd) -> Result<()> {
+    fn until_ready(
+        &mut self,
+        channel: &ParentEnd,
+        pidfd: &OwnedFd,
+        cgroup: Option<&cgroup::Cgroup>,
+    ) -> Result<()> {
         self.began_hooks = !self.order.config.hooks.create_container.is_empty();
         loop {
             match channel.hear().context("recvmsg from init")? {
@@ -322,7 +328,7 @@ impl Parent<'_> {
                 Some(FromInit::Listener(_) | FromInit::Born(_)) => {
                     return Err(anyhow!("init speaks out of turn"));
                 }
-                None => return Err(died(pidfd)),
+                None => return Err(death::of_init(self.order.plan, cgroup, pidfd)),
             }
         }
     }
@@ -346,12 +352,6 @@ pub(super) fn hand_terminal(master: OwnedFd, console: Option<&OwnedFd>) -> Resul
 pub(super) fn run_hook(hook: &Hook, state: &str, cwd: &Path) -> Result<()> {
     hook::run(hook, state, cwd, &hook::environment)
         .map_err(|call| StepFault::new(&hook.field, call, None).into())
-}
-
-/// Init closed the channel without a word.
-fn died(pidfd: &OwnedFd) -> anyhow::Error {
-    let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
-    anyhow!("init was killed before the container was ready")
 }
 
 /// Write a pid file: digits only, complete from the moment it is there.

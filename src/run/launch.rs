@@ -174,6 +174,9 @@ fn told(fault: StepFault) -> Fault {
 fn clone_fault(plan: &Plan, errno: Errno) -> StepFault {
     let call = plan.launch.to_string();
     let text = match errno {
+        Errno::EAGAIN => {
+            "a limit of processes is reached: linux.resources.pids.limit, one of a cgroup above (pids.events), or RLIMIT_NPROC"
+        }
         Errno::ENOSPC => "a limit of namespaces is reached, see user.max_*_namespaces in /proc/sys/user",
         Errno::EPERM if plan.launch.new & libc::CLONE_NEWUSER as u64 != 0 => {
             "this machine may forbid user namespaces, see kernel.unprivileged_userns_clone and \

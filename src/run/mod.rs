@@ -2,6 +2,7 @@
 
 pub mod create;
 pub mod criu;
+mod death;
 pub mod delete;
 pub mod exec;
 pub mod foreground;

@@ -147,12 +147,19 @@ pub fn readlinkat(dir: BorrowedFd<'_>, name: &str) -> Result<String> {
 
 /// faccessat2(2) for execution by the effective ids.
 pub fn executable(path: &str) -> Result<()> {
-    let path = c(path)?;
+    accessible(&c(path)?, libc::X_OK)
+}
+
+/// faccessat2(2) for writing by the effective ids.
+pub fn writable(path: &std::path::Path) -> Result<()> {
+    accessible(&c(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()))?, libc::W_OK)
+}
+
+fn accessible(path: &std::ffi::CStr, mode: libc::c_int) -> Result<()> {
+    let at = libc::AT_FDCWD;
     // SAFETY: `path` is NUL-terminated and outlives the call.
-    Errno::result(unsafe {
-        libc::syscall(libc::SYS_faccessat2, libc::AT_FDCWD, path.as_ptr(), libc::X_OK, libc::AT_EACCESS)
-    })
-    .map(drop)
+    Errno::result(unsafe { libc::syscall(libc::SYS_faccessat2, at, path.as_ptr(), mode, libc::AT_EACCESS) })
+        .map(drop)
 }
 
 /// getcwd(2), the call itself: the C library's function walks upwards where the kernel says `(unreachable)`.

@@ -14,6 +14,7 @@ fuzz_target!(|text: &[u8]| {
     let host = |uid| Host {
         cgroup_root: "/sys/fs/cgroup".into(),
         own_cgroup: "/user/shell".into(),
+        delegated: false,
         uid,
         is_root: uid == 0,
         known_capabilities: known,
