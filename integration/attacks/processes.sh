@@ -39,7 +39,7 @@ test_delete_by_force_ends_it() {
   differs runc,crun "not looked at"
   without_main_thread
   run_ok delete --force c1
-  assert_absent "/proc/$PID/task"
+  eventually is_gone "$PID"
 }
 
 test_delete_by_force_without_a_pid_namespace() {
@@ -73,5 +73,5 @@ test_without_a_cgroup() {
   assert_status c1 running
   run_fails 1 'running' delete c1
   run_ok delete --force c1
-  assert_absent "/proc/$PID/task"
+  eventually is_gone "$PID"
 }

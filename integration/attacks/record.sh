@@ -57,7 +57,7 @@ test_a_damaged_record_is_forced_away_with_its_processes() {
     rt delete --force c1
     [ "$RC" = 0 ] || fail "$(said)"
     assert_match "$ERR" 'warning: .*state.json.* cannot be read; its cgroup was removed'
-    assert_absent "/proc/$PID"
+    eventually is_gone "$PID"
     assert_absent "$C"
     assert_unknown c1
     rm -rf "$B"
@@ -70,7 +70,7 @@ test_a_missing_record_is_forced_away_with_its_processes() {
   rm "$ROOT/c1/state.json"
   rt delete --force c1
   assert_eq "$RC" 0
-  assert_absent "/proc/$PID"
+  eventually is_gone "$PID"
   assert_absent "$C"
 }
 

@@ -101,9 +101,4 @@ test_devpts_that_is_none() {
   local said
   said=$("$TTY" "$RUNTIME" --root "$ROOT" exec -t c1 true 2>&1) && fail 'it ran'
   assert_match "$said" '/dev/pts/ptmx'
-=======
-  local out
-  ! out=$("$STAGE/helpers/tty" "$RUNTIME" --root "$ROOT" exec -t c1 true </dev/null 2>&1) || fail 'it has a terminal'
-  assert_match "$out" '/dev/pts/ptmx'
->>>>>>> .merge_file_nGIWch
 }
