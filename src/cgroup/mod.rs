@@ -79,6 +79,17 @@ pub fn make(root: &Path, path: &str) -> Result<Made> {
     bail!("mkdir {}: {}", whole.display(), sys::describe(Errno::ENOENT))
 }
 
+/// An error if processes are in the cgroup at `path`, which somebody else is about to make or to take over, or if it is frozen or
+/// would be, by one above it.
+pub fn refuse_taken(path: &Path) -> Result<()> {
+    for above in path.ancestors() {
+        if let Some(cgroup) = Cgroup::open(above)? {
+            return if above == path { cgroup.refuse_used() } else { cgroup.refuse_frozen() };
+        }
+    }
+    Ok(())
+}
+
 /// How many of the last names of `path` are missing below `root`: what [`make`] is about to make.
 pub fn missing(root: &Path, path: &str) -> usize {
     let mut whole = root.join(path);

@@ -1,6 +1,7 @@
 //! `exec`: a process for a container that is there.
 
 use super::StepFault;
+use super::birth::{Seat, born_in, is_out_of_reach};
 use super::create::{hand_terminal, write_pid_file};
 use super::foreground::Signals;
 use super::start::hand_over;
@@ -168,6 +169,16 @@ impl Order<'_> {
         refused_with(cause, Errno::EPERM) && !self.host.is_root && is_created()
     }
 
+    /// A child in `cgroup`, which is the container's or below that.
+    fn born_in(&self, cgroup: &Cgroup) -> Result<Cloned> {
+        let record = self.target.container.state.cgroup.as_ref();
+        let seat = record.and_then(|record| {
+            let below = cgroup.path().strip_prefix(&record.path).ok()?.to_str()?;
+            Some(Seat { unit: record.unit.as_ref()?, below })
+        });
+        born_in(cgroup.as_fd(), seat)
+    }
+
     /// The cgroup that init is in, wherever it has moved.
     fn inits_cgroup(&self) -> Result<Cgroup> {
         let pid = self.target.container.state.pid;
@@ -188,8 +199,7 @@ fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
         (ExecCgroup::Below(path), Some(cgroup)) => {
             let below = cgroup.below(path).context("--cgroup")?;
             target.refuse_frozen(&below)?;
-            process::clone3(0, Some(below.as_fd()))
-                .with_context(|| format!("--cgroup: clone3 into {}", below.path().display()))?
+            order.born_in(&below).with_context(|| format!("--cgroup: {}", below.path().display()))?
         }
         (ExecCgroup::Below(path), None) => bail!("--cgroup {path}: the container's cgroup is gone"),
         // The container has none (`--cgroup-manager disabled`).
@@ -198,15 +208,16 @@ fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
         }
         (ExecCgroup::Containers, cgroup) => {
             let born = cgroup.as_ref().map(|cgroup| process::clone3(0, Some(cgroup.as_fd())));
-            match born {
+            match (born, cgroup) {
                 // Init has made it a cgroup of cgroups, which holds no processes of its own, or it is being removed.
-                None | Some(Err(Errno::EBUSY | Errno::EOPNOTSUPP | Errno::ENODEV | Errno::ENOENT)) => {
+                (None, _)
+                | (Some(Err(Errno::EBUSY | Errno::EOPNOTSUPP | Errno::ENODEV | Errno::ENOENT)), _) => {
                     let cgroup = order.inits_cgroup()?;
                     target.refuse_frozen(&cgroup)?;
-                    process::clone3(0, Some(cgroup.as_fd()))
-                        .with_context(|| format!("clone3 into {}", cgroup.path().display()))?
+                    order.born_in(&cgroup).with_context(|| cgroup.path().display().to_string())?
                 }
-                Some(born) => born.context("clone3 into the container's cgroup")?,
+                (Some(Err(errno)), Some(own)) if is_out_of_reach(errno) => order.born_in(own)?,
+                (Some(born), _) => born.context("clone3 into the container's cgroup")?,
             }
         }
     };
