@@ -123,7 +123,7 @@ impl Cgroup {
         let used: u64 = text.trim().parse().with_context(|| format!("{}: {text:?}", check.file))?;
         if used >= check.below {
             bail!(
-                "{}: {} is not above the {used} in use (memory.checkBeforeUpdate)",
+                "{}: rejecting memory limit: {} is not above the {used} in use (memory.checkBeforeUpdate)",
                 check.field,
                 check.below
             );

@@ -216,7 +216,11 @@ impl Cgroup {
     fn refuse_used(&self) -> Result<()> {
         let processes = self.processes()?;
         if !processes.is_empty() {
-            bail!("cgroup {} is not empty: {} processes are in it", self.path.display(), processes.len());
+            bail!(
+                "container's cgroup is not empty: {} processes are in {}",
+                processes.len(),
+                self.path.display()
+            );
         }
         self.refuse_frozen()
     }
@@ -230,7 +234,11 @@ impl Cgroup {
                     .is_ok_and(|text| text.starts_with(b"1"))
             };
             let by = self.path.ancestors().find(freezes).unwrap_or(&self.path);
-            bail!("cgroup {} is frozen, by cgroup.freeze of {}", self.path.display(), by.display());
+            bail!(
+                "container's cgroup unexpectedly frozen: {} is frozen, by cgroup.freeze of {}",
+                self.path.display(),
+                by.display()
+            );
         }
         Ok(())
     }
