@@ -12,7 +12,7 @@ test_a_leftover_cgroup_that_is_frozen_is_refused() {
   scope c1 .
   mkdir "$C"
   echo 1 >"$C/cgroup.freeze"
-  run_fails 1 'linux.cgroupsPath: systemd: start it-c1.scope: cgroup .*it-c1.scope is frozen, by cgroup.freeze of' create --bundle "$B" c1
+  run_fails 1 'linux.cgroupsPath: systemd: start it-c1.scope: .*/it-c1.scope is frozen, by cgroup.freeze of' create --bundle "$B" c1
   run_fails 1 'is frozen' run --bundle "$B" c1
   assert_eq "$(<"$C/cgroup.freeze")" 1
   echo 0 >"$C/cgroup.freeze"
@@ -26,7 +26,7 @@ test_a_slice_that_is_frozen_is_refused() {
   scope c1 '.linux.cgroupsPath = "itz.slice:it:c1"'
   systemctl start itz.slice
   echo 1 >"$V2/itz.slice/cgroup.freeze"
-  run_fails 1 'linux.cgroupsPath: systemd: start it-c1.scope: cgroup .*itz.slice is frozen, by cgroup.freeze of .*itz.slice' create --bundle "$B" c1
+  run_fails 1 'linux.cgroupsPath: systemd: start it-c1.scope: .*/itz.slice is frozen, by cgroup.freeze of .*itz.slice' create --bundle "$B" c1
   eventually is_unloaded
   echo 0 >"$V2/itz.slice/cgroup.freeze"
   run_ok create --bundle "$B" c1
@@ -55,7 +55,7 @@ test_a_leftover_cgroup_with_processes_is_refused_and_left_alone() {
   sleep 1000 &
   local pid=$!
   echo "$pid" >"$C/cgroup.procs"
-  run_fails 1 'linux.cgroupsPath: systemd: start it-c1.scope: cgroup .*it-c1.scope is not empty: 1 processes are in it' create --bundle "$B" c1
+  run_fails 1 'linux.cgroupsPath: systemd: start it-c1.scope: it is there already: container.s cgroup is not empty: 1 processes are in .*/it-c1.scope' create --bundle "$B" c1
   assert_exists "/proc/$pid/exe"
   kill "$pid"
   wait "$pid" || :

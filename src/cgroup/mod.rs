@@ -84,7 +84,8 @@ pub fn make(root: &Path, path: &str) -> Result<Made> {
 pub fn refuse_taken(path: &Path) -> Result<()> {
     for above in path.ancestors() {
         if let Some(cgroup) = Cgroup::open(above)? {
-            return if above == path { cgroup.refuse_used() } else { cgroup.refuse_frozen() };
+            let refuse_used = || cgroup.refuse_used().context("it is there already");
+            return if above == path { refuse_used() } else { cgroup.refuse_frozen() };
         }
     }
     Ok(())
