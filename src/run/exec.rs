@@ -214,7 +214,7 @@ fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
     let target = &order.target;
     let born = match (&order.plan.cgroup, &target.cgroup) {
         (ExecCgroup::Below(path), Some(cgroup)) => {
-            let below = cgroup.below(path).context("--cgroup")?;
+            let below = cgroup.below(path).with_context(|| format!("--cgroup: cgroup {path}"))?;
             target.refuse_frozen(&below)?;
             order.born_in(&below).with_context(|| format!("--cgroup: {}", below.path().display()))?
         }
