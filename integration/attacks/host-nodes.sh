@@ -16,7 +16,7 @@ own_nodes() {
   done
   exec </dev/null
 }
-nodes() { stat -c '%n %a %u:%g %Y %Z' "$T/dev"/*; }
+nodes() { stat -c '%n %a %u:%g %Y %Z' "$T/dev"/*; "$STAGE/helpers/inode" "$T/dev"/*; }
 # assert_unharmed BEFORE: the machine's nodes are back; those of the case are as they were.
 assert_unharmed() {
   local after
@@ -26,7 +26,7 @@ assert_unharmed() {
   assert_eq "$after" "$1" 'nodes of the host'
 }
 
-# To be tried on each FILE: all that changes something of it but its content.
+# To be tried on each FILE: all that changes something of it but its content and its attributes.
 CHANGE='change() {
   for f; do
     busybox chmod 600 $f && echo "mode of $f"
@@ -108,7 +108,60 @@ test_devices_that_are_bound_in_a_user_namespace() {
   assert_eq "$OUT" 1
 }
 
+# attributes FILES [FILTER]: a container of Debian's, in which extended attributes, access lists and file attributes (chattr(1)) of
+# FILES are set; OUT names what could be.
+attributes() {
+  requires debian
+  local before
+  own_nodes
+  before=$(nodes)
+  cat >"$T/perl" <<'PERL'
+$acl = pack("L(SSL)5", 2, 1, 7, ~0, 2, 7, 1, 4, 7, ~0, 0x10, 7, ~0, 0x20, 7, ~0); # user 1 may do all
+for $f (@ARGV) {
+  for (["system.posix_acl_access", $acl], ["user.x", "x"], ["trusted.x", "x"], ["security.x", "x"]) {
+    syscall(188, $f, $_->[0], $_->[1], length $_->[1], 0) == 0 and print "$_->[0] of $f\n"; # setxattr
+  }
+  $args = pack("Q3", 0x10, 0, 0); # FS_XFLAG_APPEND, by file_setattr
+  syscall(469, -100, $f, $args, length $args, 0) == 0 and print "file attributes of $f\n";
+  sysopen($h, $f, 2048) or next; # O_NONBLOCK
+  $flags = pack("L", 0x40); # FS_NODUMP_FL
+  ioctl($h, 0x40086602, $flags) and print "flags of $f\n"; # FS_IOC_SETFLAGS
+}
+PERL
+  bundle c1 --arg script "$(<"$T/perl")" --arg root "$DEBIAN" --arg files "$1" \
+    ".root = {path: \$root, readonly: true} | args([\"perl\", \"-e\", \$script] + (\$files | split(\" \"))) |
+     caps([\"CAP_FOWNER\", \"CAP_CHOWN\", \"CAP_DAC_OVERRIDE\", \"CAP_SETFCAP\", \"CAP_LINUX_IMMUTABLE\"]) | $MASKS | ${2:-.}"
+  rt run --bundle "$B" c1
+  assert_unharmed "$before"
+  [ "$RC" = 0 ] || fail "$(said)"
+}
+
+test_control_attributes_of_the_containers_own_nodes_can_be_changed() {
+  attributes '/dev/zero'
+  assert_match "$OUT" 'system.posix_acl_access of /dev/zero'
+}
+
+test_attributes_of_masked_files() {
+  differs runc,crun "not looked at"
+  attributes '/proc/keys /proc/timer_list /etc/passwd'
+  assert_eq "$OUT" ''
+}
+
+# These are the container's own.
+test_attributes_of_standard_descriptors() {
+  differs runc,crun "not looked at"
+  attributes '/proc/self/fd/0'
+  assert_match "$OUT" 'system.posix_acl_access of /proc/self/fd/0'
+}
+
+test_attributes_of_devices_that_are_bound_in_a_user_namespace() {
+  differs runc,crun "not looked at"
+  attributes '/dev/null /dev/zero /dev/tty /proc/keys' 'userns | .linux.uidMappings = ids(0; 65536) | .linux.gidMappings = ids(0; 65536)'
+  assert_eq "$OUT" ''
+}
+
 # The notification socket's folder is the host's too.
+of_notify() { stat -c '%n %a %u:%g %Y %Z' "$ROOT"/c1/notify{,/*}; "$STAGE/helpers/inode" "$ROOT"/c1/notify{,/*}; }
 test_the_notification_folder() {
   differs runc,crun "not looked at"
   local before
@@ -116,8 +169,8 @@ test_the_notification_folder() {
   export NOTIFY_SOCKET
   bundle c1 --arg script "$CHANGE; change /run/notify /run/notify/*; touch /run/notify/x; rm /run/notify/notify.sock; echo done" 'sh($script)'
   run_ok create --bundle "$B" c1
-  before=$(stat -c '%n %a %u:%g %Y %Z' "$ROOT"/c1/notify "$ROOT"/c1/notify/*)
+  before=$(of_notify)
   run_ok start c1
   eventually has_status c1 stopped
-  assert_eq "$(stat -c '%n %a %u:%g %Y %Z' "$ROOT"/c1/notify "$ROOT"/c1/notify/*)" "$before"
+  assert_eq "$(of_notify)" "$before"
 }

@@ -99,3 +99,23 @@ test_mount_calls_of_create() { always open_tree move_mount fsopen fsconfig fsmou
 test_other_calls_of_create() { always bpf keyctl seccomp pidfd_send_signal fsetxattr statx memfd_create waitid flock socketpair; }
 test_calls_of_what_is_done_with_a_container() { others clone3 openat2 close_range pidfd_open faccessat2 setns keyctl; }
 test_more_calls_of_what_is_done_with_a_container() { others pidfd_send_signal fgetxattr flock waitid socketpair statx; }
+
+# A filter may end who makes the call in place of refusing it.
+test_init_that_a_filter_ends_before_it_is_ready() {
+  differs runc,crun "not looked at"
+  bundle c1 'args(["true"]) | .hostname = "box"'
+  without pivot_root KILL run --bundle "$B" c1
+  [[ $RC == 1 && $ERR == *'seccomp filter'*'SIGSYS'* && $(wc -l <<<"$ERR") == 1 ]] || wrong run
+  nothing run
+  without pivot_root KILL create --bundle "$B" c1
+  [[ $RC == 1 && $ERR == *'seccomp filter'*'SIGSYS'* && $(wc -l <<<"$ERR") == 1 ]] || wrong create
+  nothing create
+  bundle c2 'args(["sleep", "1000"])'
+  run_ok run --detach --bundle "$B" c2
+  without setns KILL exec c2 true
+  [[ $RC == 255 && $ERR == *'seccomp filter'*'SIGSYS'* && $(wc -l <<<"$ERR") == 1 ]] || wrong exec
+  without setns EPERM exec c2 true # the control
+  [[ $RC == 255 && $ERR == *setns* && $ERR != *SIGSYS* ]] || wrong control
+  run_ok delete --force c2
+  right
+}

@@ -125,15 +125,50 @@ test_processes() {
   right
 }
 
+# The runtime itself is killed for memory, with init or without it: the next command puts away what it left.
+test_memory_of_the_cgroup_that_the_command_is_in() {
+  requires controller memory
+  differs runc,crun "not looked at"
+  local kb words real=$RUNTIME worked='' killed=''
+  bundles
+  run_ok run --detach --bundle "$T/c2" c2
+  mkdir "$V2$BASE/few"
+  printf '#!/bin/bash\necho $$ >"%s/cgroup.procs"\nexec "%s" "$@"\n' "$V2$BASE/few" "$RUNTIME" >"$T/scarce"
+  chmod 755 "$T/scarce"
+  for kb in 64 256 512 768 1024 1280 1536 1792 2048 2560 3072 4096 8192 65536; do
+    for words in "run --bundle $T/c1 c1" "create --bundle $T/c1 c1" 'exec c2 true' 'state c2' 'ps --format json c2'; do
+      echo max >"$V2$BASE/few/memory.max"
+      echo $((kb * 1024)) >"$V2$BASE/few/memory.max"
+      RUNTIME=$T/scarce
+      # shellcheck disable=SC2086 # words
+      rt $words
+      RUNTIME=$real
+      case $RC in
+        0) worked+=" $kb" ;;
+        137) killed=1 ;;
+        *) { [ "$RC" -le 2 ] || [ "$RC" = 255 ]; } && [ "$(grep -c . <<<"$ERR")" = 1 ] || WRONG+="$kb KiB: $words: status $RC: $ERR"$'\n' ;;
+      esac
+      [ ! -e "$ROOT/c1" ] || run_ok delete --force c1
+      [ ! -e "$C" ] || WRONG+="$kb KiB: $words: status $RC: left a cgroup: $ERR"$'\n'
+    done
+    assert_status c2 running
+  done
+  rmdir "$V2$BASE/few"
+  run_ok delete --force c2
+  # The controls: the most is enough for each, the least for none.
+  [[ $worked == *' 65536 65536 65536 65536 65536' && $worked != *' 64 '* && $killed ]] || fail "worked:$worked, killed: $killed"
+  right
+}
+
 test_hundreds_of_commands_at_once() {
   differs runc,crun "not looked at"
-  local i n
+  local i n rc
   bundle c1 'args(["sleep", "1000"]) | del(.linux.cgroupsPath)'
-  for i in {1..20}; do
+  for i in {1..50}; do
     jq --arg c "$BASE/m$i" '.linux.cgroupsPath = $c' "$B/config.json" >"$B/config.$i.json"
   done
   for n in {1..10}; do
-    for i in {1..20}; do
+    for i in {1..50}; do
       case $(((n * 7 + i) % 6)) in
         0) set -- run --detach --config "$B/config.$i.json" --bundle "$B" "m$i" ;;
         1) set -- create --config "$B/config.$i.json" --bundle "$B" "m$i" ;;
@@ -142,10 +177,14 @@ test_hundreds_of_commands_at_once() {
         4) set -- kill "m$i" KILL ;;
         5) set -- delete --force "m$i" ;;
       esac
-      "$RUNTIME" --root "$ROOT" "$@" >>"$T/many.out" 2>>"$T/many.err" </dev/null &
+      { rc=0; "$RUNTIME" --root "$ROOT" "$@" >>"$T/many.out" 2>>"$T/many.err" </dev/null || rc=$?; echo $rc >>"$T/many.done"; } &
     done
   done
   wait
+  [ "$(wc -l <"$T/many.done")" = 500 ] || fail "$(wc -l <"$T/many.done") of 500 ended by themselves"
+  # 0, or an error of its own; no signal.
+  ! grep -vxE '0|1|2|255' "$T/many.done" || fail 'a command was ended'
+  grep -qx 0 "$T/many.done" || fail 'none has succeeded'
   ! grep -iE 'panic|overflow|EMFILE|EBADF|internal' "$T/many.err" || fail 'something broke'
-  for i in {1..20}; do run_ok delete --force "m$i"; done
+  for i in {1..50}; do run_ok delete --force "m$i"; done
 }

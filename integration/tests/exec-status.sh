@@ -37,6 +37,23 @@ test_paused() {
   echo 0 >"$C/cgroup.freeze"
 }
 
+test_paused_says_who_froze_it() {
+  differs runc,crun "do not say"
+  running
+  freeze
+  exec_fails "paused.*, by cgroup.freeze of $C( |\$|\\))" c1 true
+  echo 0 >"$C/cgroup.freeze"
+  bundle c2 ".linux.cgroupsPath = \"$BASE/above/c2\" | args([\"sleep\", \"100\"])"
+  run_ok run --detach --bundle "$B" c2
+  echo 1 >"$V2$BASE/above/cgroup.freeze"
+  eventually grep -q 'frozen 1' "$V2$BASE/above/c2/cgroup.events"
+  exec_fails "paused.*, by cgroup.freeze of $V2$BASE/above( |\$|\\))" c2 true
+  echo 0 >"$V2$BASE/above/cgroup.freeze"
+  run_ok exec c2 true
+  run_ok delete --force c2
+  rmdir "$V2$BASE/above" 2>/dev/null || :
+}
+
 test_paused_and_ignored() {
   differs crun "has no such flag"
   running

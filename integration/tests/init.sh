@@ -166,9 +166,28 @@ test_a_program_that_cannot_be_executed() {
   rt run --init --bundle "$B" c1
   assert_eq "$RC" 127
   assert_match "$ERR" 'knarr-init: exec: .*/bad.*: no such file or directory'
+  assert_match "$ERR" 'its interpreter "/no/such/interpreter" is not there'
   printf 'no program' >"$B/rootfs/bad"
   rt run --init --bundle "$B" c1
   assert_eq "$RC" 126
+  assert_match "$ERR" 'a script whose first line does not begin with'
+}
+
+test_it_says_why_where_the_filter_lets_it_open_nothing() {
+  only_knarr
+  local action
+  bundle c1
+  printf '#!/no/such/interpreter\n' >"$B/rootfs/bad"
+  chmod 755 "$B/rootfs/bad"
+  for action in SCMP_ACT_ERRNO SCMP_ACT_KILL_PROCESS; do
+    bundle c1 --arg action $action 'args(["/bad"]) |
+      .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["open", "openat2"], action: $action},
+        {names: ["openat"], action: $action, args: [{index: 2, value: 2048, valueTwo: 2048, op: "SCMP_CMP_MASKED_EQ"}]}]}'
+    rt run --init --bundle "$B" c1
+    assert_eq "$RC" 127 "$action"
+    assert_match "$ERR" 'knarr-init: exec: .*/bad.*its interpreter "/no/such/interpreter" is not there.*: no such file or directory'
+    assert_no_match "$ERR" 'why='
+  done
 }
 
 test_exec_and_delete_as_ever() {

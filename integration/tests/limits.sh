@@ -59,6 +59,34 @@ test_a_limit_of_processes_that_is_too_low_for_hooks_is_named() {
   run_fails 1 'hooks.startContainer.*EAGAIN.*linux.resources.pids.limit' run --bundle "$B" c1
 }
 
+test_exec_without_room_for_its_process_names_the_limit() {
+  differs runc,crun "other words"
+  requires controller pids
+  bundle c1 '.linux.resources.pids = {limit: 1} | args(["sleep", "100"])'
+  run_ok run --detach --bundle "$B" c1
+  local room
+  for room in 1 2; do
+    echo $room >"$C/pids.max"
+    run_fails 255 "linux.resources.pids.limit: 1 processes are in the container, and its limit is $room \(pids.max\).*clone3.*EAGAIN" exec c1 true
+  done
+  echo 4 >"$C/pids.max"
+  run_ok exec c1 true
+}
+
+test_exec_that_is_killed_for_memory_names_the_limit() {
+  differs runc,crun "other words"
+  requires controller memory
+  bundle c1 'args(["sleep", "1000"]) | .process.oomScoreAdj = -1000'
+  run_ok run --detach --bundle "$B" c1
+  run_ok exec c1 true
+  jq '.process + {args: ["true"], oomScoreAdj: 1000}' "$B/config.json" >"$T/process.json"
+  echo 0 >"$C/memory.swap.max" 2>/dev/null || :
+  echo 65536 >"$C/memory.max" 2>/dev/null || :
+  rt exec --process "$T/process.json" c1
+  assert_eq "$RC" 255
+  assert_match "$ERR" 'linux.resources.memory.limit: .*65536 bytes.*oom_kill'
+}
+
 test_memory_reservation_and_unlimited_memory() {
   requires controller memory
   bundle c1 '.linux.resources.memory = {limit: -1, reservation: 33554432} | args(["sleep", "100"])'

@@ -584,3 +584,24 @@ test_a_program_that_is_there_and_does_not_run_says_why() {
   says no-loader 'its loader "/lib[^"]*" is not there.*no such file or directory \(enoent\)'
   says other "it is a program for mips, and this machine is $(uname -m).*exec format error"
 }
+
+# forbids ACTION: a jq filter with a profile that does not let the process open a file.
+forbids() { echo '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["open", "openat", "openat2", "read"], action: "'"$1"'"}]}'; }
+
+test_it_says_why_where_the_filter_lets_it_open_nothing() {
+  differs runc,crun "say what execve says"
+  bundle c1
+  local action
+  printf '#!/nope/sh -e\necho x\n' >"$B/rootfs/bin/no-interpreter"
+  cp /bin/ls "$B/rootfs/bin/no-loader"
+  chmod 755 "$B/rootfs/bin"/no-*
+  for action in SCMP_ACT_ERRNO SCMP_ACT_KILL_PROCESS; do
+    refused 'exec: "/bin/no-interpreter": its interpreter "/nope/sh" is not there.*\(enoent\)' "args([\"/bin/no-interpreter\"]) | $(forbids $action)"
+    refused 'exec: "/bin/no-loader": its loader "/lib[^"]*" is not there.*\(enoent\)' "args([\"/bin/no-loader\"]) | $(forbids $action)"
+    refused 'exec: "/bin/no-loader": its loader "/lib[^"]*" is not there.*\(enoent\)' \
+      "args([\"/bin/no-loader\"]) | $(forbids $action) | hook(\"startContainer\"; \"true\") | .process.env += [\"HOME=/\"] | .linux.seccomp.syscalls[0].names = [\"open\", \"openat2\"]"
+  done
+  bundle c1 "args([\"sleep\", \"100\"]) | $(forbids SCMP_ACT_KILL_PROCESS) | del(.linux.seccomp.syscalls[0].names[-1])"
+  run_ok run --detach --bundle "$B" c1
+  run_fails 255 'exec: "/bin/no-interpreter": its interpreter "/nope/sh" is not there' exec c1 /bin/no-interpreter
+}

@@ -246,6 +246,16 @@ test_the_upper_half_of_an_argument_counts() { # lseek(2) is 8; its second argume
 }
 
 # ---- what is killed ----
+test_a_profile_that_kills_before_execve_is_named() {
+  differs runc,crun "take it for the end of the process"
+  local forbids='.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["execve"], action: "SCMP_ACT_KILL_PROCESS"}]}' words
+  words='linux.seccomp: .*SIGSYS.*before it was executed'
+  refused "$words" "args([\"true\"]) | $forbids"
+  bundle c1 'args(["mkdir", "/tmp/x"]) | rw | '"$(profile SCMP_ACT_ALLOW "$(rule '["mkdir", "mkdirat"]' SCMP_ACT_KILL_PROCESS)")"
+  rt run --bundle "$B" c1
+  assert_eq "$RC: $ERR" '159: ' 'a process that was executed'
+}
+
 thread='my $t = threads->create(sub { syscall(24); print "not killed\n" }); sleep 1; $| = 1; print "main goes on\n"; exit 3' # 24: sched_yield
 test_kill_thread_kills_the_thread_alone() {
   by_perl "$thread" "$(profile SCMP_ACT_ALLOW "$(rule '["sched_yield"]' SCMP_ACT_KILL_THREAD)")"

@@ -229,12 +229,7 @@ impl Cgroup {
     /// An error if it is frozen, itself or by one above it, whatever its own cgroup.freeze says: a process that is born there never runs.
     fn refuse_frozen(&self) -> Result<()> {
         if self.is_frozen() {
-            let freezes = |path: &&Path| {
-                let file = fs::open(path.join("cgroup.freeze"), fs::O_RDONLY, 0);
-                file.and_then(|file| fs::read_all(file.as_fd(), FILE_LIMIT))
-                    .is_ok_and(|text| text.starts_with(b"1"))
-            };
-            let by = self.path.ancestors().find(freezes).unwrap_or(&self.path);
+            let by = self.frozen_by();
             bail!(
                 "container's cgroup unexpectedly frozen: {} is frozen, by cgroup.freeze of {}",
                 self.path.display(),
@@ -242,6 +237,21 @@ impl Cgroup {
             );
         }
         Ok(())
+    }
+
+    /// Where a frozen one was frozen: here, or in the nearest cgroup above that says so.
+    pub fn frozen_by(&self) -> &Path {
+        let freezes = |path: &&Path| {
+            let file = fs::open(path.join("cgroup.freeze"), fs::O_RDONLY, 0);
+            file.and_then(|file| fs::read_all(file.as_fd(), FILE_LIMIT))
+                .is_ok_and(|text| text.starts_with(b"1"))
+        };
+        self.path.ancestors().find(freezes).unwrap_or(&self.path)
+    }
+
+    /// What a file holds, if that is a number: `max`, and the file of a controller that is not there, hold none.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.read(name).ok()?.trim_end().parse().ok()
     }
 
     /// The processes in it and in the cgroups below it.

@@ -24,6 +24,7 @@ use crate::sys::process as proc;
 use crate::sys::{self, Errno, cred, fs};
 use copy_up::Budget;
 use hook::About;
+use std::cell::OnceCell;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -133,6 +134,10 @@ struct Init<'a> {
     in_cwd: bool,
     /// The program, once it is found.
     program: String,
+    /// Its beginning, once that is looked at; none where it cannot be read.
+    head: OnceCell<Option<Vec<u8>>>,
+    /// Why it will not be executed by the container's init, once that is looked at; none where nothing is known against it.
+    foreseen: OnceCell<Option<String>>,
     /// Its arguments, once they are prepared.
     args: Vec<CString>,
     /// Its environment, once it is prepared.
@@ -159,6 +164,8 @@ pub fn run(inherited: Inherited<'_>) -> ! {
         callers_umask: None,
         in_cwd: false,
         program: String::new(),
+        head: OnceCell::new(),
+        foreseen: OnceCell::new(),
         args: Vec::new(),
         env: Vec::new(),
     };

@@ -254,7 +254,9 @@ impl Init<'_> {
         proc::reset_signals().call(|| "sigprocmask".into())
     }
 
-    fn seccomp(&self, filter: &Filter) -> Outcome {
+    fn seccomp(&mut self, filter: &Filter) -> Outcome {
+        // A filter may end whoever opens a file. What there is to say of a failing execve(2) is found out before.
+        self.look_at_program();
         let insns =
             filter.insns.iter().map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k });
         let insns: Vec<_> = insns.collect();
@@ -267,18 +269,32 @@ impl Init<'_> {
         self.inherited.channel.read_done().call(|| "read".into())
     }
 
+    /// Have what explains an execve(2) that fails, once.
+    fn look_at_program(&self) {
+        let head = self.head.get_or_init(|| program::head(&self.program));
+        if self.own.is_some() {
+            self.foreseen.get_or_init(|| head.as_deref().and_then(program::foreseen));
+        }
+    }
+
     fn exec(&self) -> Outcome {
         let errno = proc::execve(&self.program, &self.args, &self.env);
-        let why = program::why(&self.program, errno).map(|why| format!(": {why}")).unwrap_or_default();
+        self.look_at_program();
+        let why = self.head.get().and_then(Option::as_deref).and_then(|head| program::why(head, errno));
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
         Err(Refusal::kernel(format!("exec: \"{}\"{why}", self.program), errno))
     }
 
     /// Execute this program anew, as the init that has the process for a child.
     fn exec_init(&self) -> Outcome {
         let Some(own) = &self.own else { return Err(Refusal::message("this program was not opened")) };
-        let path =
-            CString::new(self.program.as_str()).map_err(|_| Refusal::kernel("execve", Errno::EINVAL))?;
-        let mut args = vec![CString::from(reaper::NAME), path];
+        self.look_at_program();
+        let string = |text: &str| CString::new(text).map_err(|_| Refusal::kernel("execve", Errno::EINVAL));
+        let mut args = vec![CString::from(reaper::NAME)];
+        if let Some(why) = self.foreseen.get().and_then(Option::as_deref) {
+            args.extend([CString::from(reaper::WHY), string(why)?]);
+        }
+        args.push(string(&self.program)?);
         args.extend_from_slice(&self.args);
         let errno = proc::exec_fd(own.as_fd(), &args, &self.env);
         Err(Refusal::kernel(format!("execveat of {}", reaper::NAME.to_string_lossy()), errno))

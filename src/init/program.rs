@@ -7,11 +7,8 @@ use std::os::fd::AsFd;
 /// How much of a program is read: its headers, and usually the name of its loader.
 const HEAD: usize = 4096;
 
-/// What more there is to say about `errno`; nothing where that says it all.
-pub(super) fn why(program: &str, errno: Errno) -> Option<String> {
-    if !matches!(errno, Errno::ENOENT | Errno::ENOEXEC | Errno::ELIBBAD) {
-        return None;
-    }
+/// The beginning of a program; none where it cannot be read.
+pub(super) fn head(program: &str) -> Option<Vec<u8>> {
     let flags = fs::O_RDONLY | fs::O_NONBLOCK | fs::O_NOCTTY;
     let file = fs::open(program, flags, 0).ok()?;
     if fs::stat_fd(file.as_fd()).ok()?.st_mode & libc::S_IFMT != libc::S_IFREG {
@@ -20,14 +17,34 @@ pub(super) fn why(program: &str, errno: Errno) -> Option<String> {
     let mut head = vec![0; HEAD];
     let length = nix::unistd::read(&file, &mut head).ok()?;
     head.truncate(length);
-    of_head(&head, errno)
+    Some(head)
+}
+
+/// What more there is to say about `errno` of a program that begins so; nothing where that says it all.
+pub(super) fn why(head: &[u8], errno: Errno) -> Option<String> {
+    matches!(errno, Errno::ENOENT | Errno::ENOEXEC | Errno::ELIBBAD).then(|| of_head(head, errno))?
+}
+
+/// Why the kernel will not execute a program that begins so, as far as that is to be seen before it is tried.
+pub(super) fn foreseen(head: &[u8]) -> Option<String> {
+    let needs = match (interpreter(head), Elf::of(head)) {
+        (Some(interpreter), _) => interpreter.into(),
+        (None, Some(elf)) if elf.runs_here()? => elf.loader()?,
+        (None, _) => return of_head(head, Errno::ENOEXEC),
+    };
+    let is_there = fs::executable(&needs).is_ok();
+    if is_there { None } else { of_head(head, Errno::ENOENT) }
+}
+
+/// The program that a script's first line names.
+fn interpreter(head: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
+    let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?.trim_ascii_start();
+    let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
+    Some(String::from_utf8_lossy(&line[..end]))
 }
 
 fn of_head(head: &[u8], errno: Errno) -> Option<String> {
-    if let Some(line) = head.strip_prefix(b"#!") {
-        let line = line.split(|byte| *byte == b'\n').next()?.trim_ascii_start();
-        let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
-        let name = String::from_utf8_lossy(&line[..end]);
+    if let Some(name) = interpreter(head) {
         return match name.strip_suffix('\r') {
             Some(name) => Some(format!(
                 "its first line ends in CR LF, which makes its interpreter {:?}",
@@ -71,6 +88,12 @@ impl Elf<'_> {
 
     fn machine(&self) -> Option<usize> {
         self.number(18, 2)
+    }
+
+    /// Whether it is for this machine, which may run programs of its smaller sister too.
+    fn runs_here(&self) -> Option<bool> {
+        let pair = (machine(self.machine()?), std::env::consts::ARCH);
+        Some(pair.0 == pair.1 || matches!((pair.0.as_str(), pair.1), ("x86", "x86_64") | ("arm", "aarch64")))
     }
 
     /// The path in its PT_INTERP.
@@ -120,6 +143,7 @@ mod tests {
                 let _ = of_head(&head[..length], errno);
             }
         }
+        assert!(foreseen(b"#!/no/such/interpreter\n").unwrap().contains("interpreter"));
         assert_eq!(
             of_head(b"echo x\n", Errno::ENOEXEC).unwrap(),
             "a script whose first line does not begin with \"#!\""

@@ -12,6 +12,9 @@ use std::os::unix::ffi::OsStringExt;
 /// The name by which this program is called to be an init. The path of the process and its arguments follow.
 pub const NAME: &CStr = c"knarr-init";
 
+/// What stands before the reason that execve(2) will have for failing, where that is foreseen. No path is so called: each has a slash.
+pub const WHY: &CStr = c"why";
+
 /// Statuses of a process that could not be executed, as of a shell.
 const NOT_FOUND: i32 = 127;
 const NOT_EXECUTABLE: i32 = 126;
@@ -23,8 +26,12 @@ pub fn main() {
         return;
     }
     let words: Vec<CString> = args.filter_map(|word| CString::new(word.into_vec()).ok()).collect();
+    let (why, words) = match words.as_slice() {
+        [mark, why, words @ ..] if mark.as_c_str() == WHY => (why.to_string_lossy(), words),
+        words => ("".into(), words),
+    };
     let Some((path, args)) = words.split_first() else { proc::exit_now(NOT_FOUND) };
-    let ended = signal::block_all().and_then(|()| attend(path, args));
+    let ended = signal::block_all().and_then(|()| attend(path, args, &why));
     match ended {
         Ok(status) => proc::exit_now(status),
         Err(errno) => {
@@ -35,13 +42,13 @@ pub fn main() {
 }
 
 /// Start the process and stay until it has ended; its status.
-fn attend(path: &CString, args: &[CString]) -> Result<i32, Errno> {
+fn attend(path: &CString, args: &[CString], why: &str) -> Result<i32, Errno> {
     let own = std::process::id();
     if own != 1 {
         // Without a pid namespace orphans are somebody else's, unless one says so.
         signal::adopt_orphans()?;
     }
-    let Some(pid) = signal::fork()? else { become_process(path, args, own) };
+    let Some(pid) = signal::fork()? else { become_process(path, args, own, why) };
     // Whoever waits for the end of the container's output must not wait for this.
     proc::close_from(0)?;
     loop {
@@ -64,7 +71,7 @@ fn attend(path: &CString, args: &[CString]) -> Result<i32, Errno> {
 }
 
 /// In the child: have the terminal, if there is one, and execute the process.
-fn become_process(path: &CString, args: &[CString], parent: u32) -> ! {
+fn become_process(path: &CString, args: &[CString], parent: u32, why: &str) -> ! {
     crate::sys::tty::take_foreground();
     let env: Vec<CString> = std::env::vars_os()
         .filter_map(|(name, value)| {
@@ -77,7 +84,9 @@ fn become_process(path: &CString, args: &[CString], parent: u32) -> ! {
         })
         .collect();
     let refused = proc::reset_signals().map_or_else(|errno| errno, |()| execute(path, args, &env));
-    to_stderr(&format!("knarr-init: exec: {path:?}: {}\n", describe(refused)));
+    let fits = !why.is_empty() && matches!(refused, Errno::ENOENT | Errno::ENOEXEC | Errno::ELIBBAD);
+    let why = if fits { format!(": {why}") } else { String::new() };
+    to_stderr(&format!("knarr-init: exec: {path:?}{why}: {}\n", describe(refused)));
     proc::exit_now(if refused == Errno::ENOENT { NOT_FOUND } else { NOT_EXECUTABLE })
 }
 

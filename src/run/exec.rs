@@ -1,17 +1,17 @@
 //! `exec`: a process for a container that is there.
 
-use super::StepFault;
 use super::birth::{Seat, born_in, is_out_of_reach};
 use super::create::{hand_terminal, write_pid_file};
 use super::foreground::Signals;
 use super::start::hand_over;
+use super::{StepFault, death};
 use crate::cgroup::{self, Cgroup};
 use crate::channel::{self, FromInit, ParentEnd};
 use crate::host::{self, Host};
 use crate::init::{self, Inherited};
 use crate::plan::{Exec, ExecCgroup};
 use crate::state::{Command, Container, Status, refuse};
-use crate::sys::process::{self, Cloned};
+use crate::sys::process::{self, Cloned, Exit};
 use crate::sys::{Errno, cred, schedule, socket};
 use anyhow::{Context, Result, anyhow, bail};
 use std::os::fd::{AsFd, OwnedFd};
@@ -46,19 +46,18 @@ impl Target {
         };
         let record = container.state.cgroup.as_ref();
         let cgroup = record.map(cgroup::Record::open).transpose()?.flatten();
-        let frozen = cgroup.as_ref().is_some_and(Cgroup::is_frozen);
-        if frozen && paused == WhenPaused::Refuse {
-            bail!(refused(Status::Paused).unwrap_or_default());
-        }
-        Ok(Target { container, init, cgroup, paused })
+        let target = Target { container, init, cgroup, paused };
+        target.cgroup.as_ref().map_or(Ok(()), |cgroup| target.refuse_frozen(cgroup))?;
+        Ok(target)
     }
 
-    /// An error if a process that is born in `cgroup`, which is not the container's own, would not run.
+    /// An error if a process that is born in `cgroup` would not run.
     fn refuse_frozen(&self, cgroup: &Cgroup) -> Result<()> {
         match (self.paused, cgroup.is_frozen()) {
             (WhenPaused::Refuse, true) => {
                 let refused = refuse(Status::Paused, Command::Exec, &self.container.state.about.id);
-                bail!("{}: {} is frozen", refused.unwrap_or_default(), cgroup.path().display())
+                let (path, by) = (cgroup.path().display(), cgroup.frozen_by().display());
+                bail!("{}: {path} is frozen, by cgroup.freeze of {by}", refused.unwrap_or_default())
             }
             _ => Ok(()),
         }
@@ -116,14 +115,18 @@ pub fn exec(order: &Order<'_>) -> Result<Running> {
         schedule::set_affinity(&cpus.words).with_context(call)?;
     }
     let (channel, theirs) = channel::pair_with_senders().context("socketpair")?;
-    let enterer = launch(order, theirs)?;
+    let enterer = launch(order, theirs).map_err(|cause| order.explain(cause))?;
     let mut parent = Parent { order, channel, process: None, signals: None, terminal: None };
     let reap = |child: &OwnedFd| process::wait(child.as_fd()).context("waitid");
     let running = parent.until_running().and_then(|()| reap(&enterer));
     let Parent { process, signals, terminal, .. } = parent;
+    let running = running.and_then(|exit| match &process {
+        Some((pid, pidfd)) => order.executed(*pid, pidfd),
+        None => Err(death::of_exec(exit, order.target.cgroup.as_ref())),
+    });
     match (running, process) {
-        (Ok(_), Some((_, pidfd))) => Ok(Running { pidfd, signals, terminal }),
-        (Ok(_), None) => Err(order.explain(anyhow!("the process was killed before it ran"))),
+        (Ok(()), Some((_, pidfd))) => Ok(Running { pidfd, signals, terminal }),
+        (Ok(()), None) => Err(order.explain(anyhow!("the process was killed before it ran"))),
         (Err(cause), process) => {
             let process = process.map(|(_, pidfd)| pidfd);
             for child in process.iter().chain([&enterer]) {
@@ -146,6 +149,15 @@ fn refused_with(cause: &anyhow::Error, errno: Errno) -> bool {
 }
 
 impl Order<'_> {
+    /// An error if the process, which has closed its end of the channel, has done so by dying.
+    fn executed(&self, pid: i32, pidfd: &OwnedFd) -> Result<()> {
+        let ended = process::has_ended(pidfd.as_fd()).unwrap_or(false);
+        match ended.then(|| death::unexecuted(pid)).flatten() {
+            Some(signal) => Err(death::of_exec(Exit::Signal(signal), self.target.cgroup.as_ref())),
+            None => Ok(()),
+        }
+    }
+
     /// What fails in a container that ends meanwhile fails for that reason.
     fn explain(&self, cause: anyhow::Error) -> anyhow::Error {
         // An init that ends has no namespaces any more, and one that nobody has reaped could still be signalled. Its namespaces
@@ -159,7 +171,12 @@ impl Order<'_> {
         } else if self.is_closed_to_the_caller(&cause) {
             cause.context("the container is only created; until it is started only root can enter it")
         } else {
-            cause
+            // The first of the two processes is made by this one, the second by the first.
+            let again = refused_with(&cause, Errno::EAGAIN) || cause.downcast_ref() == Some(&Errno::EAGAIN);
+            match self.target.cgroup.as_ref().filter(|_| again).and_then(death::no_room) {
+                Some(limit) => cause.context(limit),
+                None => cause,
+            }
         }
     }
 
@@ -197,7 +214,7 @@ fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
     let target = &order.target;
     let born = match (&order.plan.cgroup, &target.cgroup) {
         (ExecCgroup::Below(path), Some(cgroup)) => {
-            let below = cgroup.below(path).context("--cgroup")?;
+            let below = cgroup.below(path).with_context(|| format!("--cgroup: cgroup {path}"))?;
             target.refuse_frozen(&below)?;
             order.born_in(&below).with_context(|| format!("--cgroup: {}", below.path().display()))?
         }

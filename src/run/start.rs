@@ -2,8 +2,8 @@
 
 use super::StepFault;
 use super::create::run_hook;
-use super::delete;
 use super::notify::{Notify, host_socket};
+use super::{death, delete};
 use crate::channel::{FromInit, ParentEnd};
 use crate::state::{Command, Container, State};
 use crate::sys::{process, socket};
@@ -68,6 +68,9 @@ pub fn finish(container: Container, channel: &ParentEnd) -> Result<Container> {
             }
             Some(_) => bail!("init speaks out of turn"),
         }
+    }
+    if let Some(cause) = death::of_unexecuted(container.state.pid) {
+        return Err(cause);
     }
     let about = &container.state.about;
     let state = about.json("running", Some(container.state.pid));

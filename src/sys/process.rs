@@ -231,12 +231,21 @@ impl Exit {
 
 /// waitid(2) for the child that `pidfd` refers to; reaps it.
 pub fn wait(pidfd: BorrowedFd<'_>) -> Result<Exit> {
+    wait_with(pidfd, libc::WEXITED)
+}
+
+/// The same, and leaves it to be reaped.
+pub fn wait_and_leave(pidfd: BorrowedFd<'_>) -> Result<Exit> {
+    wait_with(pidfd, libc::WEXITED | libc::WNOWAIT)
+}
+
+fn wait_with(pidfd: BorrowedFd<'_>, options: libc::c_int) -> Result<Exit> {
     // SAFETY: siginfo_t is plain data, for which all zeroes is a value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let id = pidfd.as_raw_fd() as libc::id_t;
     loop {
         // SAFETY: `info` is live over the call.
-        let ret = unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, libc::WEXITED) };
+        let ret = unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, options) };
         match Errno::result(ret) {
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
