@@ -340,7 +340,7 @@ fn what_the_specification_forbids_is_an_error_with_its_place() {
         (
             json!({ "listenerPath": "/a", "syscalls": [{ "names": ["open", "write"], "action": "SCMP_ACT_NOTIFY" }] }),
             "syscalls[0].names[1]",
-            "\"write\"",
+            "the write syscall",
         ),
     ];
     for (more, field, reason) in cases {

@@ -223,7 +223,8 @@ fn annotations_are_properties() {
 #[test]
 fn an_update_tells_systemd_too() {
     let unit = Unit { manager: Manager::System, name: "pfx-web.scope".into(), slice: "a-b.slice".into() };
-    let current = Current { quota_us: Some(Limit::To(20_000)), period_us: Some(100_000), memory: None };
+    let current =
+        Current { quota_us: Some(Limit::To(20_000)), period_us: Some(100_000), memory: None, weight: None };
     let asked = json!({ "cpu": { "period": 30_000 }, "pids": { "limit": 66 } });
     let asked = resolve(asked, &current, &mut Vec::new()).unwrap();
     let golden = "\
@@ -234,5 +235,14 @@ tell systemd CPUQuotaPerSecUSec=uint64 670000    # linux.resources.cpu.quota
 tell systemd CPUQuotaPeriodUSec=uint64 30000    # linux.resources.cpu.quota
 tell systemd TasksMax=uint64 66    # linux.resources.pids.limit
 ";
-    assert_eq!(update(&asked, Some(&unit)).unwrap().to_string(), golden);
+    assert_eq!(update(&asked, &current, Some(&unit)).unwrap().to_string(), golden);
+
+    let told = |idle: i64, weight| {
+        let current = Current { weight, ..Current::default() };
+        let asked = resolve(json!({ "cpu": { "idle": idle } }), &current, &mut Vec::new()).unwrap();
+        update(&asked, &current, Some(&unit)).unwrap().properties[0].step.to_string()
+    };
+    assert_eq!(told(1, Some(59)), "CPUWeight=uint64 0");
+    assert_eq!(told(0, Some(59)), "CPUWeight=uint64 59");
+    assert_eq!(told(0, None), "CPUWeight=uint64 100");
 }

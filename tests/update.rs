@@ -7,13 +7,17 @@ use knarr::plan::update::{Current, update};
 use serde_json::json;
 
 /// 20 ms of CPU time in 50 ms, 64 MiB.
-const CURRENT: Current =
-    Current { quota_us: Some(Limit::To(20_000)), period_us: Some(50_000), memory: Some(Limit::To(64 << 20)) };
+const CURRENT: Current = Current {
+    quota_us: Some(Limit::To(20_000)),
+    period_us: Some(50_000),
+    memory: Some(Limit::To(64 << 20)),
+    weight: Some(59),
+};
 
 fn plan(asked: serde_json::Value, current: &Current) -> Result<String, String> {
     let mut warnings = Vec::new();
     let asked = asked::resolve(asked, current, &mut warnings).map_err(|err| err.to_string())?;
-    let plan = update(&asked, None).map_err(|err| err.to_string())?;
+    let plan = update(&asked, current, None).map_err(|err| err.to_string())?;
     Ok(warnings.iter().map(|warning| format!("warning: {warning}\n")).collect::<String>() + &plan.to_string())
 }
 
@@ -51,8 +55,12 @@ device filter of 142 instructions    # linux.resources.devices
 #[test]
 fn what_is_in_force_completes_what_is_asked() {
     let none = Current::default();
-    let unlimited =
-        Current { quota_us: Some(Limit::Max), period_us: Some(100_000), memory: Some(Limit::Max) };
+    let unlimited = Current {
+        quota_us: Some(Limit::Max),
+        period_us: Some(100_000),
+        memory: Some(Limit::Max),
+        weight: None,
+    };
     assert!(!plan(json!({ "pids": {} }), &CURRENT).unwrap().contains("pids.max"), "nothing is asked for");
     let cases = [
         (json!({ "cpu": { "period": 10_000 } }), &CURRENT, "cpu.max = 20000 10000"),

@@ -113,7 +113,7 @@ test_memory_policy_unknown() {
 }
 test_memory_policy_nodes_that_are_no_list() {
   differs runc,crun 'too old'
-  refused 'linux.memoryPolicy.nodes: "0-" is not a list' '.linux.memoryPolicy = {mode: "MPOL_BIND", nodes: "0-"}'
+  refused 'linux.memoryPolicy.nodes: invalid memory policy node: "0-" is not a list' '.linux.memoryPolicy = {mode: "MPOL_BIND", nodes: "0-"}'
 }
 test_memory_policy_unknown_flag() {
   differs runc,crun 'too old'

@@ -97,7 +97,6 @@ test_devpts_that_is_none() {
   differs runc,crun "old versions take it"
   running 'rw | .mounts |= map(select(.destination != "/dev/pts")) | tmpfs("/dev/pts"; [])'
   within 'echo >/dev/pts/ptmx'
-<<<<<<< .merge_file_XFZk2w
   local said
   said=$("$TTY" "$RUNTIME" --root "$ROOT" exec -t c1 true 2>&1) && fail 'it ran'
   assert_match "$said" '/dev/pts/ptmx'

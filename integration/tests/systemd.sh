@@ -3,19 +3,7 @@
 # pids: host
 # shellcheck shell=bash disable=SC2016 # $names in single quotes are jq's
 
-# scope ID [JQ-OPTION...] [FILTER]: a bundle $B whose cgroup is the scope $UNIT; C is that cgroup.
-scope() {
-  requires vm "systemd as PID 1"
-  local id=$1 filter=${*: -1}
-  shift
-  FLAGS=(--systemd-cgroup)
-  UNIT=it-$id.scope
-  bundle "$id" "${@:1:$#-1}" ".linux.cgroupsPath = \"system.slice:it:$id\" | args([\"sleep\", \"1000\"]) | $filter"
-  C=$V2/system.slice/$UNIT
-}
-show() { systemctl show --value --property "$1" "$UNIT"; }
-assert_property() { local pair; for pair; do assert_eq "$(show "${pair%%=*}")" "${pair#*=}" "${pair%%=*}"; done; }
-is_unloaded() { [ -z "$(systemctl list-units --all --plain --no-legend "$UNIT")" ]; }
+. "$STAGE/words/systemd.sh"
 
 test_a_scope_is_made_and_goes() {
   scope c1 .
@@ -256,9 +244,13 @@ user() {
     systemd-run --user --pipe --wait --quiet --working-directory="$T" "$@" </dev/null
 }
 
-test_an_ordinary_users_scope_is_made_by_that_users_systemd() {
-  requires vm "systemd as PID 1"
-  differs runc,crun "a bundle of another form"
+# outsider ARG...: a command, called by user 1000 from a cgroup that is not that user's, as in a session of a terminal.
+outsider() {
+  nsenter --mount=/proc/1/ns/mnt --wdns="$T" setpriv --reuid 1000 --regid 1000 --clear-groups env XDG_RUNTIME_DIR=/run/user/1000 \
+    HOME=/home/user "$@" </dev/null
+}
+
+users_bundle() { # $T/b, that user's
   systemctl start user@1000
   chmod 755 "$WORK" "$T"
   mkdir "$T/b"
@@ -268,6 +260,12 @@ test_an_ordinary_users_scope_is_made_by_that_users_systemd() {
       .linux.resources = {memory: {limit: 67108864}, pids: {limit: 50}}' "$T/b/config.json" >"$T/config.json"
   mv "$T/config.json" "$T/b/config.json"
   chown -R user:user "$T/b"
+}
+
+test_an_ordinary_users_scope_is_made_by_that_users_systemd() {
+  requires vm "systemd as PID 1"
+  differs runc,crun "a bundle of another form"
+  users_bundle
   user "$RUNTIME" --systemd-cgroup create --bundle b --pid-file b/pid c1
   local cgroup
   cgroup=$(sed -n 's/^0:://p' "/proc/$(<"$T/b/pid")/cgroup")
@@ -279,6 +277,30 @@ test_an_ordinary_users_scope_is_made_by_that_users_systemd() {
   assert_eq "$(user systemctl --user show --value --property TasksMax it-c1.scope)" 60
   user "$RUNTIME" delete --force c1
   assert_absent "/sys/fs/cgroup$cgroup"
+  systemctl stop user@1000
+}
+
+test_an_ordinary_user_enters_and_makes_a_container_from_another_cgroup() {
+  requires vm "systemd as PID 1"
+  differs runc,crun "a bundle of another form"
+  users_bundle
+  local scope=/user.slice/user-1000.slice/user@1000.service/user.slice/it-c1.scope
+  user "$RUNTIME" --systemd-cgroup run --detach --bundle b c1
+  outsider "$RUNTIME" exec --detach --pid-file b/pid c1 sleep 1000
+  assert_eq "$(sed -n 's/^0:://p' "/proc/$(<"$T/b/pid")/cgroup")" "$scope"
+  assert_eq "$(outsider "$RUNTIME" exec c1 cat /proc/self/cgroup)" 0::/
+  outsider mkdir "/sys/fs/cgroup$scope/below"
+  outsider "$RUNTIME" exec --cgroup below --detach --pid-file b/pid c1 sleep 1000
+  assert_eq "$(sed -n 's/^0:://p' "/proc/$(<"$T/b/pid")/cgroup")" "$scope/below"
+  user "$RUNTIME" delete --force c1
+  assert_absent "/sys/fs/cgroup$scope"
+  outsider "$RUNTIME" --systemd-cgroup create --bundle b --pid-file b/pid c1
+  assert_eq "$(sed -n 's/^0:://p' "/proc/$(<"$T/b/pid")/cgroup")" "$scope"
+  outsider "$RUNTIME" start c1
+  assert_eq "$(outsider "$RUNTIME" exec c1 cat /proc/self/cgroup)" 0::/
+  assert_eq "$(outsider "$RUNTIME" exec c1 cat /proc/1/cgroup)" 0::/
+  outsider "$RUNTIME" delete --force c1
+  assert_absent "/sys/fs/cgroup$scope"
   systemctl stop user@1000
 }
 

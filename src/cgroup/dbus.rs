@@ -22,16 +22,16 @@ const MESSAGE_LIMIT: usize = 1 << 20;
 
 /// Where a call goes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Target {
+pub(super) struct Target<'a> {
     /// Bus name.
     pub(super) name: &'static str,
     /// Object.
-    pub(super) path: &'static str,
+    pub(super) path: &'a str,
     /// Interface.
     pub(super) interface: &'static str,
 }
 
-const BUS: Target =
+const BUS: Target<'static> =
     Target { name: "org.freedesktop.DBus", path: "/org/freedesktop/DBus", interface: "org.freedesktop.DBus" };
 
 /// An error reply.
@@ -102,14 +102,14 @@ impl Bus {
     }
 
     /// Call a method without waiting for its answer, and return the serial number that answers it.
-    pub(super) fn send(&mut self, target: Target, member: &str, body: &Body) -> u32 {
+    pub(super) fn send(&mut self, target: Target<'_>, member: &str, body: &Body) -> u32 {
         self.serial += 1;
         self.unsent.extend(body.message(target, member, self.serial));
         self.serial
     }
 
     /// Call a method and wait for its answer.
-    pub(super) fn call(&mut self, target: Target, member: &str, body: &Body) -> Result<Message> {
+    pub(super) fn call(&mut self, target: Target<'_>, member: &str, body: &Body) -> Result<Message> {
         let serial = self.send(target, member, body);
         loop {
             let message = self.receive()?;
@@ -261,7 +261,7 @@ impl Body {
         self.value(&Value::Array(element.into(), Vec::new()));
     }
 
-    fn message(&self, target: Target, member: &str, serial: u32) -> Vec<u8> {
+    fn message(&self, target: Target<'_>, member: &str, serial: u32) -> Vec<u8> {
         let mut data = vec![b'l', KIND_CALL, 0, 1];
         data.extend((self.data.len() as u32).to_le_bytes());
         data.extend(serial.to_le_bytes());
@@ -450,6 +450,18 @@ impl Reader<'_> {
         let text = String::from_utf8_lossy(self.take(length)?).into_owned();
         self.byte()?;
         Ok(text)
+    }
+
+    /// `v` with a `t` in it
+    pub(super) fn variant_u64(&mut self) -> Result<u64> {
+        let signature = self.signature()?;
+        if signature != "t" {
+            bail!("an answer of type {signature:?}");
+        }
+        self.align(8)?;
+        let big_endian = self.big_endian;
+        let bytes: [u8; 8] = self.take(8)?.try_into()?;
+        Ok(if big_endian { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) })
     }
 
     fn signature(&mut self) -> Result<String> {

@@ -33,7 +33,45 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+/// What systemd writes when a property of a scope changes: also the files of its controller for which it was told nothing, or
+/// has no property at all. Not pids.max, of which it is told something else than the cgroup has, until init is born.
+const SYSTEMDS: [&str; 15] = [
+    "cpuset.cpus",
+    "cpuset.mems",
+    // Before the weight, which a cgroup that is idle refuses.
+    "cpu.idle",
+    "cpu.weight",
+    "cpu.max",
+    "memory.min",
+    "memory.low",
+    "memory.high",
+    "memory.max",
+    "memory.swap.max",
+    "memory.zswap.max",
+    "memory.zswap.writeback",
+    "memory.oom.group",
+    "io.bfq.weight",
+    "io.weight",
+];
+
 impl Cgroup {
+    /// What is in the files that systemd writes over, to be put back.
+    pub fn held(&self) -> Vec<(&'static str, String)> {
+        let first = |text: String| text.lines().next().unwrap_or_default().to_string();
+        SYSTEMDS.into_iter().filter_map(|file| Some((file, first(self.read(file).ok()?)))).collect()
+    }
+
+    /// Write what was `held` wherever it is something else now. An error is what was tried and the kernel's answer.
+    pub fn hold(&self, held: &[(&'static str, String)]) -> std::result::Result<(), (String, Errno)> {
+        for (file, value) in held {
+            let is_there = self.read(file).is_ok_and(|text| text.lines().next().unwrap_or_default() == value);
+            if !is_there {
+                self.put(file, value).map_err(|errno| (format!("write {file} {value:?}"), errno))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Do one write.
     pub fn limit(&self, write: &Write) -> std::result::Result<(), Refused> {
         let errno = match (self.put(&write.file, &write.value), &write.refusal) {
@@ -57,7 +95,10 @@ impl Cgroup {
         };
         let cpu = self.read_if_there("cpu.max")?.unwrap_or_default();
         let (quota, period) = cpu.trim().split_once(' ').unwrap_or_default();
+        let is_idle = self.read_if_there("cpu.idle")?.is_some_and(|text| text.trim() == "1");
+        let weight = self.read_if_there("cpu.weight")?.and_then(|text| text.trim().parse().ok());
         Ok(Current {
+            weight: weight.filter(|_| !is_idle),
             quota_us: limit(quota),
             period_us: period.parse().ok(),
             memory: self.read_if_there("memory.max")?.as_deref().and_then(limit),
@@ -82,7 +123,7 @@ impl Cgroup {
         let used: u64 = text.trim().parse().with_context(|| format!("{}: {text:?}", check.file))?;
         if used >= check.below {
             bail!(
-                "{}: {} is not above the {used} in use (memory.checkBeforeUpdate)",
+                "{}: rejecting memory limit: {} is not above the {used} in use (memory.checkBeforeUpdate)",
                 check.field,
                 check.below
             );

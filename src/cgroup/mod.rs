@@ -79,6 +79,17 @@ pub fn make(root: &Path, path: &str) -> Result<Made> {
     bail!("mkdir {}: {}", whole.display(), sys::describe(Errno::ENOENT))
 }
 
+/// An error if processes are in the cgroup at `path`, which somebody else is about to make or to take over, or if it is frozen or
+/// would be, by one above it.
+pub fn refuse_taken(path: &Path) -> Result<()> {
+    for above in path.ancestors() {
+        if let Some(cgroup) = Cgroup::open(above)? {
+            return if above == path { cgroup.refuse_used() } else { cgroup.refuse_frozen() };
+        }
+    }
+    Ok(())
+}
+
 /// How many of the last names of `path` are missing below `root`: what [`make`] is about to make.
 pub fn missing(root: &Path, path: &str) -> usize {
     let mut whole = root.join(path);
@@ -205,7 +216,11 @@ impl Cgroup {
     fn refuse_used(&self) -> Result<()> {
         let processes = self.processes()?;
         if !processes.is_empty() {
-            bail!("cgroup {} is not empty: {} processes are in it", self.path.display(), processes.len());
+            bail!(
+                "container's cgroup is not empty: {} processes are in {}",
+                processes.len(),
+                self.path.display()
+            );
         }
         self.refuse_frozen()
     }
@@ -213,8 +228,11 @@ impl Cgroup {
     /// An error if it is frozen, itself or by one above it, whatever its own cgroup.freeze says: a process that is born there never runs.
     fn refuse_frozen(&self) -> Result<()> {
         if self.is_frozen() {
-            let by = self.frozen_by();
-            bail!("cgroup {} is frozen, by cgroup.freeze of {}", self.path.display(), by.display());
+            bail!(
+                "container's cgroup unexpectedly frozen: {} is frozen, by cgroup.freeze of {}",
+                self.path.display(),
+                self.frozen_by().display()
+            );
         }
         Ok(())
     }

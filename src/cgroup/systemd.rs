@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 
-const MANAGER: Target = Target {
+const MANAGER: Target<'static> = Target {
     name: "org.freedesktop.systemd1",
     path: "/org/freedesktop/systemd1",
     interface: "org.freedesktop.systemd1.Manager",
@@ -18,6 +18,9 @@ const MANAGER: Target = Target {
 
 const JOBS: &str = "type='signal',sender='org.freedesktop.systemd1',interface='org.freedesktop.systemd1.Manager',\
                     member='JobRemoved'";
+
+/// Any service answers its ping.
+const PEER: Target<'static> = Target { interface: "org.freedesktop.DBus.Peer", ..MANAGER };
 
 /// What systemd, or the way to it, does not allow.
 #[derive(Debug)]
@@ -93,7 +96,8 @@ pub fn start(scope: &Scope) -> Result<Holder, Denied> {
     call().map_err(|err| denied("start", &scope.unit, &scope.properties, &err))
 }
 
-/// Change properties of a scope, until it ends.
+/// Change properties of a scope, until it ends. When this returns systemd has written what it writes to the cgroup: not the
+/// values of the properties alone.
 pub fn set(unit: &Unit, properties: &[Planned<Property>]) -> Result<(), Denied> {
     if properties.is_empty() {
         return Ok(());
@@ -102,9 +106,48 @@ pub fn set(unit: &Unit, properties: &[Planned<Property>]) -> Result<(), Denied> 
         let mut body = named(unit);
         body.value(&Value::Bool(true));
         body.properties(pairs(properties));
-        Bus::connect(unit.manager)?.call(MANAGER, "SetUnitProperties", &body).map(drop)
+        let mut bus = Bus::connect(unit.manager)?;
+        bus.call(MANAGER, "SetUnitProperties", &body)?;
+        // systemd answers first and writes then, before it takes another message.
+        bus.call(PEER, "Ping", &Body::default()).map(drop)
     };
     call().map_err(|err| denied("set the properties of", unit, properties, &err))
+}
+
+/// Move a process of the caller's to the cgroup `below` that of the unit, which is the caller's too.
+pub fn attach(unit: &Unit, below: &str, pid: i32) -> Result<()> {
+    let call = || -> Result<()> {
+        let mut body = named(unit);
+        body.value(&Value::Text(if below.is_empty() { String::new() } else { format!("/{below}") }));
+        body.value(&Value::Array("u".into(), vec![Value::Uint32(pid.unsigned_abs())]));
+        Bus::connect(unit.manager)?.call(MANAGER, "AttachProcessesToUnit", &body).map(drop)
+    };
+    call().with_context(|| format!("systemd: move a process to {}", unit.name))
+}
+
+/// The period of the CPU quota, in microseconds, if the scope has one. Without a quota the cgroup does not have it from systemd.
+pub fn period(unit: &Unit) -> Result<Option<u64>> {
+    let call = || -> Result<u64> {
+        let path = object(&unit.name);
+        let properties = Target { path: &path, interface: "org.freedesktop.DBus.Properties", ..MANAGER };
+        let mut body = Body::default();
+        body.value(&Value::Text("org.freedesktop.systemd1.Scope".into()));
+        body.value(&Value::Text("CPUQuotaPeriodUSec".into()));
+        Bus::connect(unit.manager)?.call(properties, "Get", &body)?.reader().variant_u64()
+    };
+    let period = call().with_context(|| format!("systemd: the period of {}", unit.name))?;
+    Ok(Some(period).filter(|period| *period != u64::MAX))
+}
+
+/// The object of a unit: in its name all but letters and digits is `_` and two hexadecimal digits.
+fn object(unit: &str) -> String {
+    let escape = |(at, byte): (usize, u8)| match byte {
+        b'0'..=b'9' if at == 0 => format!("_{byte:02x}"),
+        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        byte => format!("_{byte:02x}"),
+    };
+    let name: String = unit.bytes().enumerate().map(escape).collect();
+    format!("/org/freedesktop/systemd1/unit/{name}")
 }
 
 /// End a scope, in which no process is left, and forget that it may have failed. One that is not there any more is no error.
@@ -176,4 +219,13 @@ fn denied(verb: &str, unit: &Unit, properties: &[Planned<Property>], err: &anyho
     let property = properties.iter().find(is_named).filter(|property| !property.field.is_empty());
     let field = property.map_or("linux.cgroupsPath", |property| &property.field);
     Denied { field: field.into(), call: format!("systemd: {verb} {}: {text}", unit.name) }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_object_of_a_unit_has_its_name_escaped() {
+        assert_eq!(super::object("it-c1.scope"), "/org/freedesktop/systemd1/unit/it_2dc1_2escope");
+        assert_eq!(super::object("1a.scope"), "/org/freedesktop/systemd1/unit/_31a_2escope");
+    }
 }

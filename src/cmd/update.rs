@@ -1,8 +1,10 @@
 //! `knarr update`.
 
+use crate::cgroup::systemd;
 use crate::cli::Global;
 use crate::config::{
     self,
+    resources::Limit,
     update::{self, Asked},
 };
 use crate::host;
@@ -105,11 +107,18 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
 
 fn change(container: &mut Container, resources: Value, warnings: &mut Vec<String>) -> Result<()> {
     let cgroup = container.cgroup()?;
-    let asked = update::resolve(resources, &cgroup.current()?, warnings)?;
+    let unit = container.state.cgroup.as_ref().and_then(|record| record.unit.as_ref());
+    let mut current = cgroup.current()?;
+    // systemd writes another period where there is no quota, but remembers it.
+    if let (Some(unit), Some(Limit::Max)) = (unit, current.quota_us)
+        && let Some(period) = systemd::period(unit)?
+    {
+        current.period_us = Some(period);
+    }
+    let asked = update::resolve(resources, &current, warnings)?;
     let rules = asked.device_rules.filter(|rules| *rules != container.state.device_rules);
     let asked = Asked { device_rules: rules, ..asked };
-    let unit = container.state.cgroup.as_ref().and_then(|record| record.unit.as_ref());
-    let plan = plan::update::update(&asked, unit)?;
+    let plan = plan::update::update(&asked, &current, unit)?;
     crate::run::update::update(&cgroup, unit, &host::cgroup_root()?, &plan)?;
     if let Some(rules) = asked.device_rules {
         container.state.device_rules = rules;

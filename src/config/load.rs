@@ -25,9 +25,25 @@ pub struct Loaded {
 /// like typing errors, as what is missing may be one of them.
 pub fn load(text: &[u8], bundle: &Path) -> Result<Loaded> {
     read(text, bundle).map_err(|err| match err.downcast::<Invalid>() {
-        Ok(Invalid { field, reason }) => Invalid { field, reason: reason + &misspelt(text) }.into(),
+        Ok(Invalid { field, reason }) => {
+            let reason = format!("{}{reason}{}", looked_for(&field, &reason), misspelt(text));
+            Invalid { field, reason }.into()
+        }
         Err(err) => err,
     })
+}
+
+/// Words of runc's that scripts look for.
+fn looked_for(field: &str, reason: &str) -> &'static str {
+    match field.strip_prefix("linux.memoryPolicy") {
+        Some(part) if part.starts_with(".flags") => "invalid memory policy flag: ",
+        Some(part) if part.starts_with(".nodes") => "invalid memory policy node: ",
+        Some(part) if part.starts_with(".mode") || reason.contains("`mode`") => {
+            "invalid memory policy mode: "
+        }
+        Some(_) => "invalid memory policy: ",
+        None => "",
+    }
 }
 
 /// The fields of a config.json that are ignored, as the specification does not have them.

@@ -224,7 +224,10 @@ fn rule(i: usize, call: &oci::LinuxSyscall) -> Result<Rule, Invalid> {
         && let Some(j) = names.iter().position(|name| name == "write")
     {
         // As in runc: init writes after the filter is loaded, and the agent may not have its fd by then.
-        return Err(Invalid::new(at(&format!("names[{j}]")), "\"write\" cannot have SCMP_ACT_NOTIFY"));
+        return Err(Invalid::new(
+            at(&format!("names[{j}]")),
+            "SCMP_ACT_NOTIFY cannot be used for the write syscall",
+        ));
     }
     let args = call.args().as_deref().unwrap_or_default();
     let conditions = args

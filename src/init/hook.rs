@@ -54,7 +54,9 @@ pub fn environment() -> Vec<CString> {
 /// Run `hook` with `state` on its standard input, in directory `cwd`, and with the environment `inherited` unless it has one of its own:
 /// that is asked for in the child, so that no copy of it stays in this process. The error is the whole message.
 pub fn run(hook: &Hook, state: &str, cwd: &Path, inherited: &dyn Fn() -> Vec<CString>) -> Result<(), String> {
-    let place = |what: String| format!("{} {}: {what}", hook.field, hook.path);
+    // Scripts look for runc's words, "error running createRuntime hook #0".
+    let named = hook.field.trim_start_matches("hooks.").replace('[', " hook #").replace(']', "");
+    let place = |what: String| format!("{} {}: error running {named}: {what}", hook.field, hook.path);
     let kernel = |call: &'static str| {
         move |errno: Errno| {
             let limit =

@@ -10,6 +10,9 @@ use std::fmt::{self, Display, Formatter};
 
 const FIELD: &str = "linux.resources";
 
+/// cpu.weight of a cgroup that was told nothing.
+const DEFAULT_WEIGHT: u64 = 100;
+
 /// Which systemd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -127,6 +130,21 @@ pub(super) fn limits(resources: &Resources) -> Vec<Planned<Property>> {
         limits.unified(file, value.trim());
     }
     limits.0.into_values().collect()
+}
+
+/// What changes of the [`limits`] with an update, where the weight in force is this, or none that is known.
+pub(super) fn changes(resources: &Resources, weight: Option<u64>) -> Vec<Planned<Property>> {
+    let mut changes = limits(resources);
+    // To systemd being idle is a weight: without another it would stay so. The kernel gives who is idle no more the usual one.
+    let is_told = changes.iter().any(|property| property.step.name == "CPUWeight");
+    if resources.cpu.idle == Some(false) && !is_told {
+        changes.push(planned(
+            format!("{FIELD}.cpu.idle"),
+            "CPUWeight",
+            Value::Uint64(weight.unwrap_or(DEFAULT_WEIGHT)),
+        ));
+    }
+    changes
 }
 
 struct Limits(BTreeMap<&'static str, Planned<Property>>);

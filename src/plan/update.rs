@@ -15,6 +15,8 @@ pub struct Current {
     pub quota_us: Option<Limit>,
     /// Its period.
     pub period_us: Option<u64>,
+    /// cpu.weight, unless it is idle.
+    pub weight: Option<u64>,
     /// memory.max.
     pub memory: Option<Limit>,
 }
@@ -34,15 +36,16 @@ pub struct Update {
     pub filter: Option<Vec<u64>>,
 }
 
-/// Decide all that is done for what is `asked` of a cgroup that is the scope `unit`, if it is one.
-pub fn update(asked: &Asked, unit: Option<&Unit>) -> Result<Update, Invalid> {
+/// Decide all that is done for what is `asked` of a cgroup in which `current` is in force, and which is the scope `unit`, if it
+/// is one.
+pub fn update(asked: &Asked, current: &Current, unit: Option<&Unit>) -> Result<Update, Invalid> {
     let rounded = unit.map(|_| systemd::rounded(&asked.resources));
     let resources = rounded.as_ref().unwrap_or(&asked.resources);
     let writes = resources::writes(resources);
     let filter = asked.device_rules.as_ref().map(|rules| devices::compile(rules)).transpose()?;
     Ok(Update {
         check: resources::check(resources),
-        properties: unit.map(|_| systemd::limits(resources)).unwrap_or_default(),
+        properties: unit.map(|_| systemd::changes(resources, current.weight)).unwrap_or_default(),
         controllers: resources::controllers(&writes),
         writes,
         filter: filter.map(Option::unwrap_or_default),

@@ -109,9 +109,10 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     let network = network.context("dup")?;
     let notify = opened.notify.take();
     let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup.as_fd());
-    let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup)?;
+    let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup, undo.scope.as_ref())?;
     let pidfd = undo.init.insert(pidfd);
-    scope.map_or(Ok(()), Started::settle)?;
+    let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup);
+    scope.map_or(Ok(()), |scope| scope.settle(cgroup))?;
     if !order.plan.settle.is_empty() {
         settle(&order.plan.settle, pid, network, &mut undo.moved, &undo.resctrl)?;
         channel.done().context("sendmsg to init")?;
@@ -210,7 +211,7 @@ fn host_step<'a>(
             cgroup.enable_rest(root, path);
         }
         HostStep::Scope { scope, path, controllers } => {
-            let started = prepared.scope.insert(Started::start(scope)?);
+            let started = prepared.scope.insert(Started::start(scope, &root.join(path))?);
             undo.scope = Some(scope.unit.clone());
             let (cgroup, _) = undo.cgroup.insert((started.cgroup(&root.join(path))?, 0));
             cgroup.mark(&dir.as_owner()?).map_err(fault)?;

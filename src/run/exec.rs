@@ -1,5 +1,6 @@
 //! `exec`: a process for a container that is there.
 
+use super::birth::{Seat, born_in, is_out_of_reach};
 use super::create::{hand_terminal, write_pid_file};
 use super::foreground::Signals;
 use super::start::hand_over;
@@ -12,7 +13,7 @@ use crate::plan::{Exec, ExecCgroup};
 use crate::state::{Command, Container, Status, refuse};
 use crate::sys::process::{self, Cloned, Exit};
 use crate::sys::{Errno, cred, schedule, socket};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -119,27 +120,24 @@ pub fn exec(order: &Order<'_>) -> Result<Running> {
     let reap = |child: &OwnedFd| process::wait(child.as_fd()).context("waitid");
     let running = parent.until_running().and_then(|()| reap(&enterer));
     let Parent { process, signals, terminal, .. } = parent;
-    let running = running.and_then(|exit| match &process {
-        Some((pid, pidfd)) => order.executed(*pid, pidfd),
-        None => Err(death::of_exec(exit, order.target.cgroup.as_ref())),
-    });
-    match (running, process) {
-        (Ok(()), Some((_, pidfd))) => Ok(Running { pidfd, signals, terminal }),
-        (Ok(()), None) => Err(order.explain(anyhow!("the process was killed before it ran"))),
-        (Err(cause), process) => {
-            let process = process.map(|(_, pidfd)| pidfd);
-            for child in process.iter().chain([&enterer]) {
-                // What has ended by itself is only to be reaped, and one of them may be.
-                let _ = process::pidfd_send_signal(child.as_fd(), libc::SIGKILL);
-                let _ = process::wait(child.as_fd());
-            }
-            if let (Some(path), Some(_)) = (&order.pid_file, process) {
-                // Its pid is nobody's now.
-                let _ = std::fs::remove_file(path);
-            }
-            Err(order.explain(cause))
-        }
+    let (cause, process) = match (running, process) {
+        (Ok(_), Some((pid, pidfd))) => match order.executed(pid, &pidfd) {
+            Ok(()) => return Ok(Running { pidfd, signals, terminal }),
+            Err(cause) => (cause, Some(pidfd)),
+        },
+        (Ok(exit), None) => (death::of_exec(exit, order.target.cgroup.as_ref()), None),
+        (Err(cause), process) => (cause, process.map(|(_, pidfd)| pidfd)),
+    };
+    for child in process.iter().chain([&enterer]) {
+        // What has ended by itself is only to be reaped, and one of them may be.
+        let _ = process::pidfd_send_signal(child.as_fd(), libc::SIGKILL);
+        let _ = process::wait(child.as_fd());
     }
+    if let (Some(path), Some(_)) = (&order.pid_file, process) {
+        // Its pid is nobody's now.
+        let _ = std::fs::remove_file(path);
+    }
+    Err(order.explain(cause))
 }
 
 /// Whether the kernel has refused a step with `errno`.
@@ -185,6 +183,16 @@ impl Order<'_> {
         refused_with(cause, Errno::EPERM) && !self.host.is_root && is_created()
     }
 
+    /// A child in `cgroup`, which is the container's or below that.
+    fn born_in(&self, cgroup: &Cgroup) -> Result<Cloned> {
+        let record = self.target.container.state.cgroup.as_ref();
+        let seat = record.and_then(|record| {
+            let below = cgroup.path().strip_prefix(&record.path).ok()?.to_str()?;
+            Some(Seat { unit: record.unit.as_ref()?, below })
+        });
+        born_in(cgroup.as_fd(), seat)
+    }
+
     /// The cgroup that init is in, wherever it has moved.
     fn inits_cgroup(&self) -> Result<Cgroup> {
         let pid = self.target.container.state.pid;
@@ -205,8 +213,7 @@ fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
         (ExecCgroup::Below(path), Some(cgroup)) => {
             let below = cgroup.below(path).context("--cgroup")?;
             target.refuse_frozen(&below)?;
-            process::clone3(0, Some(below.as_fd()))
-                .with_context(|| format!("--cgroup: clone3 into {}", below.path().display()))?
+            order.born_in(&below).with_context(|| format!("--cgroup: {}", below.path().display()))?
         }
         (ExecCgroup::Below(path), None) => bail!("--cgroup {path}: the container's cgroup is gone"),
         // The container has none (`--cgroup-manager disabled`).
@@ -215,15 +222,16 @@ fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
         }
         (ExecCgroup::Containers, cgroup) => {
             let born = cgroup.as_ref().map(|cgroup| process::clone3(0, Some(cgroup.as_fd())));
-            match born {
+            match (born, cgroup) {
                 // Init has made it a cgroup of cgroups, which holds no processes of its own, or it is being removed.
-                None | Some(Err(Errno::EBUSY | Errno::EOPNOTSUPP | Errno::ENODEV | Errno::ENOENT)) => {
+                (None, _)
+                | (Some(Err(Errno::EBUSY | Errno::EOPNOTSUPP | Errno::ENODEV | Errno::ENOENT)), _) => {
                     let cgroup = order.inits_cgroup()?;
                     target.refuse_frozen(&cgroup)?;
-                    process::clone3(0, Some(cgroup.as_fd()))
-                        .with_context(|| format!("clone3 into {}", cgroup.path().display()))?
+                    order.born_in(&cgroup).with_context(|| cgroup.path().display().to_string())?
                 }
-                Some(born) => born.context("clone3 into the container's cgroup")?,
+                (Some(Err(errno)), Some(own)) if is_out_of_reach(errno) => order.born_in(own)?,
+                (Some(born), _) => born.context("clone3 into the container's cgroup")?,
             }
         }
     };

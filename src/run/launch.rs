@@ -1,11 +1,12 @@
 //! The clone3(2) that makes a container's init, in the namespaces that it starts in.
 
 use super::StepFault;
+use super::birth::{Seat, born_in, is_out_of_reach};
 use crate::channel::{self, Fault, FromInit, InitEnd, ParentEnd};
 use crate::config::Namespace;
 use crate::init::hook::About;
 use crate::init::{self, Inherited, namespaces};
-use crate::plan::{Launch, Plan};
+use crate::plan::{Launch, Plan, Unit};
 use crate::sys::process::{self, Cloned};
 use crate::sys::{Errno, cred, fs};
 use anyhow::{Context, Result, anyhow};
@@ -48,9 +49,10 @@ pub(super) fn launch(
     about: &About,
     opened: Opened,
     cgroup: Option<BorrowedFd<'_>>,
+    unit: Option<&Unit>,
 ) -> Result<Launched> {
     if !plan.launch.through.is_empty() {
-        return launch_through(plan, about, opened, cgroup);
+        return launch_through(plan, about, opened, cgroup, unit);
     }
     let (parent, child) = channel::pair().context("socketpair")?;
     let home = if plan.launch.joins_pid { Some(enter_pid_namespace(&opened)?) } else { None };
@@ -66,6 +68,11 @@ pub(super) fn launch(
                     .context("setns back to the pid namespace")?;
             }
             Ok(Launched { pid, pidfd, channel: parent })
+        }
+        // The process between is moved there, and init is born where that is.
+        Err(errno) if is_out_of_reach(errno) && unit.is_some() => {
+            drop((parent, child));
+            launch_through(plan, about, opened, cgroup, unit)
         }
         Err(errno) => Err(clone_fault(plan, errno).into()),
     }
@@ -86,9 +93,14 @@ fn launch_through(
     about: &About,
     opened: Opened,
     cgroup: Option<BorrowedFd<'_>>,
+    unit: Option<&Unit>,
 ) -> Result<Launched> {
     let (parent, child) = channel::pair_with_senders().context("socketpair")?;
-    match process::clone3(0, cgroup).context("clone3")? {
+    let between = match cgroup {
+        Some(cgroup) => born_in(cgroup, unit.map(|unit| Seat { unit, below: "" }))?,
+        None => process::clone3(0, None).context("clone3")?,
+    };
+    match between {
         Cloned::Child => {
             drop(parent);
             let _ = cred::set_parent_death_signal(libc::SIGKILL);

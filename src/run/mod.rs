@@ -1,5 +1,6 @@
 //! The parent: acts on the plan in the host's namespaces, makes init, and undoes everything if anything fails.
 
+mod birth;
 pub mod create;
 pub mod criu;
 mod death;

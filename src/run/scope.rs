@@ -1,10 +1,11 @@
 //! A container's cgroup as a scope of systemd.
 
 use super::StepFault;
-use crate::cgroup::Cgroup;
 use crate::cgroup::systemd::{self, Denied, Holder};
-use crate::plan::systemd::Scope;
-use anyhow::{Result, anyhow};
+use crate::cgroup::{self, Cgroup};
+use crate::plan::systemd::{Property, Scope};
+use crate::plan::{Planned, Unit};
+use anyhow::{Context, Result, anyhow};
 use std::path::Path;
 
 /// A scope whose place is held for init.
@@ -14,8 +15,12 @@ pub(super) struct Started<'a> {
 }
 
 impl<'a> Started<'a> {
-    /// Let systemd make the scope.
-    pub(super) fn start(asked: &'a Scope) -> Result<Started<'a>> {
+    /// Let systemd make the scope, at `path`. What is there without systemd's knowledge, it would take over as it is.
+    pub(super) fn start(asked: &'a Scope, path: &Path) -> Result<Started<'a>> {
+        if let Err(refused) = cgroup::refuse_taken(path) {
+            let call = format!("systemd: start {}: {}", asked.unit.name, crate::log::message(&refused));
+            return Err(StepFault::new("linux.cgroupsPath", call, None).into());
+        }
         Ok(Started { asked, holder: systemd::start(asked).map_err(StepFault::from)? })
     }
 
@@ -28,12 +33,23 @@ impl<'a> Started<'a> {
         Ok(cgroup)
     }
 
-    /// Init is in it.
-    pub(super) fn settle(self) -> Result<()> {
+    /// Init is in it: in `cgroup`.
+    pub(super) fn settle(self, cgroup: Option<&Cgroup>) -> Result<()> {
         drop(self.holder);
-        systemd::set(&self.asked.unit, &self.asked.later).map_err(StepFault::from)?;
-        Ok(())
+        let cgroup = cgroup.context("the scope has no cgroup")?;
+        Ok(tell(&self.asked.unit, &self.asked.later, cgroup)?)
     }
+}
+
+/// Tell systemd of limits that are in force. systemd writes values of its own beside them, in whose place those of before are
+/// put back.
+pub(super) fn tell(unit: &Unit, properties: &[Planned<Property>], cgroup: &Cgroup) -> Result<(), StepFault> {
+    if properties.is_empty() {
+        return Ok(());
+    }
+    let held = cgroup.held();
+    systemd::set(unit, properties)?;
+    cgroup.hold(&held).map_err(|(call, errno)| StepFault::new("linux.resources", call, errno))
 }
 
 impl From<Denied> for StepFault {

@@ -48,8 +48,8 @@ pub(super) fn hand_over(state: &State, status: &str, pid: i32, pidfd: &OwnedFd, 
         "metadata": agent.metadata,
         "state": about,
     });
-    let socket =
-        socket::connect_to(&agent.path, SockType::Stream).context(agent.path.display().to_string())?;
+    let socket = socket::connect_to(&agent.path, SockType::Stream)
+        .with_context(|| format!("failed to connect with seccomp agent: {}", agent.path.display()))?;
     socket::send(socket.as_fd(), message.to_string().as_bytes(), Some(fd.as_fd())).context("sendmsg")
 }
 

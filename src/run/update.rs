@@ -1,7 +1,8 @@
 //! `update`: new limits for a container that is there.
 
 use super::StepFault;
-use crate::cgroup::{Cgroup, Filters, Refused, systemd};
+use super::scope::tell;
+use crate::cgroup::{Cgroup, Filters, Refused};
 use crate::plan::update::Update;
 use crate::plan::{Planned, Unit};
 use crate::sys;
@@ -47,7 +48,7 @@ fn change(
     }
     // Values that the kernel has taken are told to systemd, which would take them back at its next reload.
     if let Some(unit) = unit {
-        systemd::set(unit, &plan.properties)?;
+        tell(unit, &plan.properties, cgroup)?;
     }
     let Some(insns) = &plan.filter else { return Ok(()) };
     cgroup

@@ -16,7 +16,6 @@ use crate::plan::{Plan, Step};
 use crate::run::StepFault;
 use crate::run::create::{self, Prepared, about, first_state, hand_terminal, host_hooks, host_steps, record};
 use crate::run::launch::{Launched, Opened, launch};
-use crate::run::scope::Started;
 use crate::run::settle::settle;
 use crate::run::undo::Undo;
 use crate::state::{Container, State};
@@ -95,7 +94,8 @@ fn build(order: &Order<'_>, program: &Path, descriptors: &[String], undo: &mut U
         Criu::start(program, &Place { cgroup, prepare: &prepare, keep, folders, output: Output::Callers })?
     };
     tell_folders(&criu, &mut message);
-    scope.map_or(Ok(()), Started::settle)?;
+    let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup);
+    scope.map_or(Ok(()), |scope| scope.settle(cgroup))?;
     let network = namespaces.iter().find(|(kind, ..)| *kind == Namespace::Network).map(|(.., fd)| fd.as_fd());
     let mut parent = Parent { order, about: &about, state: &mut state, undo, network, terminal: None };
     let answer = criu.ask(&rpc::request(kind::RESTORE, Some(&message)), &mut |report| parent.hear(report));
@@ -122,7 +122,7 @@ fn copies(kept: &[Kept], opened: &Opened) -> Result<Vec<Given>> {
 
 /// Make the container's mounts as ever, and drop them: CRIU mounts on what is there then, by paths that lead nowhere else.
 fn try_mounts(plan: &Plan, about: &About, opened: Opened, cgroup: Option<BorrowedFd<'_>>) -> Result<()> {
-    let Launched { pid, pidfd, channel } = launch(plan, about, opened, cgroup)?;
+    let Launched { pid, pidfd, channel } = launch(plan, about, opened, cgroup, None)?;
     let attempt = || -> Result<()> {
         if !plan.settle.is_empty() {
             settle(&plan.settle, pid, None, &mut None, &Default::default())?;

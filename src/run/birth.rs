@@ -1,0 +1,58 @@
+//! Processes that are born in the container's cgroup, also where the kernel does not let the caller put any there.
+
+use crate::cgroup::systemd;
+use crate::channel;
+use crate::plan::Unit;
+use crate::sys::process::{self, Cloned};
+use crate::sys::{Errno, cred};
+use anyhow::{Context, Result};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// What systemd calls a cgroup.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seat<'a> {
+    /// The unit.
+    pub(super) unit: &'a Unit,
+    /// The path below it; empty for its own cgroup.
+    pub(super) below: &'a str,
+}
+
+/// Whether the kernel keeps the caller from moving processes to a cgroup though it is his own: nothing above both that and the
+/// caller's is his (cgroups(7): delegation containment).
+pub(super) fn is_out_of_reach(errno: Errno) -> bool {
+    errno == Errno::EACCES
+}
+
+/// A child in the cgroup. Where the kernel refuses that, systemd moves the child to `seat` before it does anything.
+pub(super) fn born_in(cgroup: BorrowedFd<'_>, seat: Option<Seat<'_>>) -> Result<Cloned> {
+    match (process::clone3(0, Some(cgroup)), seat) {
+        (Err(errno), Some(seat)) if is_out_of_reach(errno) => moved_to(seat),
+        (born, _) => born.context("clone3"),
+    }
+}
+
+fn moved_to(seat: Seat<'_>) -> Result<Cloned> {
+    let (parent, child) = channel::pair().context("socketpair")?;
+    match process::clone3(0, None).context("clone3")? {
+        Cloned::Child => {
+            drop(parent);
+            let _ = cred::set_parent_death_signal(libc::SIGKILL);
+            // The parent closes its end where systemd has refused.
+            match child.await_done() {
+                Ok(()) => Ok(Cloned::Child),
+                Err(_) => process::exit_now(1),
+            }
+        }
+        Cloned::Parent { pid, pidfd } => {
+            drop(child);
+            let moved = systemd::attach(seat.unit, seat.below, pid);
+            if let Err(cause) = moved.and_then(|()| parent.done().context("sendmsg to the child")) {
+                drop(parent);
+                let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+                let _ = process::wait(pidfd.as_fd());
+                return Err(cause);
+            }
+            Ok(Cloned::Parent { pid, pidfd })
+        }
+    }
+}
