@@ -20,13 +20,14 @@ pub(super) fn of_init(plan: &Plan, cgroup: Option<&Cgroup>, pidfd: &OwnedFd) -> 
     }
 }
 
-/// Init `pid` has closed the channel, as execve(2) does: an error if it has done so by dying.
+/// Init `pid` has closed the channel, as execve(2) does: an error if it has done so by dying, unless somebody has
+/// killed it.
 pub(super) fn of_unexecuted(pid: i32) -> Option<anyhow::Error> {
     let pidfd = process::pidfd_open(pid).ok()?;
     if !process::has_ended(pidfd.as_fd()).ok()? {
         return None;
     }
-    let signal = unexecuted(pid)?;
+    let signal = unexecuted(pid).filter(|signal| *signal != libc::SIGKILL)?;
     Some(by_signal(signal, None))
 }
 

@@ -146,12 +146,14 @@ fn refused_with(cause: &anyhow::Error, errno: Errno) -> bool {
 }
 
 impl Order<'_> {
-    /// An error if the process, which has closed its end of the channel, has done so by dying.
+    /// An error if the process, which has closed its end of the channel, has done so by dying, unless somebody has killed it.
     fn executed(&self, pid: i32, pidfd: &OwnedFd) -> Result<()> {
+        let cgroup = self.target.cgroup.as_ref();
+        let killed = |signal| signal == libc::SIGKILL && cgroup.map_or(0, Cgroup::killed_for_memory) == 0;
         let ended = process::has_ended(pidfd.as_fd()).unwrap_or(false);
         match ended.then(|| death::unexecuted(pid)).flatten() {
-            Some(signal) => Err(death::of_exec(Exit::Signal(signal), self.target.cgroup.as_ref())),
-            None => Ok(()),
+            Some(signal) if !killed(signal) => Err(death::of_exec(Exit::Signal(signal), cgroup)),
+            _ => Ok(()),
         }
     }
 
