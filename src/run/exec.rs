@@ -150,8 +150,7 @@ impl Order<'_> {
     fn executed(&self, pid: i32, pidfd: &OwnedFd) -> Result<()> {
         let cgroup = self.target.cgroup.as_ref();
         let killed = |signal| signal == libc::SIGKILL && cgroup.map_or(0, Cgroup::killed_for_memory) == 0;
-        let ended = process::has_ended(pidfd.as_fd()).unwrap_or(false);
-        match ended.then(|| death::unexecuted(pid)).flatten() {
+        match death::unexecuted(pid, pidfd) {
             Some(signal) if !killed(signal) => Err(death::of_exec(Exit::Signal(signal), cgroup)),
             _ => Ok(()),
         }
@@ -213,7 +212,7 @@ fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
     let target = &order.target;
     let born = match (&order.plan.cgroup, &target.cgroup) {
         (ExecCgroup::Below(path), Some(cgroup)) => {
-            let below = cgroup.below(path).context("--cgroup")?;
+            let below = cgroup.below(path).with_context(|| format!("--cgroup: cgroup {path}"))?;
             target.refuse_frozen(&below)?;
             order.born_in(&below).with_context(|| format!("--cgroup: {}", below.path().display()))?
         }
