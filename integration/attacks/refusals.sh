@@ -100,6 +100,42 @@ test_other_calls_of_create() { always bpf keyctl seccomp pidfd_send_signal fsetx
 test_calls_of_what_is_done_with_a_container() { others clone3 openat2 close_range pidfd_open faccessat2 setns keyctl; }
 test_more_calls_of_what_is_done_with_a_container() { others pidfd_send_signal fgetxattr flock waitid socketpair statx; }
 
+# limits: what c1's cgroup has of what `update` changes.
+limits() { echo "$(<"$C/pids.max") $(<"$C/memory.max")"; }
+# updates CALL...: each refused to `update`, which changes both limits or none.
+updates() {
+  local call errno
+  requires controller pids
+  requires controller memory
+  differs runc,crun "not looked at"
+  bundle c1 'args(["sleep", "1000"]) | .linux.resources = {pids: {limit: 50}, memory: {limit: 268435456}}'
+  run_ok run --detach --bundle "$B" c1
+  for call; do
+    for errno in "${ERRNOS[@]}"; do
+      run_ok update --pids-limit 50 --memory 268435456 c1
+      without "$call" "$errno" update --pids-limit 77 --memory 536870912 c1
+      # One that may not write has nothing to say it with.
+      [ "$call" = write ] || told "$call" "$errno" update
+      case "$RC $(limits)" in
+        '0 77 536870912') ;;
+        '0 '*) wrong "update, $call $errno, which says that all is well: $(limits)" ;;
+        *' 50 268435456') REFUSED=1 ;;
+        *) wrong "update, $call $errno: $(limits)" ;;
+      esac
+      assert_status c1 running
+    done
+  done
+  run_ok delete --force c1
+  right
+}
+test_control_update_where_another_call_is_refused() { ERRNOS=(EPERM) REFUSED=''; updates mknodat; assert_eq "$RC$REFUSED" 0; }
+# poll: the standard library makes it before anything of the program runs, and ends the program if it is refused.
+test_calls_of_update() {
+  REFUSED=''
+  updates openat2 openat read write flock fgetxattr pidfd_open fstatfs newfstatat fcntl
+  [ -n "$REFUSED" ] || fail 'nothing was refused'
+}
+
 # A filter may end who makes the call in place of refusing it.
 test_init_that_a_filter_ends_before_it_is_ready() {
   differs runc,crun "not looked at"

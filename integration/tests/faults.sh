@@ -119,6 +119,48 @@ test_parent_and_init_killed_at_each_message() {
   kill_at_each clone3
 }
 
+# stopped_at_each CALL THEN: SIGSTOP for whoever makes its Nth CALL; THEN is what the first of them gets: CONT or KILL. Meanwhile others are
+# not held up, and afterwards nothing stays.
+is_stopped() { grep -qE '^[0-9]+ +--- stopped by SIGSTOP' "$T/trace" || has_ended; }
+goes_on() {
+  local pid
+  while read -r pid _; do kill -CONT "$pid" 2>/dev/null || :; done < <(grep -E '^[0-9]+ +--- stopped by SIGSTOP' "$T/trace")
+  has_ended
+}
+stopped_at_each() {
+  local n first rc
+  for n in 1 2 3 4; do
+    : >"$T/trace"
+    strace -f -q -o "$T/trace" -e "inject=$1:signal=STOP:when=$n" "$RUNTIME" --root "$ROOT" create --bundle "$B" c1 >"$T/out" 2>"$T/err" </dev/null &
+    TRACER=$!
+    eventually is_stopped
+    first=$(awk '/--- stopped by SIGSTOP/ {print $1; exit}' "$T/trace")
+    if [ -n "$first" ]; then
+      STOPPED=$((STOPPED + 1))
+      rc=0
+      timeout 5 "$RUNTIME" --root "$ROOT" list >"$T/list" 2>&1 || rc=$?
+      [ "$rc" = 0 ] || fail "SIGSTOP at $1 #$n: list: $rc: $(<"$T/list")"
+      kill -"$2" "$first"
+    fi
+    eventually goes_on
+    [ "$2" = KILL ] && [ -n "$first" ] || [ "$RC" = 0 ] || fail "SIGSTOP at $1 #$n, then SIGCONT: status $RC: $(<"$T/err")"
+    untrace "SIGSTOP at $1 #$n, then $2"
+    clean "SIGSTOP at $1 #$n, then $2"
+  done
+}
+
+test_parent_and_init_stopped_at_each_message() {
+  differs runc,crun "other messages"
+  requires native
+  local call STOPPED=0
+  bundle c1 'args(["true"]) | .hooks = {createRuntime: [{path: "/bin/true"}], createContainer: [{path: "/bin/true"}]}'
+  for call in sendmsg recvmsg clone3; do
+    stopped_at_each $call CONT
+    stopped_at_each $call KILL
+  done
+  [ $STOPPED -ge 10 ] || fail "only $STOPPED were stopped"
+}
+
 test_a_killed_create_makes_way_for_the_next() {
   differs runc,crun "the folder stays in the way"
   requires native

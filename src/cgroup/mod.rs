@@ -229,11 +229,10 @@ impl Cgroup {
     /// An error if it is frozen, itself or by one above it, whatever its own cgroup.freeze says: a process that is born there never runs.
     fn refuse_frozen(&self) -> Result<()> {
         if self.is_frozen() {
-            let by = self.frozen_by();
             bail!(
                 "container's cgroup unexpectedly frozen: {} is frozen, by cgroup.freeze of {}",
                 self.path.display(),
-                by.display()
+                self.frozen_by().display()
             );
         }
         Ok(())

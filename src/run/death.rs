@@ -20,13 +20,11 @@ pub(super) fn of_init(plan: &Plan, cgroup: Option<&Cgroup>, pidfd: &OwnedFd) -> 
     }
 }
 
-/// Init `pid` has closed the channel, as execve(2) does: an error if it has done so by dying.
+/// Init `pid` has closed the channel, as execve(2) does: an error if it has done so by dying, unless somebody has
+/// killed it.
 pub(super) fn of_unexecuted(pid: i32) -> Option<anyhow::Error> {
     let pidfd = process::pidfd_open(pid).ok()?;
-    if !process::has_ended(pidfd.as_fd()).ok()? {
-        return None;
-    }
-    let signal = unexecuted(pid)?;
+    let signal = unexecuted(pid, &pidfd).filter(|signal| *signal != libc::SIGKILL)?;
     Some(by_signal(signal, None))
 }
 
@@ -64,15 +62,26 @@ fn by_signal(signal: i32, cgroup: Option<&Cgroup>) -> anyhow::Error {
 }
 
 /// The signal that ended `pid`, which nobody has reaped yet, if it never was executed: proc_pid_stat(5), PF_FORKNOEXEC.
-pub(super) fn unexecuted(pid: i32) -> Option<i32> {
+pub(super) fn unexecuted(pid: i32, pidfd: &OwnedFd) -> Option<i32> {
+    const EXITING: u64 = 0x4;
     const FORKED_NOT_EXECUTED: u64 = 0x40;
+    let flags = number_of(pid, 6)?;
+    if flags & EXITING == 0 || flags & FORKED_NOT_EXECUTED == 0 {
+        return None;
+    }
+    // Its descriptors are closed before its end can be seen.
+    while !process::has_ended(pidfd.as_fd()).ok()? {
+        std::thread::yield_now();
+    }
+    let signal = i32::try_from(number_of(pid, 49)? & 0x7f).ok()?;
+    (signal != 0).then_some(signal)
+}
+
+/// A number of /proc/PID/stat, counted from the state on.
+fn number_of(pid: i32, at: usize) -> Option<u64> {
     let stat = crate::host::read(format!("/proc/{pid}/stat")).ok()?;
     // The name before it may hold anything.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
-    let never = matches!(fields.first(), Some(&"Z" | &"X")) && number(6)? & FORKED_NOT_EXECUTED != 0;
-    let signal = i32::try_from(number(49)? & 0x7f).ok()?;
-    (never && signal != 0).then_some(signal)
+    stat.rsplit_once(')')?.1.split_whitespace().nth(at)?.parse().ok()
 }
 
 /// Processes of a container that has no room for those of `exec`: which limit that is.

@@ -13,7 +13,7 @@ use crate::plan::{Exec, ExecCgroup};
 use crate::state::{Command, Container, Status, refuse};
 use crate::sys::process::{self, Cloned, Exit};
 use crate::sys::{Errno, cred, schedule, socket};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -120,27 +120,24 @@ pub fn exec(order: &Order<'_>) -> Result<Running> {
     let reap = |child: &OwnedFd| process::wait(child.as_fd()).context("waitid");
     let running = parent.until_running().and_then(|()| reap(&enterer));
     let Parent { process, signals, terminal, .. } = parent;
-    let running = running.and_then(|exit| match &process {
-        Some((pid, pidfd)) => order.executed(*pid, pidfd),
-        None => Err(death::of_exec(exit, order.target.cgroup.as_ref())),
-    });
-    match (running, process) {
-        (Ok(()), Some((_, pidfd))) => Ok(Running { pidfd, signals, terminal }),
-        (Ok(()), None) => Err(order.explain(anyhow!("the process was killed before it ran"))),
-        (Err(cause), process) => {
-            let process = process.map(|(_, pidfd)| pidfd);
-            for child in process.iter().chain([&enterer]) {
-                // What has ended by itself is only to be reaped, and one of them may be.
-                let _ = process::pidfd_send_signal(child.as_fd(), libc::SIGKILL);
-                let _ = process::wait(child.as_fd());
-            }
-            if let (Some(path), Some(_)) = (&order.pid_file, process) {
-                // Its pid is nobody's now.
-                let _ = std::fs::remove_file(path);
-            }
-            Err(order.explain(cause))
-        }
+    let (cause, process) = match (running, process) {
+        (Ok(_), Some((pid, pidfd))) => match order.executed(pid, &pidfd) {
+            Ok(()) => return Ok(Running { pidfd, signals, terminal }),
+            Err(cause) => (cause, Some(pidfd)),
+        },
+        (Ok(exit), None) => (death::of_exec(exit, order.target.cgroup.as_ref()), None),
+        (Err(cause), process) => (cause, process.map(|(_, pidfd)| pidfd)),
+    };
+    for child in process.iter().chain([&enterer]) {
+        // What has ended by itself is only to be reaped, and one of them may be.
+        let _ = process::pidfd_send_signal(child.as_fd(), libc::SIGKILL);
+        let _ = process::wait(child.as_fd());
     }
+    if let (Some(path), Some(_)) = (&order.pid_file, process) {
+        // Its pid is nobody's now.
+        let _ = std::fs::remove_file(path);
+    }
+    Err(order.explain(cause))
 }
 
 /// Whether the kernel has refused a step with `errno`.
@@ -149,12 +146,13 @@ fn refused_with(cause: &anyhow::Error, errno: Errno) -> bool {
 }
 
 impl Order<'_> {
-    /// An error if the process, which has closed its end of the channel, has done so by dying.
+    /// An error if the process, which has closed its end of the channel, has done so by dying, unless somebody has killed it.
     fn executed(&self, pid: i32, pidfd: &OwnedFd) -> Result<()> {
-        let ended = process::has_ended(pidfd.as_fd()).unwrap_or(false);
-        match ended.then(|| death::unexecuted(pid)).flatten() {
-            Some(signal) => Err(death::of_exec(Exit::Signal(signal), self.target.cgroup.as_ref())),
-            None => Ok(()),
+        let cgroup = self.target.cgroup.as_ref();
+        let killed = |signal| signal == libc::SIGKILL && cgroup.map_or(0, Cgroup::killed_for_memory) == 0;
+        match death::unexecuted(pid, pidfd) {
+            Some(signal) if !killed(signal) => Err(death::of_exec(Exit::Signal(signal), cgroup)),
+            _ => Ok(()),
         }
     }
 

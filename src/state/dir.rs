@@ -89,11 +89,14 @@ impl Dir {
 
     /// Read state.json.
     pub fn load(&self) -> Result<State> {
-        let data = fs::openat(self.fd.as_fd(), STATE, fs::O_RDONLY, 0)
-            .and_then(|fd| fs::read_all(fd.as_fd(), STATE_LIMIT));
-        let place = || self.path.join(STATE).display().to_string();
-        let data = data.map_err(anyhow::Error::new).with_context(place)?;
-        serde_json::from_slice(&data).with_context(place)
+        let data = self.read(STATE, STATE_LIMIT)?;
+        serde_json::from_slice(&data).with_context(|| self.path.join(STATE).display().to_string())
+    }
+
+    fn read(&self, name: &str, limit: usize) -> Result<Vec<u8>> {
+        let call = |verb: &str| format!("{verb} {}", self.path.join(name).display());
+        let file = fs::openat(self.fd.as_fd(), name, fs::O_RDONLY, 0).with_context(|| call("open"))?;
+        fs::read_all(file.as_fd(), limit).with_context(|| call("read"))
     }
 
     /// Write state.json, whole or not at all.
@@ -120,9 +123,7 @@ impl Dir {
 
     /// The config.json that the container was made from.
     pub fn load_config(&self) -> Result<Vec<u8>> {
-        let data = fs::openat(self.fd.as_fd(), CONFIG, fs::O_RDONLY, 0)
-            .and_then(|fd| fs::read_all(fd.as_fd(), crate::config::load::LIMIT));
-        data.with_context(|| self.path.join(CONFIG).display().to_string())
+        self.read(CONFIG, crate::config::load::LIMIT)
     }
 
     /// The start socket's path by this directory's descriptor, short enough for unix(7) however long `--root` is.
