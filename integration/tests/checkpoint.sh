@@ -141,7 +141,7 @@ test_a_failing_hook_of_restore() {
   checkpoint c1
   touch "$T/broken"
   differs runc 'does not say which hook failed'
-  run_fails 1 'hooks.createRuntime.0. /bin/sh: exit status 1: broken' restore --detach --bundle "$B" --image-path "$T/images" c1
+  run_fails 1 'hooks.createRuntime.0. /bin/sh: error running createRuntime hook #0: exit status 1: broken' restore --detach --bundle "$B" --image-path "$T/images" c1
   rm "$T/broken"
   restore c1
   run_ok delete --force c1

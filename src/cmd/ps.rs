@@ -48,7 +48,7 @@ fn processes(container: &Container) -> Result<Vec<i32>> {
     }
     let mut pids = match &container.state.cgroup {
         Some(record) => record.open()?.map_or(Ok(Vec::new()), |cgroup| cgroup.processes())?,
-        None => bail!("the container was made without a cgroup, so its processes are not known"),
+        None => bail!("the container has no cgroup, so its processes are not known"),
     };
     // Those of a pid namespace that this process does not see into are listed as 0.
     pids.retain(|pid| *pid != 0);
