@@ -161,7 +161,8 @@ test_attributes_of_devices_that_are_bound_in_a_user_namespace() {
 }
 
 # The notification socket's folder is the host's too.
-of_notify() { stat -c '%n %a %u:%g %Y %Z' "$ROOT"/c1/notify{,/*}; "$STAGE/helpers/inode" "$ROOT"/c1/notify{,/*}; }
+# The commands themselves make and use the socket meanwhile, so of times the year counts, which the container changes to 2001.
+of_notify() { stat -c '%n %a %u:%g %y' "$ROOT"/c1/notify{,/*} | sed -E 's/ ([0-9]{4})-.*/ \1/'; "$STAGE/helpers/inode" "$ROOT"/c1/notify{,/*}; }
 test_the_notification_folder() {
   differs runc,crun "not looked at"
   local before
