@@ -45,9 +45,9 @@ test_a_bomb_of_orphans_leaves_no_zombie() {
   with_init 'for i in $(seq 200); do (sh -c "sleep 0.01 & exit" &); done; sleep 1; ps -o stat | grep -c Z'
   assert_eq "$OUT" 0
   # What it is compared with.
-  bundle c1 'rw | sh("for i in $(seq 20); do (sh -c \"true & exit\" &); done; exec sleep 1")'
+  bundle c1 'rw | sh("for i in $(seq 20); do (sh -c \"true & exit\" &); done; exec sleep 100")'
   run_ok run --detach --bundle "$B" c1
-  eventually eval 'rt exec c1 sh -c "ps -o stat | grep -c Z"; [ "$OUT" -gt 0 ]'
+  eventually eval 'rt exec c1 sh -c "ps -o stat | grep -c Z"; [ "${OUT:-0}" -gt 0 ]'
   run_ok delete --force c1
 }
 
