@@ -4,7 +4,7 @@
 //! allowed by now: a rule for this device adds its accesses or takes them away. In the end what is asked for must be in the set.
 //!
 //! The program has no branch. Before each start the kernel's verifier walks every way through a program, and its time for a
-//! dozen rules with branches is four times that for the same rules as arithmetic: a rule's accesses are multiplied by whether it
+//! dozen rules with branches is three times that for the same rules as arithmetic: a rule's accesses are multiplied by whether it
 //! fits.
 
 use crate::config::Invalid;
