@@ -16,6 +16,7 @@ pub mod reaper;
 pub(crate) mod root;
 mod sysctl;
 mod terminal;
+mod threads;
 
 use crate::channel::{Fault, FromInit, InitEnd};
 use crate::config::Namespace;
@@ -263,7 +264,7 @@ impl Init<'_> {
             return Err(Refusal::message("there is no init to follow"));
         };
         let flags = kinds.iter().fold(0, |flags, kind| flags | kind.clone_flag());
-        proc::setns(init.as_fd(), flags).call(|| "setns".into())
+        threads::enter(init.as_fd(), flags).call(|| "setns".into())
     }
 
     /// Only a child is born in a pid namespace that was entered. It takes this process's place under the parent and says so
