@@ -4,7 +4,7 @@
 mod checkpoint;
 mod options;
 mod restore;
-mod rpc;
+pub mod rpc;
 mod yard;
 
 pub use checkpoint::{Checkpoint, checkpoint};
