@@ -38,10 +38,14 @@ fn every_test_that_a_page_names_is_there() {
         assert!(named.len() >= least, "docs/{page}.md: only {} tests are found on the page", named.len());
         for (file, name) in named {
             // A claim may name the source that keeps it in the same form.
-            let is_source = ["src", "src/init", "src/run", "src/plan", "src/config", "src/cgroup", "src/image"]
-                .iter()
-                .any(|folder| project.join(folder).join(&file).exists());
-            assert!(is_source || is_there(project, &file, &name), "docs/{page}.md: {file} has no test {name}");
+            let is_source =
+                ["src", "src/init", "src/run", "src/plan", "src/config", "src/cgroup", "src/image"]
+                    .iter()
+                    .any(|folder| project.join(folder).join(&file).exists());
+            assert!(
+                is_source || is_there(project, &file, &name),
+                "docs/{page}.md: {file} has no test {name}"
+            );
         }
     }
 }

@@ -3,9 +3,6 @@
 # shellcheck shell=bash disable=SC2016
 CASE_LIMIT=$((90 + RACE_SECONDS))
 
-# A kernel that may break: the virtual machine's has two processors.
-disposable() { [ "$MODE" = vm ] || requires uml; }
-
 # race NAME SCRIPT [FILTER]: /NAME and /NAME.other of the root filesystem are exchanged while containers that run SCRIPT are made. Each
 # that starts appends what it says to $T/said. STARTED and TRIED are how many.
 race() {
