@@ -110,6 +110,7 @@ test_the_notification_folder_is_behind_a_link() {
 }
 
 test_volumes_over_parts_of_proc() { # CVE-2015-3631
+  differs crun "not looked at"
   local target
   mkdir -p "$T/volume/attr" "$T/volume/kernel"
   echo volume >"$T/volume/file"
