@@ -5,7 +5,7 @@ use super::paths::{self, Make};
 use super::{Call, Init, Outcome, Refusal};
 use crate::config::Device;
 use crate::config::rules::may_cover_in_proc;
-use crate::plan::{CopyUp, Filesystem, Lookup, Source, Symlink, Tree, below, bind};
+use crate::plan::{CopyUp, Filesystem, Lookup, MountStep, Source, Symlink, Tree, below, bind};
 use crate::sys::mount::{self, Change, Follow, Reach, attr};
 use crate::sys::{self, Errno, fs, xattr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,14 +13,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub(super) const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 impl Init<'_> {
-    pub(super) fn mount(
-        &mut self,
-        target: &str,
-        lookup: Lookup,
-        source: &Source,
-        propagation: &[(Reach, u64)],
-        copy_up: CopyUp,
-    ) -> Outcome<Option<OwnedFd>> {
+    /// The mount, unless a symlink was made in its place.
+    pub(super) fn mount(&mut self, step: &MountStep) -> Outcome<Option<OwnedFd>> {
+        let MountStep { target, lookup, source, propagation, copy_up, held: _ } = step;
+        let lookup = *lookup;
         let (onto, detached) = match source {
             Source::Tree(slot) => {
                 let tree = self.tree(*slot)?;

@@ -12,7 +12,7 @@ use crate::config::Namespace;
 use crate::init::hook::About;
 use crate::init::{self, Call, Outcome};
 use crate::plan::restore::{Kept, Restore};
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, SessionKeyring};
 use crate::run::StepFault;
 use crate::run::create::{self, Prepared, about, first_state, hand_terminal, host_hooks, host_steps, record};
 use crate::run::launch::{Launched, Opened, launch};
@@ -220,7 +220,7 @@ fn descriptors(images: &Path) -> Result<Vec<String>> {
 
 /// In the process that becomes CRIU: a mount namespace, in which the root filesystem is a mount, as CRIU needs it. What is done
 /// there is not seen outside, and gone with it. The session keyring is what it leaves to those that it restores.
-fn enter(yard: &Path, cgroups: &Path, rootfs: &Path, keyring: Option<&Step>) -> Outcome {
+fn enter(yard: &Path, cgroups: &Path, rootfs: &Path, keyring: Option<&SessionKeyring>) -> Outcome {
     yard::enter()?;
     yard::lay_out(yard, cgroups)?;
     let onto = fs::open(rootfs, fs::O_PATH | fs::O_DIRECTORY, 0).call(|| "open root.path".into())?;
@@ -232,10 +232,7 @@ fn enter(yard: &Path, cgroups: &Path, rootfs: &Path, keyring: Option<&Step>) -> 
         mount::move_mount(null_mount()?.as_fd(), onto.as_fd())
     };
     covered().call(|| "read-only /dev/null".into())?;
-    match keyring {
-        Some(Step::Keyring { name, label }) => init::process::keyring(name, label.as_deref()),
-        _ => Ok(()),
-    }
+    keyring.map_or(Ok(()), init::process::keyring)
 }
 
 /// The parent's side of the conversation with CRIU.
