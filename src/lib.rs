@@ -7,6 +7,7 @@ pub mod check;
 pub mod cli;
 pub mod cmd;
 pub mod config;
+pub mod fault;
 pub mod host;
 #[cfg(feature = "image")]
 pub mod image;

@@ -4,7 +4,7 @@
 //! file as one object. A command that succeeds writes only its warnings.
 
 use crate::config::Invalid;
-use crate::run::StepFault;
+use crate::fault::{Fault, Refusal};
 use crate::sys::{self, Errno, fs};
 use anyhow::Context;
 use serde_json::{Map, Value};
@@ -196,11 +196,13 @@ fn details(err: &anyhow::Error) -> Vec<(String, Value)> {
     for cause in err.chain() {
         if let Some(invalid) = cause.downcast_ref::<Invalid>() {
             (field, code) = (Some(invalid.field.clone()), "config");
-        } else if let Some(fault) = cause.downcast_ref::<StepFault>() {
+        } else if let Some(fault) = cause.downcast_ref::<Fault>() {
             // A field may be followed by the value that it has, for people to read.
             let place = fault.field.split(' ').next().unwrap_or_default();
             (field, code) = (Some(place.to_string()).filter(|f| !f.is_empty()), step_code(fault));
-            errno = fault.errno.or(errno);
+            errno = fault.refusal.errno.or(errno);
+        } else if let Some(refusal) = cause.downcast_ref::<Refusal>() {
+            errno = refusal.errno.or(errno);
         } else if let Some(answer) = cause.downcast_ref::<Errno>() {
             errno = Some(*answer);
         } else if let Some(answer) =
@@ -215,8 +217,8 @@ fn details(err: &anyhow::Error) -> Vec<(String, Value)> {
 }
 
 /// What a shell would have exited with: 127 for a command that is not there, 126 for one that cannot be executed.
-fn step_code(fault: &StepFault) -> &'static str {
-    match (fault.field.as_str(), fault.errno) {
+fn step_code(fault: &Fault) -> &'static str {
+    match (fault.field.as_str(), fault.refusal.errno) {
         ("process.args[0]", None | Some(Errno::ENOENT | Errno::ENOTDIR)) => "command-not-found",
         ("process.args" | "process.args[0]", Some(Errno::EACCES | Errno::ENOEXEC | Errno::ENOENT)) => {
             "command-not-executable"

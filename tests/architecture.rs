@@ -5,20 +5,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What each room of the house may use of the others.
-const MAY_USE: [(&str, &[&str]); 15] = [
+const MAY_USE: [(&str, &[&str]); 16] = [
     ("cli", &["cmd", "host", "log", "nearest", "plan", "state", "run", "sys"]),
     ("cmd", &["check", "cli", "run", "state", "cgroup", "config", "plan", "host", "image", "log", "sys"]),
-    ("run", &["plan", "channel", "init", "cgroup", "state", "config", "host", "log", "sys"]),
-    ("init", &["plan", "channel", "config", "sys"]),
+    ("run", &["fault", "plan", "channel", "init", "cgroup", "state", "config", "host", "log", "sys"]),
+    ("init", &["fault", "plan", "channel", "config", "sys"]),
     ("plan", &["config", "host", "sys"]),
     ("config", &["nearest", "plan"]),
     ("image", &["config", "host", "sys"]),
     ("check", &["config", "host", "sys"]),
     ("host", &["sys"]),
-    ("channel", &["sys"]),
-    ("cgroup", &["sys", "plan"]),
+    ("channel", &["fault", "sys"]),
+    ("cgroup", &["fault", "sys", "plan"]),
+    ("fault", &["sys"]),
     ("state", &["cgroup", "config", "host", "init", "log", "sys"]),
-    ("log", &["config", "run", "sys"]),
+    ("log", &["fault", "config", "run", "sys"]),
     ("nearest", &[]),
     ("sys", &[]),
 ];

@@ -1,34 +1,44 @@
 //! Controllers: handed down the tree, from the root to where a limit is.
 
-use super::{Cgroup, FILE_LIMIT, Refused, open_below};
+use super::{Cgroup, FILE_LIMIT, open_below};
+use crate::fault::{Call, Fault, Outcome, Refusal};
+use crate::plan::Planned;
 use crate::sys::{self, Errno, fs};
 use std::os::fd::AsFd;
 use std::path::Path;
 
 impl Cgroup {
     /// Enable `controllers` in this cgroup, which is `path` below `root`, by enabling them in every cgroup above it that has
-    /// not. What is enabled there stays so: others may rely on it by then.
-    pub fn enable(&self, root: &Path, path: &str, controllers: &[&str]) -> Result<(), Refused> {
-        let is_in = |list: &str, name: &str| list.split_ascii_whitespace().any(|listed| listed == name);
-        let here = self.list("cgroup.controllers", controllers)?;
-        let missing: Vec<&str> = controllers.iter().copied().filter(|name| !is_in(&here, name)).collect();
+    /// not. What is enabled there stays so: others may rely on it by then. The fault names the field that asks for one.
+    pub fn enable(&self, root: &Path, path: &str, controllers: &[Planned<String>]) -> Result<(), Fault> {
+        let Some(first) = controllers.first() else { return Ok(()) };
+        let here = self.list("cgroup.controllers").map_err(|refusal| refusal.of(&first.field))?;
+        let missing: Vec<&Planned<String>> =
+            controllers.iter().filter(|controller| !is_in(&here, &controller.step)).collect();
         let Some(first) = missing.first() else { return Ok(()) };
-        let refused = |call: &str, errno| Refused::new(first, format!("{call} {}", root.display()), errno);
-        let fd = fs::open(root, fs::O_RDONLY | fs::O_DIRECTORY, 0).map_err(|errno| refused("open", errno))?;
+        let asked = |refusal: Refusal| refusal.of(&first.field);
+        let open = fs::open(root, fs::O_RDONLY | fs::O_DIRECTORY, 0);
+        let fd = open.call(|| format!("open {}", root.display())).map_err(asked)?;
         let mut above = Cgroup { fd, path: root.into() };
-        let offered = above.list("cgroup.controllers", &missing)?;
-        if let Some(absent) = missing.iter().find(|name| !is_in(&offered, name)) {
+        let offered = above.list("cgroup.controllers").map_err(asked)?;
+        if let Some(Planned { step: absent, field }) =
+            missing.iter().find(|controller| !is_in(&offered, &controller.step))
+        {
             let call =
                 format!("the {absent} controller is not in the cgroup v2 tree: {}", whereabouts(absent));
-            return Err(Refused { controller: absent.to_string(), call, errno: None, text: String::new() });
+            return Err(Refusal::message(call).of(field));
         }
         for name in path.split('/') {
-            let enabled = above.list("cgroup.subtree_control", &missing)?;
-            let missing: Vec<&str> = missing.iter().copied().filter(|name| !is_in(&enabled, name)).collect();
-            above.hand_down(&missing)?;
-            let call = format!("open {}/{name}", above.path.display());
-            let fd = open_below(above.as_fd(), name, fs::O_RDONLY | fs::O_DIRECTORY)
-                .map_err(|errno| Refused::new(first, call, errno))?;
+            let enabled = above.list("cgroup.subtree_control").map_err(asked)?;
+            let mut missing =
+                missing.iter().filter(|controller| !is_in(&enabled, &controller.step)).peekable();
+            if let Some(first) = missing.peek() {
+                let field = &first.field;
+                let names: Vec<&str> = missing.map(|controller| controller.step.as_str()).collect();
+                above.hand_down(&names).map_err(|refusal| refusal.of(field))?;
+            }
+            let opened = open_below(above.as_fd(), name, fs::O_RDONLY | fs::O_DIRECTORY);
+            let fd = opened.call(|| format!("open {}/{name}", above.path.display())).map_err(asked)?;
             above = Cgroup { fd, path: above.path.join(name) };
         }
         Ok(())
@@ -42,7 +52,6 @@ impl Cgroup {
         let controllers = |cgroup: &Cgroup, file| cgroup.read(file).unwrap_or_default();
         let (offered, here) =
             (controllers(&above, "cgroup.controllers"), controllers(self, "cgroup.controllers"));
-        let is_in = |list: &str, name: &str| list.split_ascii_whitespace().any(|listed| listed == name);
         let missing: Vec<&str> =
             offered.split_ascii_whitespace().filter(|name| !is_in(&here, name)).collect();
         if missing.is_empty() {
@@ -59,24 +68,23 @@ impl Cgroup {
         }
     }
 
-    /// A file that lists controllers; nothing is read if none are wanted.
-    fn list(&self, file: &str, wanted: &[&str]) -> Result<String, Refused> {
-        let Some(first) = wanted.first() else { return Ok(String::new()) };
+    /// A file that lists controllers.
+    fn list(&self, file: &str) -> Outcome<String> {
         let data =
             open_below(self.as_fd(), file, fs::O_RDONLY).and_then(|fd| fs::read_all(fd.as_fd(), FILE_LIMIT));
-        let refused = |errno| Refused::new(first, format!("read {}/{file}", self.path().display()), errno);
-        Ok(String::from_utf8_lossy(&data.map_err(refused)?).into_owned())
+        let data = data.call(|| format!("read {}/{file}", self.path().display()))?;
+        Ok(String::from_utf8_lossy(&data).into_owned())
     }
 
     /// Enable `controllers` in the cgroups below this one, all in one write.
-    fn hand_down(&self, controllers: &[&str]) -> Result<(), Refused> {
-        let Some(first) = controllers.first() else { return Ok(()) };
+    fn hand_down(&self, controllers: &[&str]) -> Outcome {
+        if controllers.is_empty() {
+            return Ok(());
+        }
         let call = format!("enable {} below {}", controllers.join(" "), self.path().display());
         if self.holds_processes() {
-            let call = format!(
-                "{call}: processes are in it, and only a cgroup without any has controllers below it"
-            );
-            return Err(Refused { controller: first.to_string(), call, errno: None, text: String::new() });
+            let why = "processes are in it, and only a cgroup without any has controllers below it";
+            return Err(Refusal::message(format!("{call}: {why}")));
         }
         let words: Vec<String> = controllers.iter().map(|name| format!("+{name}")).collect();
         let Err(errno) = self.put("cgroup.subtree_control", &words.join(" ")) else { return Ok(()) };
@@ -86,7 +94,7 @@ impl Cgroup {
             Errno::EOPNOTSUPP => "it is threaded, or below a cgroup that is",
             _ => "",
         };
-        Err(Refused { text: text.into(), ..Refused::new(first, call, errno) })
+        Err(Refusal::kernel(call, errno).with_text(text))
     }
 
     /// Whether the rule of no internal processes, cgroups(7), keeps controllers from the cgroups below. Asked before they are
@@ -98,10 +106,9 @@ impl Cgroup {
     }
 }
 
-impl Refused {
-    fn new(controller: &str, call: String, errno: Errno) -> Refused {
-        Refused { controller: controller.into(), call, errno: Some(errno), text: String::new() }
-    }
+/// Whether a list of controllers has this one.
+fn is_in(list: &str, name: &str) -> bool {
+    list.split_ascii_whitespace().any(|listed| listed == name)
 }
 
 /// Where a controller is that the root of the cgroup v2 tree does not offer. Only errors ask.

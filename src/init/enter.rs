@@ -1,8 +1,9 @@
 //! The namespaces: joining them, and what they carry.
 
-use super::{Call, Init, Outcome, Refusal, namespaces, process, sysctl};
+use super::{Init, namespaces, process, sysctl};
 use crate::channel::FromInit;
 use crate::config::Namespace;
+use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::EnterStep;
 use crate::sys::{cred, fs, process as proc};
 use std::os::fd::AsFd;

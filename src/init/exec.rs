@@ -1,8 +1,9 @@
 //! The program: looking it up, what is prepared for execve(2), the filter, and execve(2).
 
 use super::passwd::home;
-use super::{Call, Init, Outcome, Refusal, program, reaper};
+use super::{Init, program, reaper};
 use crate::channel::{FromInit, InitEnd};
+use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::Computed;
 use crate::plan::seccomp::Filter;
 use crate::sys::{Errno, bpf, fs, process as proc};

@@ -1,9 +1,10 @@
 //! The hooks that init runs, or has run.
 
 use super::exec::environment;
-use super::{Call, Init, Outcome, Refusal, hook};
+use super::{Init, hook};
 use crate::channel::FromInit;
 use crate::config::Hook;
+use crate::fault::{Call, Outcome};
 use crate::plan::Computed;
 use std::ffi::CString;
 use std::path::Path;
@@ -32,7 +33,7 @@ impl Init<'_> {
     fn run_hooks(&self, hooks: &[Hook], status: &str, cwd: &Path, env: &dyn Fn() -> Vec<CString>) -> Outcome {
         let state = self.inherited.about.json(status, Some(nix::unistd::getpid().as_raw()));
         for hook in hooks {
-            hook::run(hook, &state, cwd, env).map_err(Refusal::message)?;
+            hook::run(hook, &state, cwd, env)?;
         }
         Ok(())
     }

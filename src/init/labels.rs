@@ -4,14 +4,14 @@
 
 use super::mounts::PROC_SUPER_MAGIC;
 use super::paths;
-use super::{Call, Outcome, Refusal};
+use crate::fault::{Call, Outcome, Refusal};
 use crate::sys::{Errno, fs, mount};
 use std::os::fd::{AsFd, OwnedFd};
 
 pub(super) fn apparmor(profile: &str) -> Outcome {
     let file = match attribute("apparmor/exec") {
         // Before Linux 5.8 all modules share one file.
-        Err(refusal) if refusal.errno == Errno::ENOENT as i32 => attribute("exec")?,
+        Err(refusal) if refusal.errno == Some(Errno::ENOENT) => attribute("exec")?,
         found => found?,
     };
     match fs::write_once(file.as_fd(), format!("exec {profile}").as_bytes()) {

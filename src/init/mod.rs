@@ -22,11 +22,12 @@ mod sysctl;
 mod terminal;
 mod wait;
 
-use crate::channel::{Fault, FromInit, InitEnd};
+use crate::channel::{FromInit, InitEnd};
 use crate::config::Namespace;
+use crate::fault::{Outcome, Refusal};
 use crate::plan::{Planned, RootStep, Step};
+use crate::sys;
 use crate::sys::process as proc;
-use crate::sys::{self, Errno};
 use copy_up::Budget;
 use hook::About;
 use std::cell::OnceCell;
@@ -69,56 +70,6 @@ impl Inherited<'_> {
             next = fd + 1;
         }
         proc::close_from(next)
-    }
-}
-
-/// Why a step failed, before its number is known.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    call: String,
-    errno: i32,
-    text: String,
-}
-
-impl Refusal {
-    /// The kernel refused `call`.
-    pub(crate) fn kernel(call: impl Into<String>, errno: Errno) -> Refusal {
-        Refusal { call: call.into(), errno: errno as i32, text: String::new() }
-    }
-
-    /// The step found something wrong by itself.
-    pub(crate) fn message(text: impl Into<String>) -> Refusal {
-        Refusal { call: text.into(), errno: 0, text: String::new() }
-    }
-
-    fn with_text(mut self, text: String) -> Refusal {
-        self.text = text;
-        self
-    }
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.call)?;
-        match self.errno {
-            0 => Ok(()),
-            errno => write!(f, ": {}", sys::describe(Errno::from_raw(errno))),
-        }
-    }
-}
-
-/// The result of a step.
-pub(crate) type Outcome<T = ()> = std::result::Result<T, Refusal>;
-
-/// Names the call that failed.
-pub(crate) trait Call<T> {
-    /// `self`, with `name` as the call that failed.
-    fn call(self, name: impl FnOnce() -> String) -> Outcome<T>;
-}
-
-impl<T> Call<T> for sys::Result<T> {
-    fn call(self, name: impl FnOnce() -> String) -> Outcome<T> {
-        self.map_err(|errno| Refusal::kernel(name(), errno))
     }
 }
 
@@ -174,12 +125,10 @@ pub fn run(inherited: Inherited<'_>) -> ! {
         args: Vec::new(),
         env: Vec::new(),
     };
-    for (number, planned) in steps.iter().enumerate() {
-        if let Err(refusal) = init.take(&planned.step) {
-            let Refusal { call, errno, text } = refusal;
-            let fault = Fault { step: number, field: planned.field.clone(), call, errno, text };
+    for Planned { step, field } in steps {
+        if let Err(refusal) = init.take(step) {
             // A parent that is gone needs no telling.
-            let _ = init.inherited.channel.tell(&FromInit::Failed(fault));
+            let _ = init.inherited.channel.tell(&FromInit::Failed(refusal.of(field)));
             proc::exit_now(1);
         }
     }

@@ -1,8 +1,9 @@
 //! A root filesystem that is stacked of layers.
 
+use super::Init;
 use super::mounts::new_filesystem;
 use super::paths::Make;
-use super::{Call, Init, Outcome};
+use crate::fault::{Call, Outcome};
 use crate::plan::{Filesystem, Lookup, OverlayStep, Writable};
 use crate::sys::mount::{Change, Reach};
 use crate::sys::{fs, mount};

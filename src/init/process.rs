@@ -1,8 +1,9 @@
 //! What the process is: limits, scheduling, ids, capabilities, working directory.
 
 use super::exec::find;
-use super::{Call, Init, Outcome, Refusal, labels};
+use super::{Init, labels};
 use crate::config::Scheduler;
+use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::{HardLimit, ProcessStep, SessionKeyring};
 use crate::sys::schedule::SchedAttr;
 use crate::sys::{Errno, cred, fs, process as proc, schedule, signal};
@@ -39,7 +40,7 @@ pub(crate) fn set_scheduler(pid: i32, scheduler: &Scheduler) -> Result<(), Errno
 
 /// Give standard descriptors that are pipes to `uid`, the group stays. Where the file system takes no owner, or this process may
 /// not give it, they stay whose they are: a process that only reads and writes them misses nothing.
-pub(crate) fn give_stdio(uid: u32) -> Result<(), (String, Errno)> {
+pub(crate) fn give_stdio(uid: u32) -> Outcome {
     for (fd, name) in [(proc::stdin(), "input"), (proc::stdout(), "output"), (proc::stderr(), "error")] {
         let is_anothers_pipe =
             |stat: libc::stat| stat.st_mode & libc::S_IFMT == libc::S_IFIFO && stat.st_uid != uid;
@@ -48,7 +49,7 @@ pub(crate) fn give_stdio(uid: u32) -> Result<(), (String, Errno)> {
         }
         match fs::chown_fd(fd, uid, u32::MAX) {
             Ok(()) | Err(Errno::EPERM | Errno::EROFS | Errno::EINVAL) => {}
-            Err(errno) => return Err((format!("chown {uid} of standard {name}"), errno)),
+            Err(errno) => return Err(Refusal::kernel(format!("chown {uid} of standard {name}"), errno)),
         }
     }
     Ok(())
@@ -117,16 +118,14 @@ impl Init<'_> {
             }
             ProcessStep::NoNewPrivileges => cred::no_new_privs().call(|| "prctl".into()),
             ProcessStep::Bounding { drop, .. } => bounding(*drop),
-            ProcessStep::StdioOwner(uid) => {
-                give_stdio(*uid).map_err(|(call, errno)| Refusal::kernel(call, errno))
-            }
+            ProcessStep::StdioOwner(uid) => give_stdio(*uid),
             ProcessStep::Ids { uid, gid, groups } => ids(*uid, *gid, groups.as_deref()),
             ProcessStep::Capabilities { effective, permitted, inheritable, ambient } => {
                 capabilities(*effective, *permitted, *inheritable, *ambient)
             }
             ProcessStep::EarlyCwd(path) => {
                 self.in_cwd = match working_directory(path) {
-                    Err(refusal) if refusal.errno == Errno::EACCES as i32 => false,
+                    Err(refusal) if refusal.errno == Some(Errno::EACCES) => false,
                     entered => entered.map(|()| true)?,
                 };
                 Ok(())

@@ -1,7 +1,8 @@
 //! The root filesystem: attaching it and making it `/`.
 
 use super::paths::{self, Make};
-use super::{Call, Init, Outcome, Refusal, mounts, null};
+use super::{Init, mounts, null};
+use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::{Lookup, RootStep, Tree};
 use crate::sys::mount::{self, Change, Reach};
 use crate::sys::{Errno, fs};
@@ -54,8 +55,7 @@ impl Init<'_> {
         if tree.id_map.is_some() {
             return Err(Refusal::message("only root can map the ids of a mount"));
         }
-        let copy = mounts::clone_tree(tree).map_err(|(call, errno)| Refusal::kernel(call, errno))?;
-        self.inherited.trees.push(Some(copy));
+        self.inherited.trees.push(Some(mounts::clone_tree(tree)?));
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! service or in another container, or covered by something that shows its own; then it is that of a procfs made for this alone.
 
 use super::mounts::{PROC_SUPER_MAGIC, new_filesystem};
-use super::{Call, Outcome, Refusal};
+use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::Filesystem;
 use crate::sys::{Errno, fs, mount};
 use std::os::fd::{AsFd, OwnedFd};

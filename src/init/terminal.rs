@@ -1,8 +1,9 @@
 //! The container's terminal: opened from its own devpts, bound on /dev/console, its other end given to the parent.
 
+use super::Init;
 use super::paths::{self, Make};
-use super::{Call, Init, Outcome, Refusal};
 use crate::channel::FromInit;
+use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::{Console, Lookup};
 use crate::sys::mount::{self, Reach};
 use crate::sys::{fs, process as proc, tty};

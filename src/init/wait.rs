@@ -1,7 +1,8 @@
 //! Waiting: until the parent has recorded the container, and for `knarr start`.
 
-use super::{Call, Init, Outcome, Refusal};
+use super::Init;
 use crate::channel::{FromInit, InitEnd};
+use crate::fault::{Call, Outcome, Refusal};
 use crate::sys::{Errno, cred, process as proc, socket};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd;

@@ -1,7 +1,7 @@
 //! Why init has ended before it was ready: the kernel says it in the cgroup, which goes soon after.
 
-use super::StepFault;
 use crate::cgroup::Cgroup;
+use crate::fault::{Fault, Refusal};
 use crate::plan::{HostStep, Plan};
 use crate::sys::process::{self, Exit};
 use anyhow::anyhow;
@@ -37,7 +37,7 @@ pub(super) fn of_exec(exit: Exit, cgroup: Option<&Cgroup>) -> anyhow::Error {
 }
 
 fn by_signal(signal: i32, cgroup: Option<&Cgroup>) -> anyhow::Error {
-    let fault = |field, call: String| StepFault::new(field, call, None).into();
+    let fault = |field: &str, call: String| Refusal::message(call).of(field).into();
     match (signal, cgroup.map(|cgroup| (cgroup.killed_for_memory(), cgroup.number("memory.max")))) {
         (libc::SIGSYS, _) => {
             let call = "a seccomp filter, of config.json or of the caller's, killed the process (SIGSYS) before it was executed";
@@ -97,7 +97,7 @@ pub(super) fn no_room(cgroup: &Cgroup) -> Option<String> {
 }
 
 /// The kernel killed init for memory: by the limit of config.json, or by one of a cgroup above.
-fn for_memory(plan: &Plan) -> StepFault {
+fn for_memory(plan: &Plan) -> Fault {
     let limit = plan.host.iter().find_map(|planned| match &planned.step {
         HostStep::Limit(write) if write.file == "memory.max" => Some(write),
         _ => None,
@@ -108,12 +108,12 @@ fn for_memory(plan: &Plan) -> StepFault {
                 "{} bytes of memory are too few to start in: the kernel killed init (memory.events: oom_kill)",
                 write.value
             );
-            StepFault::new(&write.field, call, None)
+            Refusal::message(call).of(&write.field)
         }
         None => {
             let call = "a limit of memory above the container's cgroup is reached: the kernel killed init \
                         (memory.events: oom_kill)";
-            StepFault::new("linux.cgroupsPath", call, None)
+            Refusal::message(call).of("linux.cgroupsPath")
         }
     }
 }

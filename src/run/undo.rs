@@ -76,5 +76,6 @@ impl Undo {
 /// Run all poststop hooks; a failing one is a warning and does not keep the others from running.
 pub(super) fn run_poststop(hooks: &[Hook], about: &About) -> Vec<String> {
     let state = about.json("stopped", None);
-    hooks.iter().filter_map(|hook| hook::run(hook, &state, &about.bundle, &hook::environment).err()).collect()
+    let run = |hook: &Hook| hook::run(hook, &state, &about.bundle, &hook::environment).err();
+    hooks.iter().filter_map(run).map(|refusal| refusal.to_string()).collect()
 }

@@ -12,8 +12,9 @@ pub use options::{DumpOptions, Options, RestoreOptions};
 pub use restore::{Order, Restored, restore};
 
 use crate::config::mountinfo;
+use crate::fault::{Call, Outcome, Refusal};
 use crate::host;
-use crate::init::Outcome;
+
 use crate::plan::restore::External;
 use crate::sys::process::{self, Cloned, Exit};
 use crate::sys::{Errno, fs, socket};
@@ -206,21 +207,23 @@ fn become_criu(
             return format!("{}: {}", folder.display(), crate::sys::describe(errno));
         }
     }
-    let become_it = || -> std::result::Result<(), (&str, Errno)> {
+    let become_it = || -> Outcome {
         if place.output == Output::Kept {
-            process::replace_stdio(printed.as_fd(), 1).map_err(|errno| ("dup2", errno))?;
-            process::replace_stdio(printed.as_fd(), 2).map_err(|errno| ("dup2", errno))?;
+            process::replace_stdio(printed.as_fd(), 1).call(|| "dup2".into())?;
+            process::replace_stdio(printed.as_fd(), 2).call(|| "dup2".into())?;
         }
-        process::cloexec_from(3).map_err(|errno| ("close_range", errno))?;
+        process::cloexec_from(3).call(|| "close_range".into())?;
         for fd in place.keep.iter().chain([&channel.as_fd()]) {
-            process::keep_over_exec(fd.as_raw_fd()).map_err(|errno| ("fcntl", errno))?;
+            process::keep_over_exec(fd.as_raw_fd()).call(|| "fcntl".into())?;
         }
-        process::reset_signals().map_err(|errno| ("sigprocmask", errno))?;
-        Err(("execve", process::execve(&program.to_string_lossy(), args, env)))
+        process::reset_signals().call(|| "sigprocmask".into())?;
+        Err(Refusal::kernel("execve", process::execve(&program.to_string_lossy(), args, env)))
     };
     match become_it() {
         Ok(()) => String::new(),
-        Err((call, errno)) => format!("{call} {}: {}", program.display(), crate::sys::describe(errno)),
+        Err(Refusal { call, errno, text }) => {
+            Refusal { call: format!("{call} {}", program.display()), errno, text }.to_string()
+        }
     }
 }
 

@@ -9,11 +9,11 @@ use super::{
 };
 use crate::channel::FromInit;
 use crate::config::Namespace;
+use crate::fault::{Call, Outcome};
+use crate::init;
 use crate::init::hook::About;
-use crate::init::{self, Call, Outcome};
 use crate::plan::restore::{Kept, Restore};
 use crate::plan::{Plan, SessionKeyring};
-use crate::run::StepFault;
 use crate::run::create::{self, Prepared, about, first_state, hand_terminal, host_hooks, host_steps, record};
 use crate::run::launch::{Launched, Opened, launch};
 use crate::run::settle::settle;
@@ -130,7 +130,7 @@ fn try_mounts(plan: &Plan, about: &About, opened: Opened, cgroup: Option<Borrowe
         }
         match channel.hear().context("recvmsg from init")? {
             Some(FromInit::Ready) => Ok(()),
-            Some(FromInit::Failed(fault)) => Err(StepFault::from(fault).into()),
+            Some(FromInit::Failed(fault)) => Err(fault.into()),
             Some(_) => bail!("init speaks out of turn"),
             None => bail!("init was killed before its mounts were ready"),
         }

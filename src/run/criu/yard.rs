@@ -3,8 +3,9 @@
 //! Without one CRIU mounts cgroup2 once more, without options, and to the kernel that is a change of what all mounts of it have:
 //! `nsdelegate` and the others would be gone for the machine.
 
+use crate::fault::{Call, Outcome, Refusal};
 use crate::host;
-use crate::init::{Call, Outcome, Refusal, root};
+use crate::init::root;
 use crate::sys::mount::{self, Follow, Reach};
 use crate::sys::{self, fs, process};
 use std::os::fd::{AsFd, OwnedFd};
