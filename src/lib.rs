@@ -8,6 +8,7 @@ pub mod cli;
 pub mod cmd;
 pub mod config;
 pub mod fault;
+pub mod hook;
 pub mod host;
 #[cfg(feature = "image")]
 pub mod image;
@@ -18,3 +19,4 @@ pub mod plan;
 pub mod run;
 pub mod state;
 pub mod sys;
+pub mod time;

@@ -1,5 +1,6 @@
 //! What is recorded of a container: a directory below `--root` with its state.json, and the lock on that directory.
 
+mod about;
 mod dir;
 mod status;
 
@@ -7,7 +8,6 @@ use crate::cgroup::{self, Cgroup};
 use crate::config::device_rules::DeviceRule;
 use crate::config::{Hook, Hooks};
 use crate::host;
-use crate::init::hook::About;
 use crate::sys::{self, Errno, fs, process};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use about::About;
 pub use dir::Dir;
 pub use status::{Command, Status, refuse};
 
@@ -65,7 +66,7 @@ impl State {
         State {
             about,
             rootfs: rootfs.into(),
-            created: crate::log::rfc3339(std::time::SystemTime::now()),
+            created: crate::time::rfc3339(std::time::SystemTime::now()),
             pid: 0,
             pid_start: 0,
             private_pids: false,

@@ -5,22 +5,24 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What each room of the house may use of the others.
-const MAY_USE: [(&str, &[&str]); 16] = [
-    ("cli", &["cmd", "host", "log", "nearest", "plan", "state", "run", "sys"]),
-    ("cmd", &["check", "cli", "run", "state", "cgroup", "config", "plan", "host", "image", "log", "sys"]),
-    ("run", &["fault", "plan", "channel", "init", "cgroup", "state", "config", "host", "log", "sys"]),
-    ("init", &["fault", "plan", "channel", "config", "sys"]),
+const MAY_USE: [(&str, &[&str]); 18] = [
+    ("cli", &["cmd", "log", "nearest", "run", "sys"]),
+    ("cmd", &["check", "run", "state", "cgroup", "config", "plan", "host", "image", "log", "sys"]),
+    ("run", &["fault", "plan", "channel", "hook", "init", "cgroup", "state", "config", "host", "log", "sys"]),
+    ("init", &["fault", "plan", "channel", "config", "hook", "state", "sys"]),
+    ("hook", &["config", "fault", "sys"]),
+    ("state", &["cgroup", "config", "host", "sys", "time"]),
+    ("cgroup", &["fault", "sys", "config", "plan"]),
     ("plan", &["config", "host", "sys"]),
-    ("config", &["nearest", "plan"]),
+    ("config", &["nearest"]),
     ("image", &["config", "host", "sys"]),
     ("check", &["config", "host", "sys"]),
     ("host", &["sys"]),
     ("channel", &["fault", "sys"]),
-    ("cgroup", &["fault", "sys", "plan"]),
     ("fault", &["sys"]),
-    ("state", &["cgroup", "config", "host", "init", "log", "sys"]),
-    ("log", &["fault", "config", "run", "sys"]),
+    ("log", &["config", "fault", "sys", "time"]),
     ("nearest", &[]),
+    ("time", &[]),
     ("sys", &[]),
 ];
 

@@ -1,9 +1,10 @@
 //! Limits: what the plan says is written to a cgroup's files.
 
 use super::{Cgroup, open_below};
+use crate::config::resources::Limit;
+use crate::config::update::Current;
 use crate::fault::{Call, Fault, Outcome, Refusal};
-use crate::plan::resources::{Check, Limit, OnRefusal, Write};
-use crate::plan::update::Current;
+use crate::plan::resources::{Check, OnRefusal, Write};
 use crate::sys::{self, Errno, fs};
 use anyhow::{Context, Result, bail};
 use std::os::fd::AsFd;

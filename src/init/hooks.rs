@@ -1,10 +1,11 @@
 //! The hooks that init runs, or has run.
 
+use super::Init;
 use super::exec::environment;
-use super::{Init, hook};
 use crate::channel::FromInit;
 use crate::config::Hook;
 use crate::fault::{Call, Outcome};
+use crate::hook;
 use crate::plan::Computed;
 use std::ffi::CString;
 use std::path::Path;

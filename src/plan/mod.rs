@@ -88,7 +88,7 @@ pub enum Keyring {
 }
 
 /// Who makes the container's cgroup.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CgroupDriver {
     /// This program, at a path in the cgroup tree.
     Cgroupfs,

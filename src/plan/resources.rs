@@ -1,7 +1,7 @@
 //! Resources to what is written to the files of a cgroup, in order.
 
 use super::Planned;
-pub use crate::config::resources::Limit;
+use crate::config::resources::Limit;
 use crate::config::resources::{BlockIo, Cpu, Memory, Rate, Resources};
 use std::fmt::{self, Display, Formatter};
 

@@ -1,7 +1,8 @@
 //! `checkpoint`: the processes of a container, saved to images.
 
-use super::options::{config_file, field};
-use super::rpc::{self, Message, kind};
+use super::field::{kind, opts as field};
+use super::options::config_file;
+use super::rpc::{self, Message};
 use super::{
     Criu, DumpOptions, Options, Place, failure, find, inode, make_folder, tell_folders, tell_network,
     with_those_below, yard,
@@ -165,7 +166,9 @@ fn refuse_own_init(pid: i32, mounts: &Mounts) -> Result<()> {
     match mounts.foreign(file.as_fd())? {
         None => Ok(()),
         Some(_) => {
-            bail!("its init, /proc/1/exe, is no file of the container's (--init), and cannot be saved")
+            bail!(
+                "a container with --init cannot be checkpointed: its init is the knarr binary, which is not in the container"
+            )
         }
     }
 }

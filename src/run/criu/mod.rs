@@ -2,13 +2,14 @@
 //! reports on the way what it has come to.
 
 mod checkpoint;
+mod field;
 mod options;
 mod restore;
 mod rpc;
 mod yard;
 
 pub use checkpoint::{Checkpoint, checkpoint};
-pub use options::{DumpOptions, Options, RestoreOptions};
+pub use options::{CgroupsMode, DumpOptions, NetworkLock, Options, RestoreOptions};
 pub use restore::{Order, Restored, restore};
 
 use crate::config::mountinfo;
@@ -19,9 +20,10 @@ use crate::plan::restore::External;
 use crate::sys::process::{self, Cloned, Exit};
 use crate::sys::{Errno, fs, socket};
 use anyhow::{Context, Result, anyhow, bail};
+use field::{kind, opts, resp};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::Shutdown;
-use rpc::{Message, Response, kind};
+use rpc::{Message, Response};
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -31,7 +33,7 @@ use std::path::{Path, PathBuf};
 const OLDEST: (u64, u64) = (3, 17);
 
 /// The longest response, in bytes.
-const ROOM: usize = 40 << 10;
+const MESSAGE_MAX: usize = 40 << 10;
 
 /// Which of the host's namespaces and files a process of CRIU works with.
 struct Place<'a> {
@@ -102,7 +104,7 @@ impl Criu {
                 let said = become_criu(program, &args, &env, place, &theirs, &printed);
                 // In CRIU's own words, as nobody else answers here.
                 let mut failed = Message::default();
-                failed.number(1, 0).number(2, 0).text(9, said);
+                failed.number(resp::TYPE, 0).number(resp::SUCCESS, 0).text(resp::ERROR_MESSAGE, said);
                 let _ = socket::send(theirs.as_fd(), failed.bytes(), None);
                 process::exit_now(127)
             }
@@ -130,7 +132,7 @@ impl Criu {
 
     /// The next packet, and what came along.
     fn hear(&self) -> Result<(Vec<u8>, Option<OwnedFd>)> {
-        let mut packet = vec![0; ROOM];
+        let mut packet = vec![0; MESSAGE_MAX];
         let mut receive = || socket::receive(self.channel.as_fd(), &mut packet);
         let received = match receive() {
             // It has ended with a request unread; what it has said before is still there.
@@ -175,7 +177,7 @@ impl Criu {
     /// What it has printed, as the end of a message.
     fn printed(&self) -> String {
         let _ = nix::unistd::lseek(&self.printed, 0, nix::unistd::Whence::SeekSet);
-        let text = fs::read_all(self.printed.as_fd(), ROOM).unwrap_or_default();
+        let text = fs::read_all(self.printed.as_fd(), MESSAGE_MAX).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).trim().replace('\n', "; ");
         if text.is_empty() { text } else { format!(": {text}") }
     }
@@ -260,7 +262,7 @@ fn make_folder(flag: &str, path: &Path, mode: u32) -> Result<()> {
 
 /// What a request says of the folders that CRIU works with, images first.
 fn tell_folders(criu: &Criu, message: &mut Message) {
-    let fields = [options::field::IMAGES_DIR_FD, options::field::WORK_DIR_FD];
+    let fields = [opts::IMAGES_DIR_FD, opts::WORK_DIR_FD];
     for (field, folder) in fields.into_iter().zip(&criu.folders) {
         message.number(field, folder.as_raw_fd() as u64);
     }
@@ -269,7 +271,7 @@ fn tell_folders(criu: &Criu, message: &mut Message) {
 /// A new network namespace is restored without its devices, which hooks make. One that is joined is left as it is.
 fn tell_network(is_new: bool, message: &mut Message) {
     if is_new {
-        message.number(options::field::EMPTY_NAMESPACES, libc::CLONE_NEWNET as u64);
+        message.number(opts::EMPTY_NAMESPACES, libc::CLONE_NEWNET as u64);
     }
 }
 

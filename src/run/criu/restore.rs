@@ -1,8 +1,9 @@
 //! `restore`: a container whose processes come from images.
 
 use super::checkpoint::{DESCRIPTORS, NULL};
-use super::options::{config_file, field};
-use super::rpc::{self, Message, kind};
+use super::field::{kind, opts as field};
+use super::options::config_file;
+use super::rpc::{self, Message};
 use super::{
     Criu, Options, Output, Place, Report, RestoreOptions, failure, find, make_folder, tell_folders,
     tell_network, with_those_below, yard,
@@ -11,13 +12,13 @@ use crate::channel::FromInit;
 use crate::config::Namespace;
 use crate::fault::{Call, Outcome};
 use crate::init;
-use crate::init::hook::About;
 use crate::plan::restore::{Kept, Restore};
 use crate::plan::{Plan, SessionKeyring};
 use crate::run::create::{self, Prepared, about, first_state, hand_terminal, host_hooks, host_steps, record};
 use crate::run::launch::{Launched, Opened, launch};
 use crate::run::settle::settle;
 use crate::run::undo::Undo;
+use crate::state::About;
 use crate::state::{Container, State};
 use crate::sys::mount::{self, Change, Follow, Reach, attr};
 use crate::sys::{self, Errno, describe, fs, net, process};

@@ -5,46 +5,14 @@ use crate::fault::{Call, Outcome, Refusal};
 use crate::sys::process::{self as proc, Cloned, Exit};
 use crate::sys::{self, Errno, describe};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How much of a hook's output is kept for the error message, in bytes.
 const OUTPUT_LIMIT: usize = 4096;
-
-/// What hooks are told about a container, runtime.md: State.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct About {
-    /// The version of the specification that the bundle follows.
-    pub oci_version: String,
-    /// The container's id.
-    pub id: String,
-    /// The bundle, absolute.
-    pub bundle: PathBuf,
-    /// From config.json.
-    pub annotations: BTreeMap<String, String>,
-}
-
-impl About {
-    /// The state in JSON. Without a process there is no pid.
-    pub fn json(&self, status: &str, pid: Option<i32>) -> String {
-        let mut state = json!({
-            "ociVersion": self.oci_version,
-            "id": self.id,
-            "status": status,
-            "bundle": self.bundle,
-            "annotations": self.annotations,
-        });
-        if let Some(pid) = pid {
-            state["pid"] = Value::from(pid);
-        }
-        state.to_string()
-    }
-}
 
 /// This process's own environment.
 pub fn environment() -> Vec<CString> {
