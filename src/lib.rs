@@ -16,6 +16,7 @@ pub mod init;
 pub mod log;
 pub mod nearest;
 pub mod plan;
+pub mod proc;
 pub mod run;
 pub mod state;
 pub mod sys;

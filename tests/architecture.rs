@@ -5,22 +5,29 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What each room of the house may use of the others.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     ("cli", &["cmd", "log", "nearest", "run", "sys"]),
     ("cmd", &["check", "run", "state", "cgroup", "config", "plan", "host", "image", "log", "sys"]),
-    ("run", &["fault", "plan", "channel", "hook", "init", "cgroup", "state", "config", "host", "log", "sys"]),
-    ("init", &["fault", "plan", "channel", "config", "hook", "state", "sys"]),
+    (
+        "run",
+        &[
+            "proc", "fault", "plan", "channel", "hook", "init", "cgroup", "state", "config", "host", "log",
+            "sys",
+        ],
+    ),
+    ("init", &["proc", "fault", "plan", "channel", "config", "hook", "state", "sys"]),
     ("hook", &["config", "fault", "sys"]),
-    ("state", &["cgroup", "config", "host", "sys", "time"]),
-    ("cgroup", &["fault", "sys", "config", "plan"]),
-    ("plan", &["config", "host", "sys"]),
-    ("config", &["nearest"]),
-    ("image", &["config", "host", "sys"]),
-    ("check", &["config", "host", "sys"]),
-    ("host", &["sys"]),
+    ("state", &["proc", "cgroup", "config", "host", "sys", "time"]),
+    ("cgroup", &["proc", "fault", "sys", "config", "plan"]),
+    ("plan", &["proc", "config", "host", "sys"]),
+    ("config", &["proc", "nearest"]),
+    ("image", &["proc", "config", "host", "sys"]),
+    ("check", &["proc", "config", "host", "sys"]),
+    ("host", &["proc", "sys"]),
     ("channel", &["fault", "sys"]),
     ("fault", &["sys"]),
     ("log", &["config", "fault", "sys", "time"]),
+    ("proc", &[]),
     ("nearest", &[]),
     ("time", &[]),
     ("sys", &[]),

@@ -3,6 +3,7 @@
 use super::{Cgroup, FILE_LIMIT, open_below};
 use crate::fault::{Call, Fault, Outcome, Refusal};
 use crate::plan::Planned;
+use crate::proc::cgroup::{Holder, holder};
 use crate::sys::{self, Errno, fs};
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -119,44 +120,11 @@ fn whereabouts(controller: &str) -> String {
 }
 
 fn absence(controller: &str, mountinfo: &str, proc_cgroups: &str) -> String {
-    let of_v1 = if controller == "io" { "blkio" } else { controller };
-    let mount = mountinfo.lines().find_map(|line| {
-        let (fields, filesystem) = line.split_once(" - ")?;
-        let options = filesystem.strip_prefix("cgroup ")?.rsplit(' ').next()?;
-        options.split(',').any(|option| option == of_v1).then(|| fields.split(' ').nth(4))?
-    });
-    if let Some(mount) = mount {
-        return format!("cgroup v1 has it, at {mount}");
-    }
-    let entry = proc_cgroups.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
-    match entry.into_iter().find(|entry| entry.first() == Some(&of_v1)).as_deref() {
-        Some([_, _, _, "0"]) => "it is disabled on the kernel's command line".into(),
-        Some([_, "0", ..]) => "it is not delegated to this tree".into(),
-        Some([_, hierarchy, ..]) => format!("cgroup v1 has it, as hierarchy {hierarchy}"),
-        _ => "this kernel does not have it".into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::absence;
-
-    #[test]
-    fn an_absent_controller_is_looked_for() {
-        let mounts = "30 25 0:26 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
-                      31 25 0:27 / /sys/fs/cgroup/blkio rw - cgroup cgroup rw,blkio\n\
-                      32 25 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n";
-        let cgroups = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t2\t1\t1\nmemory\t4\t1\t1\npids\t0\t1\t1\nrdma\t0\t1\t0\n";
-        let cases = [
-            ("cpu", "cgroup v1 has it, at /sys/fs/cgroup/cpu,cpuacct"),
-            ("io", "cgroup v1 has it, at /sys/fs/cgroup/blkio"),
-            ("memory", "cgroup v1 has it, as hierarchy 4"),
-            ("pids", "it is not delegated to this tree"),
-            ("rdma", "it is disabled on the kernel's command line"),
-            ("frob", "this kernel does not have it"),
-        ];
-        for (controller, text) in cases {
-            assert_eq!(absence(controller, mounts, cgroups), text);
-        }
+    match holder(controller, "", proc_cgroups, mountinfo) {
+        Holder::V1(Some(mount), _) => format!("cgroup v1 has it, at {mount}"),
+        Holder::V1(None, hierarchy) => format!("cgroup v1 has it, as hierarchy {hierarchy}"),
+        Holder::Disabled => "it is disabled on the kernel's command line".into(),
+        Holder::Free => "it is not delegated to this tree".into(),
+        Holder::V2 | Holder::Unknown => "this kernel does not have it".into(),
     }
 }

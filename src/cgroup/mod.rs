@@ -39,9 +39,6 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long it takes until those that are still there are killed once more.
 const KILL_AGAIN: Duration = Duration::from_millis(50);
 
-/// The type of the filesystem of cgroup v2, of statfs(2).
-const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
-
 /// A cgroup, open.
 #[derive(Debug)]
 pub struct Cgroup {
@@ -157,7 +154,8 @@ impl Cgroup {
             opened => opened.with_context(|| format!("open {}", path.display()))?,
         };
         // What is killed or removed here must be a cgroup, whatever a record says.
-        if mount::fs_magic(&fd).with_context(|| format!("fstatfs {}", path.display()))? != CGROUP2_SUPER_MAGIC
+        if mount::fs_magic(&fd).with_context(|| format!("fstatfs {}", path.display()))?
+            != mount::CGROUP2_SUPER_MAGIC
         {
             bail!("{} is not a cgroup", path.display());
         }

@@ -2,7 +2,6 @@
 //!
 //! Asked for by writing to a file of /proc/self/attr. That /proc may be the container's, so it must prove to be one.
 
-use super::mounts::PROC_SUPER_MAGIC;
 use super::paths;
 use crate::fault::{Call, Outcome, Refusal};
 use crate::sys::{Errno, fs, mount};
@@ -40,7 +39,7 @@ pub(super) fn keys(label: &str) -> Outcome {
 fn attribute(name: &str) -> Outcome<OwnedFd> {
     let proc =
         fs::open("/proc", fs::O_PATH | fs::O_DIRECTORY | fs::O_NOFOLLOW, 0).call(|| "open /proc".into())?;
-    if mount::fs_magic(proc.as_fd()).call(|| "fstatfs /proc".into())? != PROC_SUPER_MAGIC {
+    if mount::fs_magic(proc.as_fd()).call(|| "fstatfs /proc".into())? != mount::PROC_SUPER_MAGIC {
         return Err(Refusal::message("/proc of the container is no procfs, through which labels are set"));
     }
     let path = format!("self/attr/{name}");

@@ -11,8 +11,6 @@ use crate::sys::mount::{self, Change, Follow, Reach, attr};
 use crate::sys::{self, Errno, fs, xattr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub(super) const PROC_SUPER_MAGIC: i64 = 0x9fa0;
-
 impl Init<'_> {
     /// The mount, unless a symlink was made in its place.
     pub(super) fn mount(&mut self, step: &MountStep) -> Outcome<Option<OwnedFd>> {
@@ -336,7 +334,9 @@ pub(super) fn new_filesystem(filesystem: &Filesystem, mode: Option<u32>) -> Outc
 /// config.json was checked for destinations inside /proc by name; a symlink of the image may still lead there.
 fn refuse_inside_proc(onto: BorrowedFd<'_>, target: &str) -> Outcome {
     let inside = target.strip_prefix("/proc/").unwrap_or_default();
-    if may_cover_in_proc(inside) || mount::fs_magic(onto).call(|| "fstatfs".into())? != PROC_SUPER_MAGIC {
+    if may_cover_in_proc(inside)
+        || mount::fs_magic(onto).call(|| "fstatfs".into())? != mount::PROC_SUPER_MAGIC
+    {
         return Ok(());
     }
     Err(Refusal::message(format!("{target} leads into /proc")))

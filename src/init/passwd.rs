@@ -2,6 +2,7 @@
 
 use super::paths;
 use crate::plan::Lookup;
+use crate::proc::passwd::accounts;
 use crate::sys::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -28,11 +29,7 @@ fn home_in(passwd: BorrowedFd<'_>, uid: u32) -> Option<String> {
         return None;
     }
     let text = fs::read_all(passwd, PASSWD_LIMIT).ok()?;
-    let text = String::from_utf8_lossy(&text);
-    text.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        let is_path = |home: &str| !home.is_empty() && home.len() < PATH_MAX && !home.contains('\0');
-        let home = fields.get(5).filter(|home| is_path(home))?;
-        (fields.get(2)?.parse() == Ok(uid)).then(|| home.to_string())
-    })
+    let is_path = |home: &&[u8]| !home.is_empty() && home.len() < PATH_MAX && !home.contains(&0);
+    let homes = accounts(&text).filter(|account| account.uid == uid).filter_map(|account| account.home);
+    homes.into_iter().find(is_path).map(|home| String::from_utf8_lossy(home).into_owned())
 }

@@ -3,6 +3,7 @@
 use crate::cgroup::Cgroup;
 use crate::fault::{Fault, Refusal};
 use crate::plan::{HostStep, Plan};
+use crate::proc::stat;
 use crate::sys::process::{self, Exit};
 use anyhow::anyhow;
 use std::os::fd::{AsFd, OwnedFd};
@@ -65,7 +66,7 @@ fn by_signal(signal: i32, cgroup: Option<&Cgroup>) -> anyhow::Error {
 pub(super) fn unexecuted(pid: i32, pidfd: &OwnedFd) -> Option<i32> {
     const EXITING: u64 = 0x4;
     const FORKED_NOT_EXECUTED: u64 = 0x40;
-    let flags = number_of(pid, 6)?;
+    let flags = number_of(pid, stat::FLAGS)?;
     if flags & EXITING == 0 || flags & FORKED_NOT_EXECUTED == 0 {
         return None;
     }
@@ -73,15 +74,12 @@ pub(super) fn unexecuted(pid: i32, pidfd: &OwnedFd) -> Option<i32> {
     while !process::has_ended(pidfd.as_fd()).ok()? {
         std::thread::yield_now();
     }
-    let signal = i32::try_from(number_of(pid, 49)? & 0x7f).ok()?;
+    let signal = i32::try_from(number_of(pid, stat::EXIT_CODE)? & 0x7f).ok()?;
     (signal != 0).then_some(signal)
 }
 
-/// A number of /proc/PID/stat, counted from the state on.
-fn number_of(pid: i32, at: usize) -> Option<u64> {
-    let stat = crate::host::read(format!("/proc/{pid}/stat")).ok()?;
-    // The name before it may hold anything.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(at)?.parse().ok()
+fn number_of(pid: i32, field: usize) -> Option<u64> {
+    stat::field(&crate::host::read(format!("/proc/{pid}/stat")).ok()?, field)
 }
 
 /// Processes of a container that has no room for those of `exec`: which limit that is.

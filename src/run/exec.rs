@@ -11,6 +11,7 @@ use crate::fault::Fault;
 use crate::host::{self, Host};
 use crate::init::{self, Inherited};
 use crate::plan::{Exec, ExecCgroup};
+use crate::proc::cgroup::v2_path;
 use crate::state::{Command, Container, Status, refuse};
 use crate::sys::process::{self, Cloned, Exit};
 use crate::sys::{Errno, cred, schedule, socket};
@@ -201,8 +202,8 @@ impl Order<'_> {
         let text = host::read(format!("/proc/{pid}/cgroup"))?;
         // Asked after the file was read: it was not another process's.
         process::pidfd_send_signal(self.target.init.as_fd(), 0).context("init")?;
-        let path = text.lines().find_map(|line| line.strip_prefix("0::/")).context("init has no cgroup")?;
-        let path = self.host.cgroup_root.join(path);
+        let path = v2_path(&text).context("init has no cgroup")?;
+        let path = self.host.cgroup_root.join(path.trim_start_matches('/'));
         Cgroup::open(&path)?.with_context(|| format!("cgroup {} of init is gone", path.display()))
     }
 }

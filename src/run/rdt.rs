@@ -9,8 +9,6 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 const ROOT: &str = "/sys/fs/resctrl";
-const RDTGROUP_SUPER_MAGIC: i64 = 0x0765_5821;
-
 /// The groups that a container is in, and which of them go with it.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
@@ -26,7 +24,7 @@ impl Groups {
     /// Take or make the groups and write their schemata.
     pub(super) fn make(&mut self, rdt: &Rdt, id: &str) -> Outcome {
         let root = fs::open(ROOT, fs::O_PATH | fs::O_DIRECTORY, 0);
-        if root.and_then(mount::fs_magic) != Ok(RDTGROUP_SUPER_MAGIC) {
+        if root.and_then(mount::fs_magic) != Ok(mount::RDTGROUP_SUPER_MAGIC) {
             let text = "resctrl is not mounted on /sys/fs/resctrl: this machine has no resource director technology, \
                         or it waits for mount -t resctrl resctrl /sys/fs/resctrl";
             return Err(Refusal::message(text));

@@ -10,6 +10,7 @@ use super::{
 use crate::config::{self, Config, Namespace};
 use crate::host;
 use crate::plan::restore::{External, kept, overlay};
+use crate::proc::mountinfo;
 use crate::state::Container;
 use crate::sys::{fs, mount};
 use anyhow::{Context, Result, bail};
@@ -149,7 +150,7 @@ struct Mounts(Vec<u64>);
 impl Mounts {
     fn of(pid: i32) -> Result<Mounts> {
         let text = host::read(format!("/proc/{pid}/mountinfo"))?;
-        Ok(Mounts(text.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect()))
+        Ok(Mounts(mountinfo::mounts(&text).map(|mount| mount.id).collect()))
     }
 
     /// The number of the mount that a file is on, if it is none of these.

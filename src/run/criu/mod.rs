@@ -12,11 +12,11 @@ pub use checkpoint::{Checkpoint, checkpoint};
 pub use options::{CgroupsMode, DumpOptions, NetworkLock, Options, RestoreOptions};
 pub use restore::{Order, Restored, restore};
 
-use crate::config::mountinfo;
 use crate::fault::{Call, Outcome, Refusal};
 use crate::host;
 
 use crate::plan::restore::External;
+use crate::proc::mountinfo;
 use crate::sys::process::{self, Cloned, Exit};
 use crate::sys::{Errno, fs, socket};
 use anyhow::{Context, Result, anyhow, bail};
@@ -304,8 +304,8 @@ fn errors(log: &str) -> String {
 fn with_those_below(externals: &[External]) -> Result<Vec<External>> {
     let mounts = host::read("/proc/self/mountinfo")?;
     let mut all = externals.to_vec();
-    for target in mountinfo::targets(&mounts) {
-        all.extend(externals.iter().filter_map(|external| external.below(Path::new(&target))));
+    for mount in mountinfo::mounts(&mounts) {
+        all.extend(externals.iter().filter_map(|external| external.below(Path::new(&mount.target))));
     }
     Ok(all)
 }
