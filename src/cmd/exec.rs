@@ -193,7 +193,7 @@ fn run_process(args: &Args, global: &Global) -> Result<u8> {
         (None, false) => Console::Foreground,
         (None, true) => Console::None,
     };
-    check_console(process.terminal, console)?;
+    check_console(Some(&process), console)?;
     let running = exec(&Order {
         target,
         plan: &plan,

@@ -77,7 +77,7 @@ fn make(args: &Args, global: &Global, fds: Fds) -> Result<Restored> {
         (None, false) => Console::Foreground,
         (None, true) => Console::None,
     };
-    check_console(config.process.as_ref().is_some_and(|process| process.terminal), console)?;
+    check_console(config.process.as_ref(), console)?;
     check_root(&config)?;
     let restored = restore(&Order {
         container: Container {

@@ -3,10 +3,10 @@
 use super::Init;
 use super::copy_up;
 use super::paths::{self, Make};
-use crate::config::Device;
 use crate::config::rules::may_cover_in_proc;
+use crate::config::{Device, Symlink, bind_flags};
 use crate::fault::{Call, Outcome, Refusal};
-use crate::plan::{CopyUp, Filesystem, Lookup, MountStep, Source, Symlink, Tree, below, bind};
+use crate::plan::{CopyUp, Filesystem, Lookup, MountStep, Source, Tree, below};
 use crate::sys::mount::{self, Change, Follow, Reach, attr};
 use crate::sys::{self, Errno, fs, xattr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -276,7 +276,7 @@ fn set_flags(tree: &Tree, copy: BorrowedFd<'_>) -> Outcome {
             mount::flags(copy).call(|| format!("fstatvfs {source}"))?
         }
     };
-    let refused = if tree.locked { bind::refused_of_tree(&tree.changes, has) } else { None };
+    let refused = if tree.locked { bind_flags::refused_of_tree(&tree.changes, has) } else { None };
     refused.map_or(Ok(()), |names| Err(locked(names)))
 }
 

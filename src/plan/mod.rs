@@ -4,14 +4,12 @@
 //! init then takes in order. Each step carries the field of config.json that asked for it, so that whoever runs it can
 //! name that field when the kernel refuses. `Display` is what `knarr plan` prints and what the golden tests compare.
 
-pub mod bind;
 mod cgroup;
 mod create;
 pub mod devices;
 mod exec;
 pub mod gvariant;
 mod mounts;
-mod options;
 mod overlay;
 mod process;
 pub mod resources;
@@ -24,7 +22,6 @@ pub mod update;
 pub use create::create;
 pub use exec::{Exec, ExecCgroup, ExecRequest, exec};
 pub(crate) use mounts::below;
-pub use options::{NAMES as MOUNT_OPTIONS, Options, Symlink};
 pub use steps::{
     Computed, Console, CopyUp, EnterStep, Filesystem, Groups, HardLimit, HostStep, IdSource, Launch, Lookup,
     MountStep, NetDevice, OverlayStep, ProcessStep, RootStep, SessionKeyring, Settle, Source, Step, Tree,
