@@ -1,8 +1,8 @@
 //! `knarr exec`.
 
+use super::Global;
 use super::create::{Console, Fds, check_console, connect, read_config};
 use super::refuse_option;
-use crate::cli::Global;
 use crate::config::{self, Config, Invalid, Process, capability};
 use crate::host::{self, Asked, OwnCgroup};
 use crate::plan::{self, ExecCgroup, ExecRequest, Keyring};
@@ -193,7 +193,7 @@ fn run_process(args: &Args, global: &Global) -> Result<u8> {
         (None, false) => Console::Foreground,
         (None, true) => Console::None,
     };
-    check_console(process.terminal, console)?;
+    check_console(Some(&process), console)?;
     let running = exec(&Order {
         target,
         plan: &plan,

@@ -1,8 +1,9 @@
 //! What knarr is configured by, and what it keeps of it: an error or a plan, never a panic.
 
+use knarr::config::Options;
 use knarr::config::{self, load};
 use knarr::host::Host;
-use knarr::plan::{self, CgroupDriver, Keyring, Options, Pivot, Request, Start};
+use knarr::plan::{self, CgroupDriver, Keyring, Pivot, Request, Start};
 use knarr::state::State;
 use std::path::Path;
 
