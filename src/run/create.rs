@@ -108,10 +108,9 @@ fn build(order: &Order<'_>, undo: &mut Undo) -> Result<Made> {
     let network = opened.namespace(Namespace::Network).map(|fd| fd.try_clone_to_owned()).transpose();
     let network = network.context("dup")?;
     let notify = opened.notify.take();
-    let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup.as_fd());
+    let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup);
     let Launched { pid, pidfd, channel } = launch(order.plan, &about, opened, cgroup, undo.scope.as_ref())?;
     let pidfd = undo.init.insert(pidfd);
-    let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup);
     scope.map_or(Ok(()), |scope| scope.settle(cgroup))?;
     if !order.plan.settle.is_empty() {
         settle(&order.plan.settle, pid, network, &mut undo.moved, &undo.resctrl)?;

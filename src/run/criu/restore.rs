@@ -7,6 +7,7 @@ use super::{
     Criu, Options, Output, Place, Report, RestoreOptions, failure, find, make_folder, tell_folders,
     tell_network, with_those_below, yard,
 };
+use crate::cgroup::Cgroup;
 use crate::channel::FromInit;
 use crate::config::Namespace;
 use crate::init::hook::About;
@@ -79,7 +80,7 @@ fn build(order: &Order<'_>, program: &Path, descriptors: &[String], undo: &mut U
     let notify = opened.notify.take();
     let namespaces = copies(&order.restore.kept, &opened)?;
     let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup.as_fd());
-    try_mounts(own.plan, &about, opened, cgroup)?;
+    try_mounts(own.plan, &about, opened, undo.cgroup.as_ref().map(|(cgroup, _)| cgroup))?;
     // CRIU closes each when it has used it.
     let nulls = [null()?, null()?, null()?];
     let mut message = request(order, descriptors, &nulls, &namespaces)?;
@@ -121,7 +122,7 @@ fn copies(kept: &[Kept], opened: &Opened) -> Result<Vec<Given>> {
 }
 
 /// Make the container's mounts as ever, and drop them: CRIU mounts on what is there then, by paths that lead nowhere else.
-fn try_mounts(plan: &Plan, about: &About, opened: Opened, cgroup: Option<BorrowedFd<'_>>) -> Result<()> {
+fn try_mounts(plan: &Plan, about: &About, opened: Opened, cgroup: Option<&Cgroup>) -> Result<()> {
     let Launched { pid, pidfd, channel } = launch(plan, about, opened, cgroup, None)?;
     let attempt = || -> Result<()> {
         if !plan.settle.is_empty() {
