@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_unit_is_told_by_the_path() {
-        let of = |path, uid| {
+        let of = |path: &str, uid| {
             unit_of(path, uid).map(|(unit, below)| format!("{:?} {} /{below}", unit.manager, unit.name))
         };
         let app = "user.slice/user-1000.slice/user@1000.service/app.slice";
