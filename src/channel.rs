@@ -1,26 +1,12 @@
 //! What parent and init tell each other while a container is made: one SEQPACKET pair, one enum a direction.
 //!
-//! A fault is the number of a step, its field in config.json, the call, the kernel's errno and, where the kernel had more
-//! to say, its text. A closed channel means that the other side is gone.
+//! A fault is the kernel's errno, the field in config.json, the call and, where the kernel had more to say, its text. A closed
+//! channel means that the other side is gone.
 
+use crate::fault::{Fault, Refusal};
 use crate::sys::socket::{self, Received};
 use crate::sys::{self, Errno};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-/// A step of init that the kernel refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The step's place in the plan, from 0.
-    pub step: usize,
-    /// The field of config.json that asked for the step; empty where nothing there did.
-    pub field: String,
-    /// What was tried, with its object, as `open /nonexistent`; or the whole message where `errno` is 0.
-    pub call: String,
-    /// The kernel's answer; 0 where it was not the kernel that said no.
-    pub errno: i32,
-    /// What the kernel said beside its errno; empty for most calls.
-    pub text: String,
-}
 
 /// From init to its parent.
 #[derive(Debug)]
@@ -39,33 +25,28 @@ pub enum FromInit {
     Failed(Fault),
 }
 
-/// Room for one message: a tag, a step, an errno, and three strings.
-const ROOM: usize = 2048;
+/// The longest message, in bytes: a tag, an errno, and three strings.
+const MESSAGE_MAX: usize = 2048;
 
 /// The parent's answer, to hooks done or to a container recorded.
 const DONE: &[u8] = b"done";
 
 fn encode(fault: &Fault) -> Vec<u8> {
+    let Fault { field, refusal: Refusal { call, errno, text } } = fault;
     let mut data = vec![b'F'];
-    data.extend_from_slice(&(fault.step as u32).to_le_bytes());
-    data.extend_from_slice(&fault.errno.to_le_bytes());
-    data.extend_from_slice([fault.field.as_str(), &fault.call, &fault.text].join("\0").as_bytes());
-    data.truncate(ROOM);
+    data.extend_from_slice(&errno.map_or(0, |errno| errno as i32).to_le_bytes());
+    data.extend_from_slice([field.as_str(), call, text].join("\0").as_bytes());
+    data.truncate(MESSAGE_MAX);
     data
 }
 
 fn decode(data: &[u8]) -> Option<Fault> {
-    let (step, rest) = data.split_first_chunk::<4>()?;
-    let (errno, rest) = rest.split_first_chunk::<4>()?;
+    let (errno, rest) = data.split_first_chunk::<4>()?;
+    let errno = Some(i32::from_le_bytes(*errno)).filter(|errno| *errno != 0).map(Errno::from_raw);
     let text = String::from_utf8_lossy(rest);
     let mut parts = text.splitn(3, '\0').map(String::from);
-    Some(Fault {
-        step: u32::from_le_bytes(*step) as usize,
-        errno: i32::from_le_bytes(*errno),
-        field: parts.next()?,
-        call: parts.next()?,
-        text: parts.next().unwrap_or_default(),
-    })
+    let (field, call) = (parts.next()?, parts.next()?);
+    Some(Fault { field, refusal: Refusal { call, errno, text: parts.next().unwrap_or_default() } })
 }
 
 /// Init's end.
@@ -128,7 +109,7 @@ impl ParentEnd {
 
     /// The next message; none when init has closed its end, by execve(2) or by dying.
     pub fn hear(&self) -> sys::Result<Option<FromInit>> {
-        let mut data = [0; ROOM];
+        let mut data = [0; MESSAGE_MAX];
         let mut receive = || socket::receive(self.0.as_fd(), &mut data);
         // The other side is gone without having read an answer, which is told before what it has said.
         let received = match receive() {
@@ -182,13 +163,8 @@ mod tests {
     #[test]
     fn a_fault_survives_the_channel() {
         let (parent, init) = pair().unwrap();
-        let fault = Fault {
-            step: 7,
-            field: "mounts[2]".into(),
-            call: "fsconfig".into(),
-            errno: 22,
-            text: "Unknown parameter 'frob'".into(),
-        };
+        let refusal = Refusal::kernel("fsconfig", Errno::EINVAL).with_text("Unknown parameter 'frob'");
+        let fault = refusal.of("mounts[2]");
         init.tell(&FromInit::Failed(fault.clone())).unwrap();
         let Some(FromInit::Failed(heard)) = parent.hear().unwrap() else { panic!("no fault") };
         assert_eq!(heard, fault);

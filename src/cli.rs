@@ -3,22 +3,13 @@
 mod go;
 mod usage;
 
-use crate::cmd;
-use crate::host;
+use crate::cmd::{self, Global, SPEC_VERSION};
 use crate::log::{self, Format, Level, Log};
-use crate::plan::CgroupDriver;
-use crate::state::Store;
 use crate::sys;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// Where containers are recorded unless `--root` says otherwise.
-const DEFAULT_ROOT: &str = "/run/knarr";
-
-/// The version of the runtime specification that is followed.
-pub const SPEC_VERSION: &str = "1.3.0";
 
 /// knarr runs containers from OCI bundles: a config.json and a root filesystem.
 #[derive(Debug, Parser)]
@@ -31,66 +22,6 @@ pub struct Cli {
     /// The command.
     #[command(subcommand)]
     pub command: Option<Cmd>,
-}
-
-/// Options before the command.
-#[derive(Debug, clap::Args)]
-pub struct Global {
-    /// Directory in which containers are recorded [default: /run/knarr, of an ordinary user $XDG_RUNTIME_DIR/knarr]
-    #[arg(long, value_name = "DIR")]
-    pub root: Option<PathBuf>,
-    /// File to append a record to when a command fails: a path, or file:PATH
-    #[arg(long, value_name = "FILE", value_parser = crate::log::file)]
-    pub log: Option<PathBuf>,
-    /// Form of the records
-    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
-    pub log_format: Format,
-    /// Report what is done, step by step, in the log or on standard error
-    #[arg(long)]
-    pub debug: bool,
-    /// What is reported beside errors; debug is the same as --debug
-    #[arg(long, value_enum, value_name = "LEVEL", default_value = "warning")]
-    pub log_level: Level,
-    /// The same as --cgroup-manager systemd
-    #[arg(long)]
-    pub systemd_cgroup: bool,
-    /// Who makes cgroups; with systemd linux.cgroupsPath is slice:prefix:name [default: cgroupfs]
-    #[arg(long, value_enum, value_name = "MANAGER")]
-    pub cgroup_manager: Option<CgroupDriver>,
-    /// CRIU, which checkpoints and restores
-    #[arg(long, value_name = "FILE", default_value = "criu")]
-    pub criu: PathBuf,
-    /// Accepted for compatibility
-    #[arg(long, value_name = "true|false|auto", num_args = 1)]
-    pub rootless: Option<String>,
-    /// Print the version
-    #[arg(short = 'v', long)]
-    pub version: bool,
-}
-
-/// An ordinary user records containers where their session has its files.
-fn default_root() -> PathBuf {
-    let session = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| host::user() != 0);
-    session.map_or_else(|| DEFAULT_ROOT.into(), |folder| PathBuf::from(folder).join("knarr"))
-}
-
-impl Global {
-    /// The store that `--root` names.
-    pub fn store(&self) -> Store {
-        Store::new(self.root.clone().unwrap_or_else(default_root))
-    }
-
-    /// The log that `--log` and `--log-format` name.
-    pub fn log(&self) -> Log {
-        let level = if self.debug { Level::Debug } else { self.log_level };
-        Log { file: self.log.clone(), format: self.log_format, level }
-    }
-
-    /// The driver that `--cgroup-manager` chooses, or `--systemd-cgroup`.
-    pub fn cgroup_driver(&self) -> CgroupDriver {
-        let default = if self.systemd_cgroup { CgroupDriver::Systemd } else { CgroupDriver::Cgroupfs };
-        self.cgroup_manager.unwrap_or(default)
-    }
 }
 
 /// The commands.

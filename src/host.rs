@@ -1,5 +1,7 @@
 //! Facts about this machine, asked once. A literal in tests.
 
+use crate::proc::{cgroup, mountinfo, passwd};
+use crate::sys::mount::{CGROUP2_SUPER_MAGIC, SELINUX_MAGIC};
 use crate::sys::{self, fs};
 use anyhow::{Context, Result, bail};
 use std::os::unix::fs::MetadataExt;
@@ -47,9 +49,6 @@ pub struct Asked {
     /// Which security modules are enabled.
     pub security_modules: bool,
 }
-
-const SELINUX_MAGIC: i64 = 0xf97c_ff8c;
-const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
 
 /// Ask the machine.
 pub fn probe(asked: Asked) -> Result<Host> {
@@ -124,15 +123,8 @@ pub fn cgroup_root() -> Result<PathBuf> {
         }
     }
     let mounts = read("/proc/self/mountinfo")?;
-    let found = mounts.lines().find_map(|line| {
-        let (fields, fstype) = line.split_once(" - ")?;
-        if !fstype.starts_with("cgroup2 ") {
-            return None;
-        }
-        fields.split(' ').nth(4)
-    });
-    match found {
-        Some(path) => Ok(PathBuf::from(path)),
+    match mountinfo::mounts(&mounts).find(|mount| mount.fstype == "cgroup2") {
+        Some(mount) => Ok(PathBuf::from(mount.target)),
         None => bail!("cgroup v2 is not mounted anywhere; mount it: mount -t cgroup2 none /sys/fs/cgroup"),
     }
 }
@@ -140,7 +132,7 @@ pub fn cgroup_root() -> Result<PathBuf> {
 /// This process's place in the cgroup v2 tree.
 pub fn own_cgroup() -> Result<String> {
     let text = read("/proc/self/cgroup")?;
-    match text.lines().find_map(|line| line.strip_prefix("0::")) {
+    match cgroup::v2_path(&text) {
         Some(path) => Ok(path.to_string()),
         None => bail!("/proc/self/cgroup: no cgroup v2 entry"),
     }
@@ -157,11 +149,8 @@ pub fn read(path: impl AsRef<Path>) -> Result<String> {
 
 /// The name of a user in the text of /etc/passwd.
 pub fn user_name(passwd: &str, uid: u32) -> Option<&str> {
-    passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        fields.nth(1).filter(|field| field.parse() == Ok(uid)).map(|_| name)
-    })
+    let account = passwd::accounts(passwd.as_bytes()).find(|account| account.uid == uid)?;
+    std::str::from_utf8(account.name).ok()
 }
 
 /// The ranges of ids that the text of /etc/subuid or /etc/subgid gives to a user, by name or by number: the first and how many.

@@ -7,6 +7,8 @@ pub mod check;
 pub mod cli;
 pub mod cmd;
 pub mod config;
+pub mod fault;
+pub mod hook;
 pub mod host;
 #[cfg(feature = "image")]
 pub mod image;
@@ -14,6 +16,8 @@ pub mod init;
 pub mod log;
 pub mod nearest;
 pub mod plan;
+pub mod proc;
 pub mod run;
 pub mod state;
 pub mod sys;
+pub mod time;

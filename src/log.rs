@@ -4,16 +4,16 @@
 //! file as one object. A command that succeeds writes only its warnings.
 
 use crate::config::Invalid;
-use crate::run::StepFault;
+use crate::fault::{Fault, Refusal};
 use crate::sys::{self, Errno, fs};
 use anyhow::Context;
 use serde_json::{Map, Value};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 /// `--log-format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// `time="…" level=error msg="…"`.
     Text,
@@ -22,7 +22,7 @@ pub enum Format {
 }
 
 /// `--log-level`: what is told beside the error that a command fails with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Nothing.
     Error,
@@ -55,28 +55,6 @@ pub struct Log {
     pub format: Format,
     /// `--log-level`, or `--debug`.
     pub level: Level,
-}
-
-/// `at` in RFC 3339, UTC, with nanoseconds.
-pub fn rfc3339(at: SystemTime) -> String {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = (since.as_secs() / 86400, since.as_secs() % 86400);
-    let (year, month, day) = civil(days as i64);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:09}Z", since.subsec_nanos())
-}
-
-/// The Gregorian date of a day counted from 1970-01-01. Years are counted from March, so that a leap day ends one.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
 impl Log {
@@ -133,7 +111,7 @@ impl Log {
     }
 
     fn record(&self, level: &str, message: &str) -> Map<String, Value> {
-        let time = rfc3339(SystemTime::now());
+        let time = crate::time::rfc3339(SystemTime::now());
         let pairs = [("level", level), ("msg", message), ("time", &time)];
         pairs.into_iter().map(|(key, value)| (key.to_string(), Value::from(value))).collect()
     }
@@ -196,11 +174,13 @@ fn details(err: &anyhow::Error) -> Vec<(String, Value)> {
     for cause in err.chain() {
         if let Some(invalid) = cause.downcast_ref::<Invalid>() {
             (field, code) = (Some(invalid.field.clone()), "config");
-        } else if let Some(fault) = cause.downcast_ref::<StepFault>() {
+        } else if let Some(fault) = cause.downcast_ref::<Fault>() {
             // A field may be followed by the value that it has, for people to read.
             let place = fault.field.split(' ').next().unwrap_or_default();
             (field, code) = (Some(place.to_string()).filter(|f| !f.is_empty()), step_code(fault));
-            errno = fault.errno.or(errno);
+            errno = fault.refusal.errno.or(errno);
+        } else if let Some(refusal) = cause.downcast_ref::<Refusal>() {
+            errno = refusal.errno.or(errno);
         } else if let Some(answer) = cause.downcast_ref::<Errno>() {
             errno = Some(*answer);
         } else if let Some(answer) =
@@ -215,8 +195,8 @@ fn details(err: &anyhow::Error) -> Vec<(String, Value)> {
 }
 
 /// What a shell would have exited with: 127 for a command that is not there, 126 for one that cannot be executed.
-fn step_code(fault: &StepFault) -> &'static str {
-    match (fault.field.as_str(), fault.errno) {
+fn step_code(fault: &Fault) -> &'static str {
+    match (fault.field.as_str(), fault.refusal.errno) {
         ("process.args[0]", None | Some(Errno::ENOENT | Errno::ENOTDIR)) => "command-not-found",
         ("process.args" | "process.args[0]", Some(Errno::EACCES | Errno::ENOEXEC | Errno::ENOENT)) => {
             "command-not-executable"
@@ -228,7 +208,6 @@ fn step_code(fault: &StepFault) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn what_is_said_is_plain() {
@@ -247,13 +226,5 @@ mod tests {
         assert_eq!(file("file:/a"), Ok("/a".into()));
         assert!(file("journald:x").is_err_and(|err| err.contains("journald")));
         assert!(file("file:").is_err());
-    }
-
-    #[test]
-    fn times_are_rfc3339() {
-        let at = |s| rfc3339(UNIX_EPOCH + Duration::new(s, 5));
-        assert_eq!(at(0), "1970-01-01T00:00:00.000000005Z");
-        assert_eq!(at(951_827_696), "2000-02-29T12:34:56.000000005Z");
-        assert_eq!(at(4_107_542_399), "2100-02-28T23:59:59.000000005Z");
     }
 }

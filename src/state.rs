@@ -1,5 +1,6 @@
 //! What is recorded of a container: a directory below `--root` with its state.json, and the lock on that directory.
 
+mod about;
 mod dir;
 mod status;
 
@@ -7,7 +8,7 @@ use crate::cgroup::{self, Cgroup};
 use crate::config::device_rules::DeviceRule;
 use crate::config::{Hook, Hooks};
 use crate::host;
-use crate::init::hook::About;
+use crate::proc::stat;
 use crate::sys::{self, Errno, fs, process};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use about::About;
 pub use dir::Dir;
 pub use status::{Command, Status, refuse};
 
@@ -65,7 +67,7 @@ impl State {
         State {
             about,
             rootfs: rootfs.into(),
-            created: crate::log::rfc3339(std::time::SystemTime::now()),
+            created: crate::time::rfc3339(std::time::SystemTime::now()),
             pid: 0,
             pid_start: 0,
             private_pids: false,
@@ -93,14 +95,13 @@ impl State {
     }
 }
 
-/// When a process started: /proc/PID/stat, field 22. None if there is no such process.
+/// When a process started, in clock ticks after boot. None if there is no such process.
 pub fn process_start(pid: i32) -> Result<Option<u64>> {
     let text = match host::read(format!("/proc/{pid}/stat")) {
         Err(err) if matches!(err.downcast_ref(), Some(Errno::ENOENT | Errno::ESRCH)) => return Ok(None),
         text => text?,
     };
-    // The name in parentheses may hold anything, so fields are counted from its end: field 3 is the first.
-    Ok(text.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(19)?.parse().ok()))
+    Ok(stat::field(&text, stat::STARTTIME))
 }
 
 /// Check an id as a name: letters, digits, `_`, `+`, `-`, `.`.

@@ -5,21 +5,31 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// What each room of the house may use of the others.
-const MAY_USE: [(&str, &[&str]); 15] = [
-    ("cli", &["cmd", "host", "log", "nearest", "plan", "state", "run", "sys"]),
-    ("cmd", &["check", "cli", "run", "state", "cgroup", "config", "plan", "host", "image", "log", "sys"]),
-    ("run", &["plan", "channel", "init", "cgroup", "state", "config", "host", "log", "sys"]),
-    ("init", &["plan", "channel", "config", "sys"]),
-    ("plan", &["config", "host", "sys"]),
-    ("config", &["nearest", "plan"]),
-    ("image", &["config", "host", "sys"]),
-    ("check", &["config", "host", "sys"]),
-    ("host", &["sys"]),
-    ("channel", &["sys"]),
-    ("cgroup", &["sys", "plan"]),
-    ("state", &["cgroup", "config", "host", "init", "log", "sys"]),
-    ("log", &["config", "run", "sys"]),
+const MAY_USE: [(&str, &[&str]); 19] = [
+    ("cli", &["cmd", "log", "nearest", "run", "sys"]),
+    ("cmd", &["check", "run", "state", "cgroup", "config", "plan", "host", "image", "log", "sys"]),
+    (
+        "run",
+        &[
+            "proc", "fault", "plan", "channel", "hook", "init", "cgroup", "state", "config", "host", "log",
+            "sys",
+        ],
+    ),
+    ("init", &["proc", "fault", "plan", "channel", "config", "hook", "state", "sys"]),
+    ("hook", &["config", "fault", "sys"]),
+    ("state", &["proc", "cgroup", "config", "host", "sys", "time"]),
+    ("cgroup", &["proc", "fault", "sys", "config", "plan"]),
+    ("plan", &["proc", "config", "host", "sys"]),
+    ("config", &["proc", "nearest"]),
+    ("image", &["proc", "config", "host", "sys"]),
+    ("check", &["proc", "config", "host", "sys"]),
+    ("host", &["proc", "sys"]),
+    ("channel", &["fault", "sys"]),
+    ("fault", &["sys"]),
+    ("log", &["config", "fault", "sys", "time"]),
+    ("proc", &[]),
     ("nearest", &[]),
+    ("time", &[]),
     ("sys", &[]),
 ];
 

@@ -1,7 +1,8 @@
 //! `knarr check`: what is read from the kernel's files.
 
-use knarr::check::{Holder, at_least, holders};
+use knarr::check::{at_least, holders};
 use knarr::host::{id_ranges, user_name};
+use knarr::proc::cgroup::Holder;
 
 #[test]
 fn releases_are_compared_by_their_first_two_numbers() {
@@ -39,15 +40,15 @@ fn each_controller_has_a_holder() {
     let found = holders("pids", CGROUPS, MOUNTS);
     let expected = [
         // Switched off by cgroup_disable=.
-        ("memory", Holder::Nobody),
-        ("cpu", Holder::V1(Some("/sys/fs/cgroup/cpu,cpuacct".into()))),
+        ("memory", Holder::Disabled),
+        ("cpu", Holder::V1(Some("/sys/fs/cgroup/cpu,cpuacct".into()), 3)),
         ("pids", Holder::V2),
         // Mounted where this process does not see it; it has another name there.
-        ("io", Holder::V1(None)),
+        ("io", Holder::V1(None, 9)),
         // Of the v2 tree, but not given to this part of it.
         ("cpuset", Holder::Free),
         // Not in the kernel.
-        ("hugetlb", Holder::Nobody),
+        ("hugetlb", Holder::Unknown),
     ];
     assert_eq!(found, expected);
 }

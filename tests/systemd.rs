@@ -3,10 +3,11 @@
 
 use knarr::config;
 use knarr::config::resources::Limit;
+use knarr::config::update::Current;
 use knarr::config::update::resolve;
 use knarr::host::Host;
 use knarr::plan::systemd::Manager;
-use knarr::plan::update::{Current, update};
+use knarr::plan::update::update;
 use knarr::plan::{self, CgroupDriver, HostStep, Keyring, Pivot, Request, Start, Unit};
 use serde_json::{Value, json};
 use std::path::Path;

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
 use knarr::config::resources::Limit;
+use knarr::config::update::Current;
 use knarr::config::update::{self as asked, parse};
-use knarr::plan::update::{Current, update};
+use knarr::plan::update::update;
 use serde_json::json;
 
 /// 20 ms of CPU time in 50 ms, 64 MiB.

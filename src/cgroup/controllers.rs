@@ -1,34 +1,45 @@
 //! Controllers: handed down the tree, from the root to where a limit is.
 
-use super::{Cgroup, FILE_LIMIT, Refused, open_below};
+use super::{Cgroup, FILE_LIMIT, open_below};
+use crate::fault::{Call, Fault, Outcome, Refusal};
+use crate::plan::Planned;
+use crate::proc::cgroup::{Holder, holder};
 use crate::sys::{self, Errno, fs};
 use std::os::fd::AsFd;
 use std::path::Path;
 
 impl Cgroup {
     /// Enable `controllers` in this cgroup, which is `path` below `root`, by enabling them in every cgroup above it that has
-    /// not. What is enabled there stays so: others may rely on it by then.
-    pub fn enable(&self, root: &Path, path: &str, controllers: &[&str]) -> Result<(), Refused> {
-        let is_in = |list: &str, name: &str| list.split_ascii_whitespace().any(|listed| listed == name);
-        let here = self.list("cgroup.controllers", controllers)?;
-        let missing: Vec<&str> = controllers.iter().copied().filter(|name| !is_in(&here, name)).collect();
+    /// not. What is enabled there stays so: others may rely on it by then. The fault names the field that asks for one.
+    pub fn enable(&self, root: &Path, path: &str, controllers: &[Planned<String>]) -> Result<(), Fault> {
+        let Some(first) = controllers.first() else { return Ok(()) };
+        let here = self.list("cgroup.controllers").map_err(|refusal| refusal.of(&first.field))?;
+        let missing: Vec<&Planned<String>> =
+            controllers.iter().filter(|controller| !is_in(&here, &controller.step)).collect();
         let Some(first) = missing.first() else { return Ok(()) };
-        let refused = |call: &str, errno| Refused::new(first, format!("{call} {}", root.display()), errno);
-        let fd = fs::open(root, fs::O_RDONLY | fs::O_DIRECTORY, 0).map_err(|errno| refused("open", errno))?;
+        let asked = |refusal: Refusal| refusal.of(&first.field);
+        let open = fs::open(root, fs::O_RDONLY | fs::O_DIRECTORY, 0);
+        let fd = open.call(|| format!("open {}", root.display())).map_err(asked)?;
         let mut above = Cgroup { fd, path: root.into() };
-        let offered = above.list("cgroup.controllers", &missing)?;
-        if let Some(absent) = missing.iter().find(|name| !is_in(&offered, name)) {
+        let offered = above.list("cgroup.controllers").map_err(asked)?;
+        if let Some(Planned { step: absent, field }) =
+            missing.iter().find(|controller| !is_in(&offered, &controller.step))
+        {
             let call =
                 format!("the {absent} controller is not in the cgroup v2 tree: {}", whereabouts(absent));
-            return Err(Refused { controller: absent.to_string(), call, errno: None, text: String::new() });
+            return Err(Refusal::message(call).of(field));
         }
         for name in path.split('/') {
-            let enabled = above.list("cgroup.subtree_control", &missing)?;
-            let missing: Vec<&str> = missing.iter().copied().filter(|name| !is_in(&enabled, name)).collect();
-            above.hand_down(&missing)?;
-            let call = format!("open {}/{name}", above.path.display());
-            let fd = open_below(above.as_fd(), name, fs::O_RDONLY | fs::O_DIRECTORY)
-                .map_err(|errno| Refused::new(first, call, errno))?;
+            let enabled = above.list("cgroup.subtree_control").map_err(asked)?;
+            let mut missing =
+                missing.iter().filter(|controller| !is_in(&enabled, &controller.step)).peekable();
+            if let Some(first) = missing.peek() {
+                let field = &first.field;
+                let names: Vec<&str> = missing.map(|controller| controller.step.as_str()).collect();
+                above.hand_down(&names).map_err(|refusal| refusal.of(field))?;
+            }
+            let opened = open_below(above.as_fd(), name, fs::O_RDONLY | fs::O_DIRECTORY);
+            let fd = opened.call(|| format!("open {}/{name}", above.path.display())).map_err(asked)?;
             above = Cgroup { fd, path: above.path.join(name) };
         }
         Ok(())
@@ -42,7 +53,6 @@ impl Cgroup {
         let controllers = |cgroup: &Cgroup, file| cgroup.read(file).unwrap_or_default();
         let (offered, here) =
             (controllers(&above, "cgroup.controllers"), controllers(self, "cgroup.controllers"));
-        let is_in = |list: &str, name: &str| list.split_ascii_whitespace().any(|listed| listed == name);
         let missing: Vec<&str> =
             offered.split_ascii_whitespace().filter(|name| !is_in(&here, name)).collect();
         if missing.is_empty() {
@@ -59,24 +69,23 @@ impl Cgroup {
         }
     }
 
-    /// A file that lists controllers; nothing is read if none are wanted.
-    fn list(&self, file: &str, wanted: &[&str]) -> Result<String, Refused> {
-        let Some(first) = wanted.first() else { return Ok(String::new()) };
+    /// A file that lists controllers.
+    fn list(&self, file: &str) -> Outcome<String> {
         let data =
             open_below(self.as_fd(), file, fs::O_RDONLY).and_then(|fd| fs::read_all(fd.as_fd(), FILE_LIMIT));
-        let refused = |errno| Refused::new(first, format!("read {}/{file}", self.path().display()), errno);
-        Ok(String::from_utf8_lossy(&data.map_err(refused)?).into_owned())
+        let data = data.call(|| format!("read {}/{file}", self.path().display()))?;
+        Ok(String::from_utf8_lossy(&data).into_owned())
     }
 
     /// Enable `controllers` in the cgroups below this one, all in one write.
-    fn hand_down(&self, controllers: &[&str]) -> Result<(), Refused> {
-        let Some(first) = controllers.first() else { return Ok(()) };
+    fn hand_down(&self, controllers: &[&str]) -> Outcome {
+        if controllers.is_empty() {
+            return Ok(());
+        }
         let call = format!("enable {} below {}", controllers.join(" "), self.path().display());
         if self.holds_processes() {
-            let call = format!(
-                "{call}: processes are in it, and only a cgroup without any has controllers below it"
-            );
-            return Err(Refused { controller: first.to_string(), call, errno: None, text: String::new() });
+            let why = "processes are in it, and only a cgroup without any has controllers below it";
+            return Err(Refusal::message(format!("{call}: {why}")));
         }
         let words: Vec<String> = controllers.iter().map(|name| format!("+{name}")).collect();
         let Err(errno) = self.put("cgroup.subtree_control", &words.join(" ")) else { return Ok(()) };
@@ -86,7 +95,7 @@ impl Cgroup {
             Errno::EOPNOTSUPP => "it is threaded, or below a cgroup that is",
             _ => "",
         };
-        Err(Refused { text: text.into(), ..Refused::new(first, call, errno) })
+        Err(Refusal::kernel(call, errno).with_text(text))
     }
 
     /// Whether the rule of no internal processes, cgroups(7), keeps controllers from the cgroups below. Asked before they are
@@ -98,10 +107,9 @@ impl Cgroup {
     }
 }
 
-impl Refused {
-    fn new(controller: &str, call: String, errno: Errno) -> Refused {
-        Refused { controller: controller.into(), call, errno: Some(errno), text: String::new() }
-    }
+/// Whether a list of controllers has this one.
+fn is_in(list: &str, name: &str) -> bool {
+    list.split_ascii_whitespace().any(|listed| listed == name)
 }
 
 /// Where a controller is that the root of the cgroup v2 tree does not offer. Only errors ask.
@@ -112,44 +120,11 @@ fn whereabouts(controller: &str) -> String {
 }
 
 fn absence(controller: &str, mountinfo: &str, proc_cgroups: &str) -> String {
-    let of_v1 = if controller == "io" { "blkio" } else { controller };
-    let mount = mountinfo.lines().find_map(|line| {
-        let (fields, filesystem) = line.split_once(" - ")?;
-        let options = filesystem.strip_prefix("cgroup ")?.rsplit(' ').next()?;
-        options.split(',').any(|option| option == of_v1).then(|| fields.split(' ').nth(4))?
-    });
-    if let Some(mount) = mount {
-        return format!("cgroup v1 has it, at {mount}");
-    }
-    let entry = proc_cgroups.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
-    match entry.into_iter().find(|entry| entry.first() == Some(&of_v1)).as_deref() {
-        Some([_, _, _, "0"]) => "it is disabled on the kernel's command line".into(),
-        Some([_, "0", ..]) => "it is not delegated to this tree".into(),
-        Some([_, hierarchy, ..]) => format!("cgroup v1 has it, as hierarchy {hierarchy}"),
-        _ => "this kernel does not have it".into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::absence;
-
-    #[test]
-    fn an_absent_controller_is_looked_for() {
-        let mounts = "30 25 0:26 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
-                      31 25 0:27 / /sys/fs/cgroup/blkio rw - cgroup cgroup rw,blkio\n\
-                      32 25 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n";
-        let cgroups = "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t2\t1\t1\nmemory\t4\t1\t1\npids\t0\t1\t1\nrdma\t0\t1\t0\n";
-        let cases = [
-            ("cpu", "cgroup v1 has it, at /sys/fs/cgroup/cpu,cpuacct"),
-            ("io", "cgroup v1 has it, at /sys/fs/cgroup/blkio"),
-            ("memory", "cgroup v1 has it, as hierarchy 4"),
-            ("pids", "it is not delegated to this tree"),
-            ("rdma", "it is disabled on the kernel's command line"),
-            ("frob", "this kernel does not have it"),
-        ];
-        for (controller, text) in cases {
-            assert_eq!(absence(controller, mounts, cgroups), text);
-        }
+    match holder(controller, "", proc_cgroups, mountinfo) {
+        Holder::V1(Some(mount), _) => format!("cgroup v1 has it, at {mount}"),
+        Holder::V1(None, hierarchy) => format!("cgroup v1 has it, as hierarchy {hierarchy}"),
+        Holder::Disabled => "it is disabled on the kernel's command line".into(),
+        Holder::Free => "it is not delegated to this tree".into(),
+        Holder::V2 | Holder::Unknown => "this kernel does not have it".into(),
     }
 }

@@ -36,20 +36,20 @@ const BUS: Target<'static> =
 
 /// An error reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct ErrorReply {
     /// As `org.freedesktop.systemd1.UnitExists`.
     pub(super) name: String,
     /// For people.
     pub(super) text: String,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ErrorReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.text.trim_end_matches('.'), self.name)
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for ErrorReply {}
 
 /// A connection.
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Bus {
                 KIND_RETURN if message.reply_to == serial => return Ok(message),
                 KIND_ERROR if message.reply_to == serial => {
                     let text = message.reader().text().unwrap_or_default();
-                    return Err(Refusal { name: message.error, text }.into());
+                    return Err(ErrorReply { name: message.error, text }.into());
                 }
                 // Hello is the first: without it there is no connection.
                 KIND_ERROR if message.reply_to == 1 => {

@@ -1,6 +1,7 @@
 //! A cgroup handed to the root of a user namespace, which then makes cgroups of its own below (cgroups(7): delegation).
 
 use super::{Cgroup, FILE_LIMIT};
+use crate::fault::{Call, Outcome, Refusal};
 use crate::sys::{Errno, fs};
 use std::os::fd::AsFd;
 
@@ -8,9 +9,8 @@ use std::os::fd::AsFd;
 const FILES: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
 
 impl Cgroup {
-    /// Give the directory, and the files that the kernel lists for this, to `uid` and `gid`. Limits are not among them. An error
-    /// is what was tried and the kernel's answer.
-    pub fn delegate(&self, uid: u32, gid: u32) -> Result<(), (String, Errno)> {
+    /// Give the directory, and the files that the kernel lists for this, to `uid` and `gid`. Limits are not among them.
+    pub fn delegate(&self, uid: u32, gid: u32) -> Outcome {
         let listed = fs::open("/sys/kernel/cgroup/delegate", fs::O_RDONLY, 0)
             .and_then(|fd| fs::read_all(fd.as_fd(), FILE_LIMIT));
         let listed = listed.map_or_else(|_| FILES.into(), |list| String::from_utf8_lossy(&list).into_owned());
@@ -18,10 +18,9 @@ impl Cgroup {
             match fs::chownat(self.as_fd(), name, uid, gid) {
                 // Of a controller that is not enabled, or not of this cgroup's type.
                 Ok(()) | Err(Errno::ENOENT) => {}
-                Err(errno) => return Err((format!("chown {name}"), errno)),
+                Err(errno) => return Err(Refusal::kernel(format!("chown {name}"), errno)),
             }
         }
-        fs::chown_fd(self.as_fd(), uid, gid)
-            .map_err(|errno| (format!("chown {}", self.path().display()), errno))
+        fs::chown_fd(self.as_fd(), uid, gid).call(|| format!("chown {}", self.path().display()))
     }
 }

@@ -1,7 +1,8 @@
 //! The device filter of a cgroup.
 
 use super::Cgroup;
-use crate::sys::{Errno, bpf};
+use crate::fault::{Call, Outcome};
+use crate::sys::bpf;
 use std::os::fd::AsFd;
 
 /// Which filters may be on a cgroup already.
@@ -15,21 +16,18 @@ pub enum Filters {
 
 impl Cgroup {
     /// Attach the device filter, in place of those that are there; an empty one allows everything. The new one is in force
-    /// before the old ones are taken off, so that at no time more is allowed than by one of them. An error is the call and
-    /// the kernel's answer.
-    pub fn filter_devices(&self, insns: &[u64], old: Filters) -> Result<(), (&'static str, Errno)> {
+    /// before the old ones are taken off, so that at no time more is allowed than by one of them.
+    pub fn filter_devices(&self, insns: &[u64], old: Filters) -> Outcome {
         let old = match old {
-            Filters::Replaced => bpf::device_filters(self.as_fd()).map_err(|e| ("bpf BPF_PROG_QUERY", e))?,
+            Filters::Replaced => bpf::device_filters(self.as_fd()).call(|| "bpf BPF_PROG_QUERY".into())?,
             Filters::None => Vec::new(),
         };
         if !insns.is_empty() {
-            let program = bpf::load_device_filter(insns).map_err(|e| ("bpf BPF_PROG_LOAD", e))?;
-            bpf::attach_device_filter(self.as_fd(), program.as_fd())
-                .map_err(|e| ("bpf BPF_PROG_ATTACH", e))?;
+            let program = bpf::load_device_filter(insns).call(|| "bpf BPF_PROG_LOAD".into())?;
+            bpf::attach_device_filter(self.as_fd(), program.as_fd()).call(|| "bpf BPF_PROG_ATTACH".into())?;
         }
         for program in old {
-            bpf::detach_device_filter(self.as_fd(), program.as_fd())
-                .map_err(|e| ("bpf BPF_PROG_DETACH", e))?;
+            bpf::detach_device_filter(self.as_fd(), program.as_fd()).call(|| "bpf BPF_PROG_DETACH".into())?;
         }
         Ok(())
     }

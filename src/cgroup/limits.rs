@@ -1,37 +1,13 @@
 //! Limits: what the plan says is written to a cgroup's files.
 
 use super::{Cgroup, open_below};
-use crate::plan::resources::{Check, Limit, Refusal, Write};
-use crate::plan::update::Current;
+use crate::config::resources::Limit;
+use crate::config::update::Current;
+use crate::fault::{Call, Fault, Outcome, Refusal};
+use crate::plan::resources::{Check, OnRefusal, Write};
 use crate::sys::{self, Errno, fs};
 use anyhow::{Context, Result, bail};
-use std::fmt;
 use std::os::fd::AsFd;
-
-/// What the kernel, or the state of this machine, does not allow.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// The controller that it is about.
-    pub controller: String,
-    /// What was tried, with its object.
-    pub call: String,
-    /// The kernel's answer.
-    pub errno: Option<Errno>,
-    /// What the answer means here; empty if it speaks for itself.
-    pub text: String,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.text.is_empty() {
-            write!(f, "{}", self.call)
-        } else {
-            write!(f, "{}: {}", self.call, self.text)
-        }
-    }
-}
-
-impl std::error::Error for Refused {}
 
 /// What systemd writes when a property of a scope changes: also the files of its controller for which it was told nothing, or
 /// has no property at all. Not pids.max, of which it is told something else than the cgroup has, until init is born.
@@ -61,25 +37,25 @@ impl Cgroup {
         SYSTEMDS.into_iter().filter_map(|file| Some((file, first(self.read(file).ok()?)))).collect()
     }
 
-    /// Write what was `held` wherever it is something else now. An error is what was tried and the kernel's answer.
-    pub fn hold(&self, held: &[(&'static str, String)]) -> std::result::Result<(), (String, Errno)> {
+    /// Write what was `held` wherever it is something else now.
+    pub fn hold(&self, held: &[(&'static str, String)]) -> Outcome {
         for (file, value) in held {
             let is_there = self.read(file).is_ok_and(|text| text.lines().next().unwrap_or_default() == value);
             if !is_there {
-                self.put(file, value).map_err(|errno| (format!("write {file} {value:?}"), errno))?;
+                self.put(file, value).call(|| format!("write {file} {value:?}"))?;
             }
         }
         Ok(())
     }
 
     /// Do one write.
-    pub fn limit(&self, write: &Write) -> std::result::Result<(), Refused> {
-        let errno = match (self.put(&write.file, &write.value), &write.refusal) {
+    pub fn limit(&self, write: &Write) -> std::result::Result<(), Fault> {
+        let errno = match (self.put(&write.file, &write.value), &write.on_refusal) {
             (Ok(()), _)
-            | (Err(Errno::ENOENT), Refusal::NeedsNoFile)
-            | (Err(Errno::EINVAL), Refusal::Again) => return Ok(()),
+            | (Err(Errno::ENOENT), OnRefusal::NeedsNoFile)
+            | (Err(Errno::EINVAL), OnRefusal::Again) => return Ok(()),
             // EOPNOTSUPP: the device's scheduler is not BFQ.
-            (Err(Errno::ENOENT | Errno::EOPNOTSUPP), Refusal::Instead { file, value }) => {
+            (Err(Errno::ENOENT | Errno::EOPNOTSUPP), OnRefusal::Instead { file, value }) => {
                 return self.put(file, value).map_err(|errno| refused(write, file, value, errno));
             }
             (Err(errno), _) => errno,
@@ -107,8 +83,8 @@ impl Cgroup {
 
     /// What undoes `write` later: a file and what to write to it. None if that cannot be told.
     pub fn before(&self, write: &Write) -> Option<(String, String)> {
-        let other = match &write.refusal {
-            Refusal::Instead { file, value } => Some((file, value)),
+        let other = match &write.on_refusal {
+            OnRefusal::Instead { file, value } => Some((file, value)),
             _ => None,
         };
         let (file, value, text) = std::iter::once((&write.file, &write.value))
@@ -157,18 +133,13 @@ fn old_value(new: &str, text: &str) -> String {
     format!("{device}{}", unlimited.collect::<String>())
 }
 
-fn refused(write: &Write, file: &str, value: &str, errno: Errno) -> Refused {
+fn refused(write: &Write, file: &str, value: &str, errno: Errno) -> Fault {
     let text = match errno {
         Errno::ENOENT => format!("the {} controller has no such file here", write.controller),
         Errno::EACCES => "the kernel does not let it be written".to_string(),
         _ => String::new(),
     };
-    Refused {
-        controller: write.controller.clone(),
-        call: format!("write {file} {value:?}"),
-        errno: Some(errno),
-        text,
-    }
+    Refusal::kernel(format!("write {file} {value:?}"), errno).with_text(text).of(&write.field)
 }
 
 #[cfg(test)]

@@ -16,11 +16,11 @@ mod walk;
 mod watch;
 
 pub use devices::Filters;
-pub use limits::Refused;
 pub use owner::Owner;
 pub use record::Record;
 pub use watch::{News, Watch};
 
+use crate::fault::{Call, Outcome, Refusal};
 use crate::sys::{self, Errno, fs, mount, process};
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -38,9 +38,6 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long it takes until those that are still there are killed once more.
 const KILL_AGAIN: Duration = Duration::from_millis(50);
-
-/// The type of the filesystem of cgroup v2, of statfs(2).
-const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
 
 /// A cgroup, open.
 #[derive(Debug)]
@@ -72,8 +69,11 @@ pub fn make(root: &Path, path: &str) -> Result<Made> {
                 cgroup.remove_chain(depth)?;
                 return Err(cause);
             }
-            Err((_, Errno::ENOENT)) => {}
-            Err((call, errno)) => bail!("{call} {}: {}", whole.display(), sys::describe(errno)),
+            Err(Refusal { errno: Some(Errno::ENOENT), .. }) => {}
+            Err(refusal) => {
+                let call = format!("{} {}", refusal.call, whole.display());
+                return Err(Refusal { call, ..refusal }.into());
+            }
         }
     }
     bail!("mkdir {}: {}", whole.display(), sys::describe(Errno::ENOENT))
@@ -103,19 +103,19 @@ pub fn missing(root: &Path, path: &str) -> usize {
 }
 
 /// Make the names of `path` that are missing: the last one's descriptor, and how many were made. On an error none stay.
-fn make_chain(top: &OwnedFd, path: &str) -> Result<(OwnedFd, usize), (&'static str, Errno)> {
+fn make_chain(top: &OwnedFd, path: &str) -> Outcome<(OwnedFd, usize)> {
     let names: Vec<&str> = path.split('/').collect();
     // The names that were made are `depth` in a row, the last one of them the `last`-th of all.
     let (mut depth, mut last) = (0, 0);
-    let mut make = || -> Result<OwnedFd, (&'static str, Errno)> {
+    let mut make = || -> Outcome<OwnedFd> {
         for end in 1..=names.len() {
             match fs::mkdirat(top.as_fd(), names[..end].join("/"), 0o755) {
                 Ok(()) => (depth, last) = (depth + 1, end),
                 Err(Errno::EEXIST) => {}
-                Err(errno) => return Err(("mkdir", errno)),
+                Err(errno) => return Err(Refusal::kernel("mkdir", errno)),
             }
         }
-        open_below(top.as_fd(), path, fs::O_RDONLY | fs::O_DIRECTORY).map_err(|errno| ("openat2", errno))
+        open_below(top.as_fd(), path, fs::O_RDONLY | fs::O_DIRECTORY).call(|| "openat2".into())
     };
     make().map(|fd| (fd, depth)).inspect_err(|_| {
         for end in (last - depth + 1..=last).rev() {
@@ -154,7 +154,8 @@ impl Cgroup {
             opened => opened.with_context(|| format!("open {}", path.display()))?,
         };
         // What is killed or removed here must be a cgroup, whatever a record says.
-        if mount::fs_magic(&fd).with_context(|| format!("fstatfs {}", path.display()))? != CGROUP2_SUPER_MAGIC
+        if mount::fs_magic(&fd).with_context(|| format!("fstatfs {}", path.display()))?
+            != mount::CGROUP2_SUPER_MAGIC
         {
             bail!("{} is not a cgroup", path.display());
         }

@@ -1,6 +1,7 @@
 //! Whose a cgroup is: the path alone does not tell, as it may be made anew, or taken over when it is empty, by another container.
 
 use super::Cgroup;
+use crate::fault::{Call, Outcome};
 use crate::sys::{self, Errno, fs, xattr};
 use serde::{Deserialize, Serialize};
 use std::os::fd::BorrowedFd;
@@ -22,14 +23,14 @@ impl Owner {
 }
 
 impl Cgroup {
-    /// Mark it as `owner`'s from now on. The error names the call.
-    pub fn mark(&self, owner: &Owner) -> Result<(), (String, Errno)> {
+    /// Mark it as `owner`'s from now on.
+    pub fn mark(&self, owner: &Owner) -> Outcome {
         let mark = |name| xattr::set(self.as_fd(), name, owner.0.as_bytes());
         let marked = match mark(MARKS[0]) {
             Err(Errno::EPERM) => mark(MARKS[1]),
             marked => marked,
         };
-        marked.map_err(|errno| (format!("fsetxattr {}", self.path().display()), errno))
+        marked.call(|| format!("fsetxattr {}", self.path().display()))
     }
 
     /// Whether it was marked as `owner`'s, and by nobody after that.

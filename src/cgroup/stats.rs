@@ -1,6 +1,7 @@
 //! What a cgroup has used, in the form of `runc events --stats`: names and units of cgroup v1, times in nanoseconds.
 
 use super::Cgroup;
+use crate::proc::list::ranges;
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -262,11 +263,8 @@ fn limit(text: &str) -> u64 {
 
 /// The numbers of a list like `0-3,7`.
 fn list(text: &str) -> Vec<u16> {
-    let range = |part: &str| -> Option<std::ops::RangeInclusive<u16>> {
-        let (from, to) = part.split_once('-').unwrap_or((part, part));
-        Some(from.parse().ok()?..=to.parse().ok()?)
-    };
-    text.trim().split(',').filter_map(range).flatten().collect()
+    let ranges = ranges(text, usize::from(u16::MAX)).unwrap_or_default();
+    ranges.into_iter().flat_map(|(first, last)| first as u16..=last as u16).collect()
 }
 
 fn cpu(stat: &BTreeMap<String, u64>, psi: Option<Psi>) -> Cpu {

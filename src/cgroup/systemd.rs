@@ -1,13 +1,13 @@
 //! Scopes: cgroups that systemd makes, limits and removes.
 
-use super::dbus::{Body, Bus, Refusal, Target};
+use super::dbus::{Body, Bus, ErrorReply, Target};
+use crate::fault::{Fault, Refusal};
 use crate::plan::gvariant::Value;
 use crate::plan::systemd::{Property, Scope};
 use crate::plan::{Planned, Unit};
 use crate::sys::cred;
 use crate::sys::process::{self, Cloned};
 use anyhow::{Context, Result, bail};
-use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 
 const MANAGER: Target<'static> = Target {
@@ -21,21 +21,6 @@ const JOBS: &str = "type='signal',sender='org.freedesktop.systemd1',interface='o
 
 /// Any service answers its ping.
 const PEER: Target<'static> = Target { interface: "org.freedesktop.DBus.Peer", ..MANAGER };
-
-/// What systemd, or the way to it, does not allow.
-#[derive(Debug)]
-pub struct Denied {
-    /// The field of config.json.
-    pub field: String,
-    /// What was tried, and the answer.
-    pub call: String,
-}
-
-impl fmt::Display for Denied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.call)
-    }
-}
 
 /// A process that does nothing but hold a place: systemd makes no scope without one, and ends one that has become empty. It
 /// ends with this value.
@@ -70,7 +55,7 @@ impl Drop for Holder {
 }
 
 /// Make the scope. It lasts as long as a process is in it, at first the one that is returned.
-pub fn start(scope: &Scope) -> Result<Holder, Denied> {
+pub fn start(scope: &Scope) -> Result<Holder, Fault> {
     let call = || -> Result<Holder> {
         let holder = Holder::new()?;
         let mut bus = Bus::connect(scope.unit.manager)?;
@@ -98,7 +83,7 @@ pub fn start(scope: &Scope) -> Result<Holder, Denied> {
 
 /// Change properties of a scope, until it ends. When this returns systemd has written what it writes to the cgroup: not the
 /// values of the properties alone.
-pub fn set(unit: &Unit, properties: &[Planned<Property>]) -> Result<(), Denied> {
+pub fn set(unit: &Unit, properties: &[Planned<Property>]) -> Result<(), Fault> {
     if properties.is_empty() {
         return Ok(());
     }
@@ -190,8 +175,8 @@ fn transient(scope: &Scope, pid: i32) -> Body {
 }
 
 fn is(err: &anyhow::Error, name: &str) -> bool {
-    let refusal = err.downcast_ref::<Refusal>();
-    refusal.is_some_and(|refusal| refusal.name.strip_prefix("org.freedesktop.systemd1.") == Some(name))
+    let reply = err.downcast_ref::<ErrorReply>();
+    reply.is_some_and(|reply| reply.name.strip_prefix("org.freedesktop.systemd1.") == Some(name))
 }
 
 /// Wait until `job` is done.
@@ -211,14 +196,14 @@ fn finish(bus: &mut Bus, job: &str) -> Result<()> {
 }
 
 /// The error, with the field whose property systemd names.
-fn denied(verb: &str, unit: &Unit, properties: &[Planned<Property>], err: &anyhow::Error) -> Denied {
+fn denied(verb: &str, unit: &Unit, properties: &[Planned<Property>], err: &anyhow::Error) -> Fault {
     let text = format!("{err:#}");
     let is_named = |property: &&Planned<Property>| {
         text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == property.step.name)
     };
     let property = properties.iter().find(is_named).filter(|property| !property.field.is_empty());
     let field = property.map_or("linux.cgroupsPath", |property| &property.field);
-    Denied { field: field.into(), call: format!("systemd: {verb} {}: {text}", unit.name) }
+    Refusal::message(format!("systemd: {verb} {}: {text}", unit.name)).of(field)
 }
 
 #[cfg(test)]

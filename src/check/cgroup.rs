@@ -3,61 +3,24 @@
 use super::kernel::device_filter;
 use super::{Caller, Finding, Verdict};
 use crate::host;
+use crate::proc::cgroup::{Holder, holder};
 use crate::sys::{self, fs};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-/// Controllers, what /proc/cgroups calls them, and what is refused without them.
-const CONTROLLERS: [(&str, &str, &str); 6] = [
-    ("memory", "memory", "limits of memory"),
-    ("cpu", "cpu", "shares and quotas of CPU time"),
-    ("pids", "pids", "limits of the number of processes"),
-    ("io", "blkio", "weights and throttles of disks"),
-    ("cpuset", "cpuset", "sets of CPUs and memory nodes"),
-    ("hugetlb", "hugetlb", "limits of huge pages"),
+/// Controllers, and what is refused without them.
+const CONTROLLERS: [(&str, &str); 6] = [
+    ("memory", "limits of memory"),
+    ("cpu", "shares and quotas of CPU time"),
+    ("pids", "limits of the number of processes"),
+    ("io", "weights and throttles of disks"),
+    ("cpuset", "sets of CPUs and memory nodes"),
+    ("hugetlb", "limits of huge pages"),
 ];
-
-/// Who has a controller.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Holder {
-    /// The v2 tree.
-    V2,
-    /// A v1 hierarchy, mounted here or nowhere that is seen.
-    V1(Option<String>),
-    /// The v2 tree's root has it not, though no v1 hierarchy does.
-    Free,
-    /// It is switched off, or the kernel has none.
-    Nobody,
-}
 
 /// Who has each controller, from cgroup.controllers of the v2 tree's root, /proc/cgroups and /proc/self/mountinfo.
 pub fn holders(v2: &str, cgroups: &str, mountinfo: &str) -> Vec<(&'static str, Holder)> {
-    let holder = |(name, old, _): (&'static str, &str, &str)| {
-        if v2.split_whitespace().any(|listed| listed == name) {
-            return (name, Holder::V2);
-        }
-        let line = cgroups.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let found = line.into_iter().find(|fields| fields.first() == Some(&old));
-        let holder = match found.as_deref() {
-            Some([_, _, _, "0"]) | None => Holder::Nobody,
-            Some([_, "0", ..]) => Holder::Free,
-            Some(_) => Holder::V1(v1_mount(mountinfo, old)),
-        };
-        (name, holder)
-    };
-    CONTROLLERS.map(holder).to_vec()
-}
-
-/// Where the v1 hierarchy with this controller is mounted.
-fn v1_mount(mountinfo: &str, name: &str) -> Option<String> {
-    mountinfo.lines().find_map(|line| {
-        let (fields, rest) = line.split_once(" - ")?;
-        let mut rest = rest.split(' ');
-        let is_v1 = rest.next() == Some("cgroup");
-        let options = rest.nth(1)?;
-        let has = is_v1 && options.split(',').any(|option| option == name);
-        fields.split(' ').nth(4).filter(|_| has).map(String::from)
-    })
+    CONTROLLERS.map(|(name, _)| (name, holder(name, v2, cgroups, mountinfo))).to_vec()
 }
 
 pub(super) fn all(caller: Caller) -> Vec<Finding> {
@@ -88,7 +51,7 @@ fn no_tree(caller: Caller) -> Finding {
 
 fn tree(root: &Path, holders: &[(&str, Holder)]) -> Finding {
     let place = root.display();
-    if holders.iter().any(|(_, holder)| matches!(holder, Holder::V1(_))) {
+    if holders.iter().any(|(_, holder)| matches!(holder, Holder::V1(..))) {
         let finding =
             Finding::new("cgroup v2", Verdict::Partly, format!("{place}, beside cgroup v1 (hybrid)"));
         let effect = "controllers that v1 holds are not in it";
@@ -99,11 +62,11 @@ fn tree(root: &Path, holders: &[(&str, Holder)]) -> Finding {
 
 fn controller((name, holder): &(&str, Holder)) -> Finding {
     let title = format!("{name} controller");
-    let refused = CONTROLLERS.iter().find(|(known, ..)| known == name).map_or("", |(_, _, what)| *what);
+    let refused = CONTROLLERS.iter().find(|(known, _)| known == name).map_or("", |(_, what)| *what);
     let effect = format!("{refused} are refused");
     match holder {
         Holder::V2 => Finding::ok(&title, "in the v2 tree"),
-        Holder::V1(place) => {
+        Holder::V1(place, _) => {
             let place =
                 place.as_ref().map_or("held by cgroup v1".into(), |p| format!("held by cgroup v1 at {p}"));
             Finding::lacks(&title, place, &effect, &format!("boot with cgroup_no_v1={name}"))
@@ -112,7 +75,7 @@ fn controller((name, holder): &(&str, Holder)) -> Finding {
             let remedy = "enable it in cgroup.subtree_control of the cgroups above";
             Finding::lacks(&title, "not delegated to this tree", &effect, remedy)
         }
-        Holder::Nobody => {
+        Holder::Disabled | Holder::Unknown => {
             let remedy = format!("boot without cgroup_disable={name}, or a kernel that has it");
             Finding::lacks(&title, "not in this kernel, or switched off", &effect, &remedy)
         }

@@ -6,7 +6,7 @@ mod kernel;
 mod namespaces;
 mod programs;
 
-pub use cgroup::{Holder, holders};
+pub use cgroup::holders;
 pub use kernel::at_least;
 
 use crate::sys::process::{self, Cloned, Exit};

@@ -1,7 +1,7 @@
 //! `knarr bundle`.
 
+use super::Global;
 use super::print;
-use crate::cli::Global;
 use crate::image::progress::Kind;
 use crate::image::{self, Made, Request, Unpack};
 use anyhow::{Context, Result};

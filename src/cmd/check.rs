@@ -1,10 +1,10 @@
 //! `knarr check`.
 
+use super::Global;
 use super::create::{self, Bundle, Common, Fds, compile};
 use super::list::Format;
 use super::print;
 use crate::check::{self, Finding, Verdict};
-use crate::cli::Global;
 use crate::config::load::unknown_fields;
 use crate::log::message;
 use crate::plan::Start;

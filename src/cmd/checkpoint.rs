@@ -1,10 +1,11 @@
 //! `knarr checkpoint`, and what it shares with `knarr restore`.
 
-use crate::cli::Global;
+use super::Global;
+use super::criu::{Dump, Shared};
 use crate::config;
 use crate::host::{self, Asked, OwnCgroup};
 use crate::plan::restore::externals;
-use crate::run::criu::{Checkpoint, DumpOptions, Options, checkpoint};
+use crate::run::criu::{Checkpoint, checkpoint};
 use crate::run::delete;
 use crate::state::Command;
 use crate::sys::process;
@@ -20,10 +21,10 @@ pub struct Args {
     pub id: String,
     /// What restore takes too
     #[command(flatten)]
-    pub criu: Options,
+    pub criu: Shared,
     /// What only a dump takes
     #[command(flatten)]
-    pub dump: DumpOptions,
+    pub dump: Dump,
 }
 
 /// Save the container's processes; unless they go on, the container is deleted.
@@ -56,8 +57,8 @@ fn save(args: &Args, global: &Global, status_fd: Option<OwnedFd>) -> Result<()> 
         config: &config,
         externals: &externals(&config, notify.as_deref(), &host)?,
         program: &global.criu,
-        options: &args.criu,
-        dump: &args.dump,
+        options: &args.criu.options(),
+        dump: &args.dump.options(),
         status_fd,
     };
     checkpoint(&request)?;

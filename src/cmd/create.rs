@@ -1,6 +1,6 @@
 //! `knarr create`, and what it shares with `knarr run`.
 
-use crate::cli::Global;
+use super::Global;
 use crate::config::{self, Config, Invalid, Loaded, Upper};
 use crate::host::{self, Asked, Host, OwnCgroup};
 use crate::plan::{self, CgroupDriver, Keyring, Pivot, Plan, Request, Start};

@@ -1,6 +1,6 @@
 //! `knarr delete`.
 
-use crate::cli::Global;
+use super::Global;
 use crate::run::{delete, salvage};
 use crate::state::{Command, Found};
 use anyhow::{Context, Result};

@@ -1,9 +1,9 @@
 //! `knarr events`.
 
+use super::Global;
 use super::print;
 use crate::cgroup::stats::Stats;
 use crate::cgroup::{Cgroup, News, Watch};
-use crate::cli::Global;
 use crate::state::Command;
 use anyhow::{Context, Result};
 use serde::Serialize;

@@ -1,8 +1,8 @@
 //! `knarr exec`.
 
+use super::Global;
 use super::create::{Console, Fds, check_console, connect, read_config};
 use super::refuse_option;
-use crate::cli::Global;
 use crate::config::{self, Config, Invalid, Process, capability};
 use crate::host::{self, Asked, OwnCgroup};
 use crate::plan::{self, ExecCgroup, ExecRequest, Keyring};

@@ -1,7 +1,7 @@
 //! `knarr features`: runtime-spec features.md and features-linux.md.
 
+use super::SPEC_VERSION;
 use super::print;
-use crate::cli::SPEC_VERSION;
 use crate::config::{Namespace, capability, features};
 use crate::plan::MOUNT_OPTIONS;
 use crate::sys::{bpf, cred};

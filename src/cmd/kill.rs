@@ -1,6 +1,6 @@
 //! `knarr kill`.
 
-use crate::cli::Global;
+use super::Global;
 use crate::state::{Command, Container, Status, refuse};
 use crate::sys::{Errno, process};
 use anyhow::{Context, Result, anyhow, bail};

@@ -1,8 +1,8 @@
 //! `knarr list`.
 
+use super::Global;
 use super::print;
 use super::state::Shown;
-use crate::cli::Global;
 use crate::host;
 use crate::log;
 use anyhow::{Context, Result};

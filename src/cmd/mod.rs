@@ -5,10 +5,12 @@ pub mod bundle;
 pub mod check;
 pub mod checkpoint;
 pub mod create;
+mod criu;
 pub mod delete;
 pub mod events;
 pub mod exec;
 pub mod features;
+mod global;
 pub mod kill;
 pub mod list;
 pub mod pause;
@@ -21,6 +23,8 @@ pub mod spec;
 pub mod start;
 pub mod state;
 pub mod update;
+
+pub use global::{Global, SPEC_VERSION};
 
 use anyhow::{Context, Result, bail};
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! `knarr pause` and `knarr resume`.
 
+use super::Global;
 use super::Id;
-use crate::cli::Global;
 use crate::state::Command;
 use anyhow::{Context, Result};
 

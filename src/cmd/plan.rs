@@ -1,8 +1,8 @@
 //! `knarr plan`.
 
+use super::Global;
 use super::create::{self, Bundle, Common, Fds, compile};
 use super::print;
-use crate::cli::Global;
 use crate::config::load::unknown_fields;
 use crate::plan::Start;
 use anyhow::{Context, Result};

@@ -1,7 +1,7 @@
 //! `knarr ps`.
 
+use super::Global;
 use super::print;
-use crate::cli::Global;
 use crate::state::{Container, Status};
 use anyhow::{Context, Result, bail};
 use std::process::Stdio;

@@ -1,10 +1,11 @@
 //! `knarr restore`.
 
+use super::Global;
 use super::create::{self, Bundle, Common, Console, Fds, check_console, check_root, connect};
-use crate::cli::Global;
+use super::criu::{Restore, Shared};
 use crate::plan::{self, Keyring, Start};
 use crate::run::create::Order as Container;
-use crate::run::criu::{Options, Order, RestoreOptions, Restored, restore};
+use crate::run::criu::{Order, Restored, restore};
 use crate::run::delete;
 use crate::run::foreground::{Signals, attend};
 use crate::run::notify::Notify;
@@ -29,10 +30,10 @@ pub struct Args {
     pub no_pivot: bool,
     /// What checkpoint takes too
     #[command(flatten)]
-    pub criu: Options,
+    pub criu: Shared,
     /// What only a restore takes
     #[command(flatten)]
-    pub restore: RestoreOptions,
+    pub restore: Restore,
 }
 
 /// Restore the container, and unless it is detached wait for it and delete it.
@@ -93,8 +94,8 @@ fn make(args: &Args, global: &Global, fds: Fds) -> Result<Restored> {
         },
         restore: &plan,
         program: &global.criu,
-        options: &args.criu,
-        restore_options: &args.restore,
+        options: &args.criu.options(),
+        restore_options: &args.restore.options(),
     })?;
     let log = global.log();
     loaded.warnings.iter().chain(&plan.trial.warnings).for_each(|warning| log.warning(warning));

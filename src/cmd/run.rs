@@ -1,8 +1,8 @@
 //! `knarr run`.
 
+use super::Global;
 use super::create::{self, Bundle, Console, Fds, make};
 use super::sandbox;
-use crate::cli::Global;
 use crate::plan::Start;
 use crate::run::create::Made;
 use crate::run::foreground::{Signals, attend};

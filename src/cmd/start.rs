@@ -1,7 +1,7 @@
 //! `knarr start`.
 
+use super::Global;
 use super::Id;
-use crate::cli::Global;
 use crate::run::start;
 use anyhow::{Context, Result};
 

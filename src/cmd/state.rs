@@ -1,7 +1,7 @@
 //! `knarr state`.
 
+use super::Global;
 use super::{Id, print};
-use crate::cli::Global;
 use crate::state::{Container, Status};
 use anyhow::{Context, Result};
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! `knarr update`.
 
+use super::Global;
 use crate::cgroup::systemd;
-use crate::cli::Global;
 use crate::config::{
     self,
     resources::Limit,

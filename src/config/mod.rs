@@ -9,7 +9,6 @@ pub mod features;
 pub mod ids;
 pub mod load;
 mod locate;
-pub mod mountinfo;
 pub mod overlay;
 pub mod rdt;
 mod resolve;

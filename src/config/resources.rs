@@ -4,6 +4,7 @@
 //! `None` means that the value is left as it is, which is not a default: a cgroup that is updated has one already.
 
 use super::Invalid;
+use crate::proc::list::is_cpuset;
 use oci_spec::runtime as oci;
 use std::collections::BTreeMap;
 
@@ -226,21 +227,10 @@ fn cpu(spec: &oci::LinuxCpu, warnings: &mut Vec<String>) -> Result<Cpu, Invalid>
     })
 }
 
-/// A list of numbers and ranges, as cpuset(7) has it: `0-3,7`, also with steps, `0-15:1/4`.
+/// A list of processors or nodes.
 fn list(field: &str, text: &Option<String>) -> Result<Option<String>, Invalid> {
     let Some(text) = text.as_deref().map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
-    let is_range = |part: &str| {
-        let (range, step) = part.split_once(':').map_or((part, None), |(range, step)| (range, Some(step)));
-        let step = step.is_none_or(|step| {
-            let (used, group) = step.split_once('/').unwrap_or_default();
-            matches!((decimal(used), decimal(group)), (Some(1..), Some(1..)))
-        });
-        step && match range.split_once('-') {
-            None => decimal(range).is_some(),
-            Some((from, to)) => decimal(from).zip(decimal(to)).is_some_and(|(from, to)| from <= to),
-        }
-    };
-    match text.split(',').all(is_range) {
+    match is_cpuset(text) {
         true => Ok(Some(text.to_string())),
         false => invalid(field, format!("{text:?} is not a list like 0-3,7")),
     }

@@ -1,6 +1,7 @@
 //! The config.json of a sandbox for a command on the host's own files, with no bundle.
 
-use super::{annotation, docker, mountinfo, spec};
+use super::{annotation, docker, spec};
+use crate::proc::mountinfo::{Mount, mounts};
 use serde_json::{Value, json};
 
 /// What the sandbox is for.
@@ -96,13 +97,9 @@ fn disk(disk: &Disk) -> Value {
 /// nothing where a container has its own.
 pub fn disks(mountinfo: &str) -> Vec<Disk> {
     let mut disks: Vec<Disk> = Vec::new();
-    for line in mountinfo.lines() {
-        let Some((mount, filesystem)) = line.split_once(" - ") else { continue };
-        let Some(path) = mount.split(' ').nth(4).map(mountinfo::unescaped) else { continue };
+    for Mount { target: path, fstype, source, .. } in mounts(mountinfo) {
         // What is mounted later on the same place covers what was there.
         disks.retain(|other| other.path != path);
-        let mut words = filesystem.split(' ');
-        let (Some(fstype), Some(source)) = (words.next(), words.next()) else { continue };
         if path != "/" && !is_own(&path) && (source.starts_with("/dev/") || DISKLESS.contains(&fstype)) {
             disks.push(Disk { path, fstype: fstype.into() });
         }

@@ -2,6 +2,7 @@
 //! `linux.memoryPolicy`, `linux.personality`.
 
 use super::Invalid;
+use crate::proc::list::ranges;
 use oci_spec::runtime::{
     ExecCPUAffinity, IOPriorityClass, LinuxIOPriority, LinuxMemoryPolicy, LinuxPersonality,
     LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy, MemoryPolicyFlagType,
@@ -52,15 +53,7 @@ impl NumberSet {
     /// Read a list; an error is what is wrong with it.
     pub fn parse(list: &str) -> Result<NumberSet, String> {
         let mut set = NumberSet { list: list.into(), words: Vec::new() };
-        for range in list.split(',').map(str::trim).filter(|range| !range.is_empty()) {
-            let (first, last) = range.split_once('-').unwrap_or((range, range));
-            let number = |text: &str| text.trim().parse::<usize>().ok().filter(|n| *n < NUMBERS);
-            let (Some(first), Some(last)) = (number(first), number(last)) else {
-                return Err(format!("\"{list}\" is not a list like 0-3,7"));
-            };
-            if first > last {
-                return Err(format!("\"{list}\": {first} is more than {last}"));
-            }
+        for (first, last) in ranges(list, NUMBERS)? {
             set.words.resize(set.words.len().max(last / 64 + 1), 0);
             (first..=last).for_each(|n| set.words[n / 64] |= 1 << (n % 64));
         }

@@ -4,13 +4,25 @@ use super::Invalid;
 use super::device_rules::{self, DeviceRule};
 use super::load::located;
 use super::resources::{self, Limit, Resources};
-use crate::plan::update::Current;
 use anyhow::Result;
 use oci_spec::runtime::LinuxResources;
 use serde_json::{Value, json};
 
 /// The largest file of resources that is read, in bytes.
 pub const LIMIT: usize = 1 << 20;
+
+/// What is in force, as far as new values depend on it: asked of the kernel, so that it is right whoever set it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Current {
+    /// The quota of cpu.max.
+    pub quota_us: Option<Limit>,
+    /// Its period.
+    pub period_us: Option<u64>,
+    /// cpu.weight, unless it is idle.
+    pub weight: Option<u64>,
+    /// memory.max.
+    pub memory: Option<Limit>,
+}
 
 /// New limits.
 #[derive(Debug, Clone, PartialEq, Eq)]

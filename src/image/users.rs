@@ -1,5 +1,6 @@
 //! The user that an image asks for, looked up in the image's own /etc/passwd and /etc/group.
 
+use crate::proc::passwd::{self, Account, id};
 use anyhow::{Result, bail};
 
 /// Who the process is.
@@ -13,27 +14,8 @@ pub struct User {
     pub additional_gids: Vec<u32>,
 }
 
-struct Account<'a> {
-    name: &'a [u8],
-    uid: u32,
-    gid: u32,
-}
-
 fn fields(line: &[u8]) -> Vec<&[u8]> {
     line.split(|byte| *byte == b':').collect()
-}
-
-fn id(text: &[u8]) -> Option<u32> {
-    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    let text = std::str::from_utf8(text).ok().filter(|_| digits)?;
-    text.parse().ok().filter(|id| *id != u32::MAX)
-}
-
-fn accounts(passwd: &[u8]) -> impl Iterator<Item = Account<'_>> {
-    passwd.split(|byte| *byte == b'\n').filter_map(|line| match fields(line).as_slice() {
-        [name, _, uid, gid, ..] => Some(Account { name, uid: id(uid)?, gid: id(gid)? }),
-        _ => None,
-    })
 }
 
 /// Names, ids and members of groups.
@@ -52,11 +34,12 @@ pub fn resolve(asked: &str, passwd: &[u8], group: &[u8]) -> Result<User> {
     let user = if user.is_empty() { "0" } else { user };
     let number = id(user.as_bytes());
     // A name may consist of digits, so names come first.
-    let account = accounts(passwd)
-        .find(|account| account.name == user.as_bytes())
-        .or_else(|| accounts(passwd).find(|account| Some(account.uid) == number));
+    let accounts = || passwd::accounts(passwd).filter_map(|account| Some((account.gid?, account)));
+    let account = accounts()
+        .find(|(_, account)| account.name == user.as_bytes())
+        .or_else(|| accounts().find(|(_, account)| Some(account.uid) == number));
     let uid = match (&account, number) {
-        (Some(account), _) => account.uid,
+        (Some((_, account)), _) => account.uid,
         (None, Some(number)) => number,
         (None, None) => bail!("user {user:?} is not in the image's /etc/passwd"),
     };
@@ -67,12 +50,14 @@ pub fn resolve(asked: &str, passwd: &[u8], group: &[u8]) -> Result<User> {
             None => bail!("group {wanted_group:?} is not in the image's /etc/group"),
         };
     }
-    let Some(account) = account else { return Ok(User { uid, gid: 0, additional_gids: Vec::new() }) };
+    let Some((gid, Account { name, .. })) = account else {
+        return Ok(User { uid, gid: 0, additional_gids: Vec::new() });
+    };
     let mut additional_gids: Vec<u32> = groups(group)
-        .filter(|(_, gid, members)| *gid != account.gid && members.contains(&account.name))
+        .filter(|(_, other, members)| *other != gid && members.contains(&name))
         .map(|(_, gid, _)| gid)
         .collect();
     additional_gids.sort_unstable();
     additional_gids.dedup();
-    Ok(User { uid, gid: account.gid, additional_gids })
+    Ok(User { uid, gid, additional_gids })
 }

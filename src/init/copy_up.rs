@@ -1,6 +1,6 @@
 //! tmpcopyup: a tmpfs that starts with a copy of what it covers.
 
-use super::{Outcome, Refusal};
+use crate::fault::{Outcome, Refusal};
 use crate::sys::{self, Errno, fs};
 use nix::unistd::{Whence, lseek};
 use std::ffi::CStr;

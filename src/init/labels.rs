@@ -2,16 +2,15 @@
 //!
 //! Asked for by writing to a file of /proc/self/attr. That /proc may be the container's, so it must prove to be one.
 
-use super::mounts::PROC_SUPER_MAGIC;
 use super::paths;
-use super::{Call, Outcome, Refusal};
+use crate::fault::{Call, Outcome, Refusal};
 use crate::sys::{Errno, fs, mount};
 use std::os::fd::{AsFd, OwnedFd};
 
 pub(super) fn apparmor(profile: &str) -> Outcome {
     let file = match attribute("apparmor/exec") {
         // Before Linux 5.8 all modules share one file.
-        Err(refusal) if refusal.errno == Errno::ENOENT as i32 => attribute("exec")?,
+        Err(refusal) if refusal.errno == Some(Errno::ENOENT) => attribute("exec")?,
         found => found?,
     };
     match fs::write_once(file.as_fd(), format!("exec {profile}").as_bytes()) {
@@ -40,7 +39,7 @@ pub(super) fn keys(label: &str) -> Outcome {
 fn attribute(name: &str) -> Outcome<OwnedFd> {
     let proc =
         fs::open("/proc", fs::O_PATH | fs::O_DIRECTORY | fs::O_NOFOLLOW, 0).call(|| "open /proc".into())?;
-    if mount::fs_magic(proc.as_fd()).call(|| "fstatfs /proc".into())? != PROC_SUPER_MAGIC {
+    if mount::fs_magic(proc.as_fd()).call(|| "fstatfs /proc".into())? != mount::PROC_SUPER_MAGIC {
         return Err(Refusal::message("/proc of the container is no procfs, through which labels are set"));
     }
     let path = format!("self/attr/{name}");

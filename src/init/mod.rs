@@ -3,12 +3,15 @@
 //! Nothing is decided here. A step that the kernel refuses is told to the parent and ends the child.
 
 mod copy_up;
-pub mod hook;
+mod enter;
+mod exec;
+mod hooks;
 mod labels;
 pub(crate) mod mounts;
 pub mod namespaces;
 mod null;
 mod overlay;
+mod passwd;
 mod paths;
 pub(crate) mod process;
 mod program;
@@ -16,14 +19,16 @@ pub mod reaper;
 pub(crate) mod root;
 mod sysctl;
 mod terminal;
+mod wait;
 
-use crate::channel::{Fault, FromInit, InitEnd};
+use crate::channel::{FromInit, InitEnd};
 use crate::config::Namespace;
-use crate::plan::{Planned, Step, Tree};
+use crate::fault::{Outcome, Refusal};
+use crate::plan::{Planned, RootStep, Step};
+use crate::state::About;
+use crate::sys;
 use crate::sys::process as proc;
-use crate::sys::{self, Errno, cred, fs};
 use copy_up::Budget;
-use hook::About;
 use std::cell::OnceCell;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -67,56 +72,6 @@ impl Inherited<'_> {
     }
 }
 
-/// Why a step failed, before its number is known.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    call: String,
-    errno: i32,
-    text: String,
-}
-
-impl Refusal {
-    /// The kernel refused `call`.
-    pub(crate) fn kernel(call: impl Into<String>, errno: Errno) -> Refusal {
-        Refusal { call: call.into(), errno: errno as i32, text: String::new() }
-    }
-
-    /// The step found something wrong by itself.
-    pub(crate) fn message(text: impl Into<String>) -> Refusal {
-        Refusal { call: text.into(), errno: 0, text: String::new() }
-    }
-
-    fn with_text(mut self, text: String) -> Refusal {
-        self.text = text;
-        self
-    }
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.call)?;
-        match self.errno {
-            0 => Ok(()),
-            errno => write!(f, ": {}", sys::describe(Errno::from_raw(errno))),
-        }
-    }
-}
-
-/// The result of a step.
-pub(crate) type Outcome<T = ()> = std::result::Result<T, Refusal>;
-
-/// Names the call that failed.
-pub(crate) trait Call<T> {
-    /// `self`, with `name` as the call that failed.
-    fn call(self, name: impl FnOnce() -> String) -> Outcome<T>;
-}
-
-impl<T> Call<T> for sys::Result<T> {
-    fn call(self, name: impl FnOnce() -> String) -> Outcome<T> {
-        self.map_err(|errno| Refusal::kernel(name(), errno))
-    }
-}
-
 /// The child's state between steps.
 struct Init<'a> {
     inherited: Inherited<'a>,
@@ -149,7 +104,7 @@ pub fn run(inherited: Inherited<'_>) -> ! {
     let steps = inherited.steps;
     // It may wait here for long, and is to be looked into by none; still less is there to be found. Hooks of the runtime's may need
     // what is there; then it goes before the waiting.
-    if !steps.iter().any(|planned| matches!(planned.step, Step::ContainerHooks(_))) {
+    if !steps.iter().any(|planned| matches!(planned.step, Step::Root(RootStep::ContainerHooks(_)))) {
         proc::wipe_environment();
     }
     if inherited.close_others().is_err() {
@@ -169,12 +124,10 @@ pub fn run(inherited: Inherited<'_>) -> ! {
         args: Vec::new(),
         env: Vec::new(),
     };
-    for (number, planned) in steps.iter().enumerate() {
-        if let Err(refusal) = init.take(&planned.step) {
-            let Refusal { call, errno, text } = refusal;
-            let fault = Fault { step: number, field: planned.field.clone(), call, errno, text };
+    for Planned { step, field } in steps {
+        if let Err(refusal) = init.take(step) {
             // A parent that is gone needs no telling.
-            let _ = init.inherited.channel.tell(&FromInit::Failed(fault));
+            let _ = init.inherited.channel.tell(&FromInit::Failed(refusal.of(field)));
             proc::exit_now(1);
         }
     }
@@ -190,108 +143,16 @@ impl Init<'_> {
             .ok_or_else(|| Refusal::message("the root filesystem is not attached"))
     }
 
-    fn take(&mut self, step: &Step) -> Outcome {
-        match step {
-            Step::AwaitParent => {
-                self.inherited.channel.await_done().call(|| "recvmsg".into())?;
-                // An ordinary user's parent had to write files of this process that are otherwise root's.
-                cred::set_dumpable(false).call(|| "prctl".into())
-            }
-            Step::OpenSelf => {
-                self.own =
-                    Some(fs::open("/proc/self/exe", fs::O_PATH, 0).call(|| "open /proc/self/exe".into())?);
-                Ok(())
-            }
-            Step::Join(kind) => self.join(*kind),
-            Step::New(kind) => proc::unshare(kind.clone_flag()).call(|| format!("unshare {}", kind.name())),
-            Step::Time(offsets) => namespaces::time(offsets),
-            Step::NamespaceRoot { groups } => namespaces::become_root(*groups),
-            Step::Enter(kinds) => self.enter(kinds),
-            Step::Fork => self.fork(),
-            Step::Session => nix::unistd::setsid().map(drop).call(|| "setsid".into()),
-            Step::Keyring { name, label } => process::keyring(name, label.as_deref()),
-            Step::Loopback => process::loopback(),
-            Step::Hostname(name) => nix::unistd::sethostname(name).call(|| "sethostname".into()),
-            Step::Domainname(name) => proc::set_domainname(name).call(|| "setdomainname".into()),
-            Step::Sysctl { path, value } => sysctl::set(path, value),
-            Step::OomScoreAdj(score) => {
-                process::write_own_file("/proc/self/oom_score_adj", &score.to_string())
-            }
-            Step::Slave => root::slave(),
-            Step::CloneTree(tree) => self.clone_tree(tree),
-            Step::Root { slot, path } => self.attach_root(*slot, path),
-            Step::Overlay { lower, upper, parameters, keeps_owner } => {
-                self.overlay(lower, upper.as_ref(), parameters, *keeps_owner)
-            }
-            Step::Glass { target, slot, attrs } => self.glass(target, *slot, *attrs),
-            Step::RootDirectory(path) => self.enter_directory(path),
-            Step::Mount { target, lookup, source, propagation, copy_up, held } => {
-                let mount = self.mount(target, *lookup, source, propagation, *copy_up)?;
-                self.held.extend(mount.filter(|_| *held).map(|mount| (target.clone(), mount)));
-                Ok(())
-            }
-            Step::Attributes { target, reach, change } => self.attributes(target, *reach, *change),
-            Step::Node(node) => self.node(node),
-            Step::Link { path, target } => self.link(path, target),
-            Step::Ptmx => self.ptmx(),
-            Step::HostHooks => self.ask_for_hooks(),
-            Step::ContainerHooks(hooks) => self.container_hooks(hooks),
-            Step::Pivot => self.pivot(),
-            Step::MoveRoot => self.move_root(),
-            Step::Chroot => self.chroot(),
-            Step::RootPropagation(reach, kind) => self.root_propagation(*reach, *kind),
-            Step::Terminal { size, uid, console } => self.terminal(*size, *uid, *console),
-            Step::OwnNull => null::own(),
-            Step::ReadonlyPaths(paths) => self.readonly_paths(paths),
-            Step::MaskPaths { paths, null, empty } => self.mask_paths(paths, *null, empty),
-            _ => self.take_process_step(step),
-        }
-    }
-
-    fn join(&mut self, kind: Namespace) -> Outcome {
-        let namespaces = &mut self.inherited.namespaces;
-        let at = namespaces.iter().position(|(k, _)| *k == kind);
-        let Some(at) = at else { return Err(Refusal::message("the namespace was not opened")) };
-        let (_, fd) = namespaces.swap_remove(at);
-        proc::setns(fd.as_fd(), kind.clone_flag()).call(|| "setns".into())
-    }
-
-    /// Enter all at once: a user namespace comes first and gives the rights for the others. Root and working directory are
-    /// then those of the mount namespace.
-    fn enter(&mut self, kinds: &[Namespace]) -> Outcome {
-        let Some(init) = self.inherited.init.take() else {
-            return Err(Refusal::message("there is no init to follow"));
-        };
-        let flags = kinds.iter().fold(0, |flags, kind| flags | kind.clone_flag());
-        proc::setns(init.as_fd(), flags).call(|| "setns".into())
-    }
-
-    /// Only a child is born in a pid namespace that was entered. It takes this process's place under the parent and says so
-    /// itself: whichever of the two is killed meanwhile, the parent hears a birth or a closed channel.
-    fn fork(&self) -> Outcome {
-        proc::continue_as_sibling().call(|| "clone3".into())?;
-        // Until the parent has made it known it does not outlive it.
-        cred::set_parent_death_signal(libc::SIGKILL).call(|| "prctl".into())?;
-        self.inherited.channel.tell(&FromInit::Born(nix::unistd::getpid().as_raw())).call(|| "sendmsg".into())
-    }
-
     fn tree(&mut self, slot: usize) -> Outcome<OwnedFd> {
         let tree = self.inherited.trees.get_mut(slot).and_then(Option::take);
         tree.ok_or_else(|| Refusal::message(format!("copy #{slot} was not made")))
     }
 
-    fn clone_tree(&mut self, tree: &Tree) -> Outcome {
-        if tree.id_map.is_some() {
-            return Err(Refusal::message("only root can map the ids of a mount"));
+    fn take(&mut self, step: &Step) -> Outcome {
+        match step {
+            Step::Enter(step) => self.take_enter_step(step),
+            Step::Root(step) => self.take_root_step(step),
+            Step::Process(step) => self.take_process_step(step),
         }
-        let copy = mounts::clone_tree(tree).map_err(|(call, errno)| Refusal::kernel(call, errno))?;
-        self.inherited.trees.push(Some(copy));
-        Ok(())
-    }
-
-    fn ask_for_hooks(&self) -> Outcome {
-        let channel = &self.inherited.channel;
-        channel.tell(&FromInit::HostHooks).call(|| "sendmsg".into())?;
-        channel.await_done().call(|| "recvmsg".into())
     }
 }

@@ -1,26 +1,21 @@
 //! Mounts, masks, read-only paths, device nodes and links.
 
+use super::Init;
 use super::copy_up;
 use super::paths::{self, Make};
-use super::{Call, Init, Outcome, Refusal};
 use crate::config::Device;
 use crate::config::rules::may_cover_in_proc;
-use crate::plan::{CopyUp, Filesystem, Lookup, Source, Symlink, Tree, below, bind};
+use crate::fault::{Call, Outcome, Refusal};
+use crate::plan::{CopyUp, Filesystem, Lookup, MountStep, Source, Symlink, Tree, below, bind};
 use crate::sys::mount::{self, Change, Follow, Reach, attr};
 use crate::sys::{self, Errno, fs, xattr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub(super) const PROC_SUPER_MAGIC: i64 = 0x9fa0;
-
 impl Init<'_> {
-    pub(super) fn mount(
-        &mut self,
-        target: &str,
-        lookup: Lookup,
-        source: &Source,
-        propagation: &[(Reach, u64)],
-        copy_up: CopyUp,
-    ) -> Outcome<Option<OwnedFd>> {
+    /// The mount, unless a symlink was made in its place.
+    pub(super) fn mount(&mut self, step: &MountStep) -> Outcome<Option<OwnedFd>> {
+        let MountStep { target, lookup, source, propagation, copy_up, held: _ } = step;
+        let lookup = *lookup;
         let (onto, detached) = match source {
             Source::Tree(slot) => {
                 let tree = self.tree(*slot)?;
@@ -74,7 +69,7 @@ impl Init<'_> {
         let shown = || format!("open_tree {}", tree.source.display());
         let from = paths::open(self.root()?, path, fs::O_PATH, Lookup::Follow).call(shown)?;
         let copy = mount::clone_tree_fd(from.as_fd(), tree.reach).call(shown)?;
-        change(tree, copy.as_fd()).map_err(|(call, errno)| Refusal::kernel(call, errno))?;
+        change(tree, copy.as_fd())?;
         Ok(copy)
     }
 
@@ -228,18 +223,18 @@ impl Init<'_> {
 
 /// A detached copy of a host mount, changed before anybody can see it, but for the mapping of ids. A symlink that is to be
 /// copied comes as it is.
-pub(crate) fn clone_tree(tree: &Tree) -> Result<OwnedFd, (String, Errno)> {
+pub(crate) fn clone_tree(tree: &Tree) -> Outcome<OwnedFd> {
     let source = tree.source.display();
     let follow = if tree.symlink == Symlink::Followed { Follow::Last } else { Follow::ToLast };
-    let copy = mount::clone_tree(&tree.source, tree.reach, follow)
-        .map_err(|errno| (format!("open_tree {source}"), errno))?;
+    let copy = mount::clone_tree(&tree.source, tree.reach, follow).call(|| format!("open_tree {source}"))?;
     if tree.symlink == Symlink::Copied && fs::is_symlink(copy.as_fd()) {
         return Ok(copy);
     }
     if let Some((kind, major, minor)) = tree.device {
-        let stat = fs::stat_fd(copy.as_fd()).map_err(|errno| (format!("fstat {source}"), errno))?;
+        let stat = fs::stat_fd(copy.as_fd()).call(|| format!("fstat {source}"))?;
         if stat.st_mode & libc::S_IFMT != kind || stat.st_rdev != fs::makedev(major, minor) {
-            return Err((format!("the host's {source} is not the device {major}:{minor}"), Errno::ENODEV));
+            let call = format!("the host's {source} is not the device {major}:{minor}");
+            return Err(Refusal::kernel(call, Errno::ENODEV));
         }
     }
     change(tree, copy.as_fd())?;
@@ -247,37 +242,38 @@ pub(crate) fn clone_tree(tree: &Tree) -> Result<OwnedFd, (String, Errno)> {
 }
 
 /// Change a copy as its mount asks.
-fn change(tree: &Tree, copy: BorrowedFd<'_>) -> Result<(), (String, Errno)> {
+fn change(tree: &Tree, copy: BorrowedFd<'_>) -> Outcome {
     set_flags(tree, copy)?;
     for (reach, change) in &tree.changes {
         mount::mount_setattr(copy, *reach, *change)
-            .map_err(|errno| (format!("mount_setattr {}", tree.source.display()), errno))?;
+            .call(|| format!("mount_setattr {}", tree.source.display()))?;
     }
     Ok(())
 }
 
 /// Give a bind mount the flags that it names, and refuse what its user namespace may not have. Without rights over the host, as in
 /// another container, the kernel locks them too.
-fn set_flags(tree: &Tree, copy: BorrowedFd<'_>) -> Result<(), (String, Errno)> {
+fn set_flags(tree: &Tree, copy: BorrowedFd<'_>) -> Outcome {
     let source = tree.source.display();
     let set = |change| mount::mount_setattr(copy, Reach::Top, change);
-    let call = |errno| (format!("mount_setattr {source}"), errno);
+    let call = || format!("mount_setattr {source}");
     if let Some(flags) = tree.flags.filter(|_| !tree.locked) {
         match set(flags.exactly()) {
             Err(Errno::EPERM) => {}
-            set => return set.map_err(call),
+            set => return set.call(call),
         }
     }
     if tree.flags.is_none() && !tree.locked {
         return Ok(());
     }
-    let locked = |names| (format!("{source} is {names}, which its user namespace locks"), Errno::EPERM);
-    let has = mount::flags(copy).map_err(|errno| (format!("fstatvfs {source}"), errno))?;
+    let locked =
+        |names| Refusal::kernel(format!("{source} is {names}, which its user namespace locks"), Errno::EPERM);
+    let has = mount::flags(copy).call(|| format!("fstatvfs {source}"))?;
     let has = match tree.flags {
         None => has,
         Some(flags) => {
-            set(flags.within(has).map_err(locked)?).map_err(call)?;
-            mount::flags(copy).map_err(|errno| (format!("fstatvfs {source}"), errno))?
+            set(flags.within(has).map_err(locked)?).call(call)?;
+            mount::flags(copy).call(|| format!("fstatvfs {source}"))?
         }
     };
     let refused = if tree.locked { bind::refused_of_tree(&tree.changes, has) } else { None };
@@ -338,7 +334,9 @@ pub(super) fn new_filesystem(filesystem: &Filesystem, mode: Option<u32>) -> Outc
 /// config.json was checked for destinations inside /proc by name; a symlink of the image may still lead there.
 fn refuse_inside_proc(onto: BorrowedFd<'_>, target: &str) -> Outcome {
     let inside = target.strip_prefix("/proc/").unwrap_or_default();
-    if may_cover_in_proc(inside) || mount::fs_magic(onto).call(|| "fstatfs".into())? != PROC_SUPER_MAGIC {
+    if may_cover_in_proc(inside)
+        || mount::fs_magic(onto).call(|| "fstatfs".into())? != mount::PROC_SUPER_MAGIC
+    {
         return Ok(());
     }
     Err(Refusal::message(format!("{target} leads into /proc")))

@@ -1,8 +1,8 @@
 //! What it takes to be at home in a new or joined namespace.
 
 use super::process::write_own_file;
-use super::{Call, Outcome, Refusal};
 use crate::config::{IdMaps, Namespace, TimeOffset, ids};
+use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::Groups;
 use crate::sys::{self, Errno, cred, fs, process as proc};
 use std::os::fd::AsFd;

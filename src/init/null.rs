@@ -2,7 +2,7 @@
 //! of the host's node by fchmod(2) and the like, so it gets the container's in its place.
 
 use super::paths;
-use super::{Call, Outcome, Refusal};
+use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::Lookup;
 use crate::sys::{Errno, fs, process as proc};
 use std::os::fd::{AsFd, BorrowedFd};

@@ -1,9 +1,10 @@
 //! A root filesystem that is stacked of layers.
 
+use super::Init;
 use super::mounts::new_filesystem;
 use super::paths::Make;
-use super::{Call, Init, Outcome};
-use crate::plan::{Filesystem, Lookup, Writable};
+use crate::fault::{Call, Outcome};
+use crate::plan::{Filesystem, Lookup, OverlayStep, Writable};
 use crate::sys::mount::{Change, Reach};
 use crate::sys::{fs, mount};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,13 +16,8 @@ impl Init<'_> {
     /// host paths may have any characters and are not shown to the container, and every kernel takes them, as only mounts of
     /// this namespace can be layers. What is written goes to that tmpfs too, or to a folder of the host. The new root covers
     /// it in turn; it is gone for good with the namespace.
-    pub(super) fn overlay(
-        &mut self,
-        lower: &[usize],
-        upper: Option<&Writable>,
-        parameters: &[String],
-        keeps_owner: bool,
-    ) -> Outcome {
+    pub(super) fn overlay(&mut self, overlay: &OverlayStep) -> Outcome {
+        let OverlayStep { lower, upper, parameters, keeps_owner } = overlay;
         let bench = workbench()?;
         mount::move_mount(bench.as_fd(), self.root()?).call(|| "move_mount of a tmpfs".into())?;
         // Names of layers are relative to the working directory.
@@ -43,7 +39,7 @@ impl Init<'_> {
             Some(Writable::Memory) => {
                 make(bench.as_fd(), "work")?;
                 make(bench.as_fd(), "upper")?;
-                become_like(bench.as_fd(), "upper", &names[0], keeps_owner)?;
+                become_like(bench.as_fd(), "upper", &names[0], *keeps_owner)?;
                 options.extend(["upperdir=upper".into(), "workdir=work".into()]);
             }
             Some(Writable::Tree { slot, upper, work }) => {

@@ -1,6 +1,9 @@
 //! The root filesystem: attaching it and making it `/`.
 
-use super::{Call, Init, Outcome, Refusal};
+use super::paths::{self, Make};
+use super::{Init, mounts, null};
+use crate::fault::{Call, Outcome, Refusal};
+use crate::plan::{Lookup, RootStep, Tree};
 use crate::sys::mount::{self, Change, Reach};
 use crate::sys::{Errno, fs};
 use std::os::fd::AsFd;
@@ -17,6 +20,45 @@ pub(crate) fn slave() -> Outcome {
 const STACK_LIMIT: usize = 100;
 
 impl Init<'_> {
+    pub(super) fn take_root_step(&mut self, step: &RootStep) -> Outcome {
+        match step {
+            RootStep::Slave => slave(),
+            RootStep::CloneTree(tree) => self.clone_tree(tree),
+            RootStep::Root { slot, path } => self.attach_root(*slot, path),
+            RootStep::Overlay(overlay) => self.overlay(overlay),
+            RootStep::Glass { target, slot, attrs } => self.glass(target, *slot, *attrs),
+            RootStep::RootDirectory(path) => self.enter_directory(path),
+            RootStep::Mount(step) => {
+                let mount = self.mount(step)?;
+                self.held.extend(mount.filter(|_| step.held).map(|mount| (step.target.clone(), mount)));
+                Ok(())
+            }
+            RootStep::Attributes { target, reach, change } => self.attributes(target, *reach, *change),
+            RootStep::Node(node) => self.node(node),
+            RootStep::Link { path, target } => self.link(path, target),
+            RootStep::Ptmx => self.ptmx(),
+            RootStep::HostHooks => self.ask_for_hooks(),
+            RootStep::ContainerHooks(hooks) => self.container_hooks(hooks),
+            RootStep::Pivot => self.pivot(),
+            RootStep::MoveRoot => self.move_root(),
+            RootStep::Chroot => self.chroot(),
+            RootStep::RootPropagation(reach, kind) => self.root_propagation(*reach, *kind),
+            RootStep::Terminal { size, uid, console } => self.terminal(*size, *uid, *console),
+            RootStep::OwnNull => null::own(),
+            RootStep::ReadonlyPaths(paths) => self.readonly_paths(paths),
+            RootStep::MaskPaths { paths, null, empty } => self.mask_paths(paths, *null, empty),
+            RootStep::MakeCwd(path) => self.make_cwd(path),
+        }
+    }
+
+    fn clone_tree(&mut self, tree: &Tree) -> Outcome {
+        if tree.id_map.is_some() {
+            return Err(Refusal::message("only root can map the ids of a mount"));
+        }
+        self.inherited.trees.push(Some(mounts::clone_tree(tree)?));
+        Ok(())
+    }
+
     pub(super) fn attach_root(&mut self, slot: usize, path: &Path) -> Outcome {
         let tree = self.tree(slot)?;
         let onto =
@@ -85,5 +127,17 @@ impl Init<'_> {
     pub(super) fn root_propagation(&self, reach: Reach, kind: u64) -> Outcome {
         let change = Change { propagation: kind, ..Change::default() };
         mount::mount_setattr(self.root()?, reach, change).call(|| "mount_setattr /".into())
+    }
+
+    fn make_cwd(&self, path: &str) -> Outcome {
+        if path == "/" {
+            return Ok(());
+        }
+        let cwd = paths::open_or_make(self.root()?, path, Make::Directory, Lookup::Follow);
+        match cwd {
+            // The process's own user may still be able to enter it.
+            Ok(_) | Err(Errno::EACCES) => Ok(()),
+            Err(errno) => Err(Refusal::kernel(format!("mkdir {path}"), errno)),
+        }
     }
 }

@@ -3,8 +3,8 @@
 //! They are files below /proc/sys of whoever is in those namespaces. The host's /proc does, unless /proc/sys is read-only there, as to a
 //! service or in another container, or covered by something that shows its own; then it is that of a procfs made for this alone.
 
-use super::mounts::{PROC_SUPER_MAGIC, new_filesystem};
-use super::{Call, Outcome, Refusal};
+use super::mounts::new_filesystem;
+use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::Filesystem;
 use crate::sys::{Errno, fs, mount};
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 pub(super) fn set(path: &str, value: &str) -> Outcome {
     let shown = format!("/proc/sys/{path}");
     let hosts = fs::open(&shown, fs::O_WRONLY, 0);
-    let is_procfs = |fd: &OwnedFd| mount::fs_magic(fd).is_ok_and(|magic| magic == PROC_SUPER_MAGIC);
+    let is_procfs = |fd: &OwnedFd| mount::fs_magic(fd).is_ok_and(|magic| magic == mount::PROC_SUPER_MAGIC);
     let file = match hosts {
         Ok(file) if is_procfs(&file) => file,
         // What covers it may stand for the kernel where that shows no procfs of its own.

@@ -1,14 +1,13 @@
 //! The container's terminal: opened from its own devpts, bound on /dev/console, its other end given to the parent.
 
+use super::Init;
 use super::paths::{self, Make};
-use super::{Call, Init, Outcome, Refusal};
 use crate::channel::FromInit;
+use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::{Console, Lookup};
 use crate::sys::mount::{self, Reach};
 use crate::sys::{fs, process as proc, tty};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
 
 impl Init<'_> {
     pub(super) fn terminal(&self, (rows, columns): (u16, u16), uid: u32, console: Console) -> Outcome {
@@ -41,7 +40,8 @@ impl Init<'_> {
         let ptmx = paths::open(self.root()?, "/dev/pts/ptmx", flags, Lookup::NoSymlinks)
             .call(|| "open /dev/pts/ptmx".into())?;
         let node = fs::stat_fd(ptmx.as_fd()).call(|| "fstat /dev/pts/ptmx".into())?;
-        let devpts = mount::fs_magic(&ptmx).call(|| "fstatfs /dev/pts/ptmx".into())? == DEVPTS_SUPER_MAGIC;
+        let devpts =
+            mount::fs_magic(&ptmx).call(|| "fstatfs /dev/pts/ptmx".into())? == mount::DEVPTS_SUPER_MAGIC;
         if !devpts || node.st_rdev != fs::makedev(5, 2) {
             return Err(Refusal::message("/dev/pts/ptmx is not that of a devpts"));
         }

@@ -1,9 +1,11 @@
 //! config.json and a request, on a machine, to a [`Plan`].
 
-use super::mounts::{self, Rootfs};
+use super::mounts::{self, Mounts};
+use super::process::Way;
 use super::{
-    Console, Home, HostStep, Keyring, Launch, NetDevice, Options, Pivot, Plan, Planned, Request, Settle,
-    Start, Step, cgroup, devices, overlay, planned, process, resources, systemd,
+    Console, EnterStep, Home, HostStep, Keyring, Launch, NetDevice, Options, Pivot, Plan, Planned,
+    ProcessStep, Request, RootStep, Settle, Start, Step, cgroup, devices, overlay, planned, process,
+    resources, systemd,
 };
 use crate::config::rules::sysctl_namespace;
 use crate::config::{Config, IdMaps, Invalid, Mount, Namespace, Place};
@@ -13,67 +15,109 @@ use std::path::Path;
 
 /// Decide all that is done to make the container.
 pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, Invalid> {
+    plan_for(Purpose::Process, config, request, host)
+}
+
+/// Decide all that is done to make a container up to its mounts, for a process that comes from elsewhere. What that process
+/// brings with it is left out: its keyring, its score, its hooks.
+pub(super) fn trial(config: &Config, request: &Request, host: &Host) -> Result<Plan, Invalid> {
+    plan_for(Purpose::Trial, config, request, host)
+}
+
+fn plan_for(purpose: Purpose, config: &Config, request: &Request, host: &Host) -> Result<Plan, Invalid> {
     let config = &*with_notify(config, request.notify.as_deref());
     let cgroup = cgroup::home(config, request, host)?;
-    let mut warnings = Vec::new();
-    let mut parent = match &cgroup {
-        Some(home) => limits(config, home, request, host)?,
-        None => {
-            warnings.extend(without_cgroup(config, host)?);
-            Vec::new()
-        }
-    };
-    if request.notify.is_some() {
-        parent.push(planned("", HostStep::NotifySocket));
-    }
-    parent.extend(Namespace::ALL.into_iter().filter_map(|kind| opened(config, kind)));
-    let stdio = config.process.as_ref().and_then(|process| process::stdio_owner(config, process, host));
-    parent.extend(stdio.map(|uid| planned("process.user", HostStep::StdioOwner(uid))));
-    let mut settle = Vec::new();
-    if let Some(rdt) = &config.rdt {
-        parent.push(planned("linux.intelRdt", HostStep::ResctrlGroup(rdt.clone())));
-        settle.push(planned("linux.intelRdt", Settle::ResctrlGroup));
-    }
-    let mut init = identity(config, host, &mut settle);
-    let own = namespace_owner(config, request);
-    let overlay = overlay::asked(config, request)?;
-    if *config.namespaces.of(Namespace::Mount) == Place::New {
-        let mut rootfs = Rootfs::plan(config, host, own, overlay.as_ref())?;
-        let mut finish = rootfs.finish()?;
-        let (mut trees, mut steps) = rootfs.into_steps(host);
-        parent.append(&mut trees);
-        init.append(&mut steps);
-        init.append(&mut hooks(config));
-        init.push(planned("", if request.pivot == Pivot::Root { Step::Pivot } else { Step::MoveRoot }));
-        init.extend(terminal(config).or_else(|| mounts::own_null(config)));
-        // Before the root is read-only.
-        init.extend(working_directory(config));
-        init.append(&mut finish);
-        init.extend(mounts::root_propagation(config.rootfs_propagation));
-    } else {
-        init.extend(own);
-        // Last: from here on /proc is that namespace's.
-        if let Place::Joined { index, .. } = config.namespaces.of(Namespace::Mount) {
-            init.push(planned(format!("linux.namespaces[{index}] mount"), Step::Join(Namespace::Mount)));
-        }
-        init.push(planned("root.path", Step::RootDirectory(config.root.path.clone())));
-        init.append(&mut hooks(config));
-        init.push(planned("", Step::Chroot));
-        init.extend(working_directory(config));
-    }
-    init.append(&mut become_process(config, request, host)?);
-    if let Some(field) = init_field(config, request) {
-        below_init(&mut init, field);
-    }
+    let warnings = if cgroup.is_none() { without_cgroup(config, host)? } else { Vec::new() };
+    let mut parent = before_mounts(config, cgroup.as_ref(), request, host)?;
+    let Stages { copies, enter, root, hooks, pivot, finish } = Stages::of(purpose, config, request, host)?;
+    parent.extend(copies);
     if request.start == Start::OnRequest {
         parent.push(planned("", HostStep::StartSocket));
     }
-    if !settle.is_empty() {
-        init.insert(0, planned("", Step::AwaitParent));
+    let settle = settle(purpose, config);
+    let wait = (!settle.is_empty()).then(|| planned("", EnterStep::AwaitParent));
+    let mut init: Vec<Planned<Step>> = wait.into_iter().chain(enter).chain(root).collect();
+    match purpose {
+        Purpose::Process => {
+            init.extend(hooks.into_iter().chain([pivot]).chain(finish));
+            init.extend(become_process(config, request, host)?);
+        }
+        Purpose::Trial => init.push(planned("", ProcessStep::Ready)),
     }
-    let keep_fds = 3 + request.preserve_fds as i32;
     let launch = launch(config, host, cgroup.is_some());
+    let keep_fds = 3 + request.preserve_fds as i32;
     Ok(Plan { id: request.id.clone(), cgroup, keep_fds, host: parent, launch, settle, init, warnings })
+}
+
+/// What a container is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// For the process of config.json.
+    Process,
+    /// To find out whether its mounts can be made.
+    Trial,
+}
+
+/// The steps up to a container with its mounts in place, in the order in which they are taken.
+struct Stages {
+    /// The parent makes what init attaches: folders for changes, copies of host mounts.
+    copies: Vec<Planned<HostStep>>,
+    /// init is in the namespaces. Host paths are valid, and nothing of the container's is mounted yet.
+    enter: Vec<Planned<Step>>,
+    /// init has the root filesystem with its mounts.
+    root: Vec<Planned<Step>>,
+    /// Hooks of the host's.
+    hooks: Vec<Planned<Step>>,
+    /// The root becomes `/`. From here no host path is valid.
+    pivot: Planned<Step>,
+    /// What has to be `/` first: terminal, working directory, what is read-only or masked.
+    finish: Vec<Planned<Step>>,
+}
+
+impl Stages {
+    fn of(purpose: Purpose, config: &Config, request: &Request, host: &Host) -> Result<Stages, Invalid> {
+        let enter = enter(purpose, config, request, host);
+        let owner = namespace_owner(purpose, config, request);
+        let overlay = overlay::asked(config, request)?;
+        let hooks = hooks(config);
+        if *config.namespaces.of(Namespace::Mount) == Place::New {
+            let mut mounts = Mounts::plan(config, host, owner, overlay.as_ref())?;
+            let last = mounts.finish()?;
+            let (copies, root) = mounts.into_steps();
+            let pivot = if request.pivot == Pivot::Root { RootStep::Pivot } else { RootStep::MoveRoot };
+            let terminal = terminal(config).or_else(|| mounts::own_null(config));
+            // The working directory is made before the root is read-only.
+            let finish = terminal.into_iter().chain(working_directory(config)).chain(last);
+            let finish = finish.chain(mounts::root_propagation(config.rootfs_propagation)).collect();
+            return Ok(Stages { copies, enter, root, hooks, pivot: planned("", pivot), finish });
+        }
+        let mut root = owner;
+        // Last: from here on /proc is that namespace's.
+        if let Place::Joined { index, .. } = config.namespaces.of(Namespace::Mount) {
+            root.push(planned(format!("linux.namespaces[{index}] mount"), EnterStep::Join(Namespace::Mount)));
+        }
+        root.push(planned("root.path", RootStep::RootDirectory(config.root.path.clone())));
+        let finish = working_directory(config).into_iter().collect();
+        Ok(Stages { copies: Vec::new(), enter, root, hooks, pivot: planned("", RootStep::Chroot), finish })
+    }
+}
+
+/// What the parent does before it copies mounts: the cgroup, then what it opens.
+fn before_mounts(
+    config: &Config,
+    cgroup: Option<&Home>,
+    request: &Request,
+    host: &Host,
+) -> Result<Vec<Planned<HostStep>>, Invalid> {
+    let mut steps = cgroup.map(|home| limits(config, home, request, host)).transpose()?.unwrap_or_default();
+    if request.notify.is_some() {
+        steps.push(planned("", HostStep::NotifySocket));
+    }
+    steps.extend(Namespace::ALL.into_iter().filter_map(|kind| opened(config, kind)));
+    let stdio = config.process.as_ref().and_then(|process| process::stdio_owner(config, process, host));
+    steps.extend(stdio.map(|uid| planned("process.user", HostStep::StdioOwner(uid))));
+    steps.extend(config.rdt.iter().map(|rdt| planned("linux.intelRdt", HostStep::ResctrlGroup(rdt.clone()))));
+    Ok(steps)
 }
 
 /// The container's cgroup and what limits it.
@@ -153,7 +197,7 @@ fn delegation(config: &Config) -> Result<Option<Planned<HostStep>>, Invalid> {
 
 /// Without a cgroup a limit is an error. Every engine's config.json has rules for devices, and who asks for no cgroup cannot
 /// have them: a warning.
-fn without_cgroup(config: &Config, host: &Host) -> Result<Option<String>, Invalid> {
+fn without_cgroup(config: &Config, host: &Host) -> Result<Vec<String>, Invalid> {
     if let Some(write) = resources::writes(&config.resources).first() {
         return Err(Invalid::new(
             &write.field,
@@ -161,8 +205,8 @@ fn without_cgroup(config: &Config, host: &Host) -> Result<Option<String>, Invali
         ));
     }
     let rules = !config.device_rules.is_empty() && host.is_root;
-    Ok(rules
-        .then(|| "linux.resources.devices: ignored, there is no cgroup (--cgroup-manager disabled)".into()))
+    let warning = "linux.resources.devices: ignored, there is no cgroup (--cgroup-manager disabled)";
+    Ok(rules.then(|| warning.into()).into_iter().collect())
 }
 
 /// The step that opens a namespace, if it is to be joined.
@@ -218,34 +262,53 @@ fn through(config: &Config, host: &Host) -> Vec<Namespace> {
     Namespace::ALL.into_iter().filter(|kind| goes(*kind)).filter(joined).collect()
 }
 
-/// Namespaces to join and what they carry: names, clocks, the loopback device. Host paths are valid here, and nothing of
-/// the container's is mounted yet. What init has no right to in a new user namespace is for the parent to `settle`.
-fn identity(config: &Config, host: &Host, settle: &mut Vec<Planned<Settle>>) -> Vec<Planned<Step>> {
-    let mut steps = vec![planned("", Step::Session), planned("", Step::AllProcessors)];
-    let of = |kind| config.namespaces.of(kind);
-    if *of(Namespace::User) == Place::New {
-        settle.push(planned("linux.uidMappings", Settle::MapIds(config.id_maps.clone())));
+/// What the parent does for an init that waits: what takes rights that a new user namespace does not give.
+fn settle(purpose: Purpose, config: &Config) -> Vec<Planned<Settle>> {
+    let maps = planned("linux.uidMappings", Settle::MapIds(config.id_maps.clone()));
+    let maps = (*config.namespaces.of(Namespace::User) == Place::New).then_some(maps);
+    if purpose == Purpose::Trial {
+        return maps.into_iter().collect();
     }
-    if let Some(score) = config.process.as_ref().and_then(|p| p.oom_score_adj) {
-        let field = "process.oomScoreAdj";
-        if config.namespaces.own(Namespace::User) {
-            settle.push(planned(field, Settle::OomScoreAdj(score)));
-        } else {
-            steps.push(planned(field, Step::OomScoreAdj(score)));
-        }
-    }
+    let rdt = config.rdt.as_ref().map(|_| planned("linux.intelRdt", Settle::ResctrlGroup));
+    let mut steps: Vec<_> = rdt.into_iter().chain(maps).collect();
     if let Some(process) = config.process.as_ref().filter(|_| config.namespaces.own(Namespace::User)) {
+        if let Some(score) = process.oom_score_adj {
+            steps.push(planned("process.oomScoreAdj", Settle::OomScoreAdj(score)));
+        }
         if let Some(scheduler) = process.scheduler {
-            settle.push(planned("process.scheduler", Settle::Scheduler(scheduler)));
+            steps.push(planned("process.scheduler", Settle::Scheduler(scheduler)));
         }
         if let Some(priority) = process.io_priority {
-            settle.push(planned("process.ioPriority", Settle::IoPriority(priority)));
+            steps.push(planned("process.ioPriority", Settle::IoPriority(priority)));
         }
-        settle.extend(process::ceilings(process, Settle::HardLimit));
+        steps.extend(process::ceilings(process, Settle::HardLimit));
     }
-    for (host, container) in &config.net_devices {
+    steps.extend(net_devices(config));
+    steps
+}
+
+/// The network devices that move into the container.
+pub(super) fn net_devices(config: &Config) -> impl Iterator<Item = Planned<Settle>> {
+    config.net_devices.iter().map(|(host, container)| {
         let device = NetDevice { host: host.clone(), container: container.clone() };
-        settle.push(planned(format!("linux.netDevices.{host}"), Settle::NetDevice(device)));
+        planned(format!("linux.netDevices.{host}"), Settle::NetDevice(device))
+    })
+}
+
+/// Namespaces to join and what they carry: names, clocks, the loopback device. Host paths are valid here, and nothing of
+/// the container's is mounted yet.
+fn enter(purpose: Purpose, config: &Config, request: &Request, host: &Host) -> Vec<Planned<Step>> {
+    let mut steps = Vec::new();
+    if let Some(field) = init_field(config, request).filter(|_| purpose == Purpose::Process) {
+        steps.push(planned(field, EnterStep::OpenSelf));
+    }
+    steps.push(planned("", EnterStep::Session));
+    steps.push(planned("", ProcessStep::AllProcessors));
+    let of = |kind| config.namespaces.of(kind);
+    let score = config.process.as_ref().and_then(|process| process.oom_score_adj);
+    let is_inits = purpose == Purpose::Process && !config.namespaces.own(Namespace::User);
+    if let Some(score) = score.filter(|_| is_inits) {
+        steps.push(planned("process.oomScoreAdj", EnterStep::OomScoreAdj(score)));
     }
     let through = through(config, host);
     for kind in Namespace::ALL {
@@ -253,38 +316,42 @@ fn identity(config: &Config, host: &Host, settle: &mut Vec<Planned<Settle>>) -> 
             Place::Joined { index, .. }
                 if !matches!(kind, Namespace::Pid | Namespace::Mount) && !through.contains(&kind) =>
             {
-                steps.push(planned(format!("linux.namespaces[{index}] {}", kind.name()), Step::Join(kind)));
+                steps.push(planned(
+                    format!("linux.namespaces[{index}] {}", kind.name()),
+                    EnterStep::Join(kind),
+                ));
             }
             _ => {}
         }
     }
     if !config.time_offsets.is_empty() {
-        steps.push(planned("linux.timeOffsets", Step::Time(config.time_offsets.clone())));
+        steps.push(planned("linux.timeOffsets", EnterStep::Time(config.time_offsets.clone())));
     }
     if *of(Namespace::Network) == Place::New {
-        steps.push(planned("linux.namespaces", Step::Loopback));
+        steps.push(planned("linux.namespaces", EnterStep::Loopback));
     }
     if let Some(name) = &config.hostname {
-        steps.push(planned("hostname", Step::Hostname(name.clone())));
+        steps.push(planned("hostname", EnterStep::Hostname(name.clone())));
     }
     if let Some(name) = &config.domainname {
-        steps.push(planned("domainname", Step::Domainname(name.clone())));
+        steps.push(planned("domainname", EnterStep::Domainname(name.clone())));
     }
     steps
 }
 
 /// What has to be done by the root of the user namespace, where there is one. Host paths are still valid.
-fn namespace_owner(config: &Config, request: &Request) -> Vec<Planned<Step>> {
+fn namespace_owner(purpose: Purpose, config: &Config, request: &Request) -> Vec<Planned<Step>> {
     let mut steps = Vec::new();
     if config.namespaces.own(Namespace::User) {
-        steps.push(planned("linux.namespaces", Step::NamespaceRoot { groups: process::groups(config) }));
+        steps.push(planned("linux.namespaces", EnterStep::NamespaceRoot { groups: process::groups(config) }));
         // The filesystem of its message queues is made with it, and belongs to who makes it.
         if *config.namespaces.of(Namespace::Ipc) == Place::New {
-            steps.push(planned("linux.namespaces", Step::New(Namespace::Ipc)));
+            steps.push(planned("linux.namespaces", EnterStep::New(Namespace::Ipc)));
         }
     }
-    if request.keyring == Keyring::New {
-        steps.push(process::keyring(&request.id, config.process.as_ref()));
+    if request.keyring == Keyring::New && purpose == Purpose::Process {
+        let keyring = process::keyring(&request.id, config.process.as_ref());
+        steps.push(planned(keyring.field, EnterStep::Keyring(keyring.step)));
     }
     for (name, value) in &config.sysctl {
         // In the resolved name dots part, and a slash is a dot of a part.
@@ -295,8 +362,8 @@ fn namespace_owner(config: &Config, request: &Request) -> Vec<Planned<Step>> {
         };
         let step = match name.as_str() {
             // The root of a user namespace has the call, but may not write the file.
-            "kernel.domainname" => Step::Domainname(value.clone()),
-            name => Step::Sysctl { path: name.chars().map(swap).collect(), value: value.clone() },
+            "kernel.domainname" => EnterStep::Domainname(value.clone()),
+            name => EnterStep::Sysctl { path: name.chars().map(swap).collect(), value: value.clone() },
         };
         steps.push(planned(format!("linux.sysctl.{name}"), step));
     }
@@ -306,44 +373,37 @@ fn namespace_owner(config: &Config, request: &Request) -> Vec<Planned<Step>> {
 /// From a container with its mounts in place to execve(2), waiting for the record and for `start` on the way.
 fn become_process(config: &Config, request: &Request, host: &Host) -> Result<Vec<Planned<Step>>, Invalid> {
     let Some(process) = &config.process else {
-        return Ok(on_request().into_iter().chain([planned("process", Step::NoProcess)]).collect());
+        return Ok(on_request().into_iter().chain([planned("process", ProcessStep::NoProcess)]).collect());
     };
     let gate = match request.start {
         Start::OnRequest => on_request().to_vec(),
-        Start::AtOnce => vec![planned("", Step::Ready)],
+        Start::AtOnce => vec![planned("", ProcessStep::Ready)],
     };
     let hooks = &config.hooks.start_container;
     let hooks = (!hooks.is_empty()).then(|| process::start_hooks(hooks, process));
-    process::steps(config, process, gate, hooks, &request.listen_env, host)
+    let way = Way { gate, hooks, listen: &request.listen_env, init: init_field(config, request) };
+    process::steps(config, process, way, host)
 }
 
 /// Ready, and waiting for `start`; before anybody can know of it a signal ends it.
 fn on_request() -> [Planned<Step>; 3] {
-    [Step::EndBySignals, Step::Ready, Step::AwaitStart].map(|step| planned("", step))
+    [ProcessStep::EndBySignals, ProcessStep::Ready, ProcessStep::AwaitStart].map(|step| planned("", step))
 }
 
 fn working_directory(config: &Config) -> Option<Planned<Step>> {
     let cwd = config.process.as_ref()?.cwd.clone();
-    Some(planned("process.cwd", Step::MakeCwd(cwd)))
+    Some(planned("process.cwd", RootStep::MakeCwd(cwd)))
 }
 
 fn hooks(config: &Config) -> Vec<Planned<Step>> {
     let mut steps = Vec::new();
     if !config.hooks.prestart.is_empty() || !config.hooks.create_runtime.is_empty() {
-        steps.push(planned("hooks", Step::HostHooks));
+        steps.push(planned("hooks", RootStep::HostHooks));
     }
     if !config.hooks.create_container.is_empty() {
-        steps.push(planned("hooks", Step::ContainerHooks(config.hooks.create_container.clone())));
+        steps.push(planned("hooks", RootStep::ContainerHooks(config.hooks.create_container.clone())));
     }
     steps
-}
-
-/// The process becomes a child of this program's init.
-fn below_init(steps: &mut Vec<Planned<Step>>, field: &str) {
-    steps.insert(0, planned(field, Step::OpenSelf));
-    for step in steps.iter_mut().filter(|planned| planned.step == Step::Exec) {
-        *step = planned(field, Step::ExecInit);
-    }
 }
 
 /// Who asks for an init that reaps, if anybody does.
@@ -358,6 +418,6 @@ fn init_field(config: &Config, request: &Request) -> Option<&'static str> {
 fn terminal(config: &Config) -> Option<Planned<Step>> {
     let process = config.process.as_ref().filter(|p| p.terminal)?;
     let (size, uid) = (process.console_size, process.user.uid);
-    let step = Step::Terminal { size, uid, console: Console::Bound };
+    let step = RootStep::Terminal { size, uid, console: Console::Bound };
     Some(planned("process.terminal", step))
 }

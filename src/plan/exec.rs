@@ -1,8 +1,11 @@
 //! A process for a container that is there: config.json, the process that is asked for and a request, to an [`Exec`].
 
-use super::{Console, Keyring, Planned, Step, mounts, planned, process};
+use super::{
+    Console, EnterStep, Keyring, Planned, ProcessStep, RootStep, Step, mounts, numbered, planned, process,
+};
 use crate::config::{Config, ExecAffinity, Invalid, Namespace, NumberSet, Place, Process};
 use crate::host::Host;
+use std::fmt::{self, Display, Formatter};
 
 /// What the caller of `exec` asks beside the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +49,7 @@ pub struct Exec {
 impl Exec {
     /// Whether the process has a terminal of its own.
     pub fn gives_terminal(&self) -> bool {
-        self.steps.iter().any(|planned| matches!(planned.step, Step::Terminal { .. }))
+        self.steps.iter().any(|planned| matches!(planned.step, Step::Root(RootStep::Terminal { .. })))
     }
 }
 
@@ -56,62 +59,93 @@ impl Exec {
 /// namespace is that child's child: when a process of the container's can see it first, its root, its working directory and
 /// its descriptors are the container's already.
 pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Host) -> Result<Exec, Invalid> {
+    let in_user_namespace = config.namespaces.own(Namespace::User);
+    let mut steps = with_the_hosts_rights(config, process, host);
+    let own: Vec<Namespace> =
+        Namespace::ALL.into_iter().filter(|kind| config.namespaces.own(*kind)).collect();
+    if !own.is_empty() {
+        steps.push(planned("linux.namespaces", EnterStep::OfInit(own)));
+    }
+    // The root of a new mount namespace is the container's. Elsewhere only a chroot(2) makes it that.
+    if *config.namespaces.of(Namespace::Mount) != Place::New {
+        steps.push(planned("root.path", RootStep::RootDirectory(config.root.path.clone())));
+        steps.push(planned("", RootStep::Chroot));
+    }
+    steps.push(planned("", EnterStep::Fork));
+    if in_user_namespace {
+        let groups = process::groups(config);
+        steps.push(planned("linux.namespaces", EnterStep::NamespaceRoot { groups }));
+    }
+    steps.push(planned("", EnterStep::Session));
+    if request.keyring == Keyring::New {
+        let keyring = process::keyring(&request.id, Some(process));
+        steps.push(planned(keyring.field, EnterStep::Keyring(keyring.step)));
+    }
+    if process.terminal {
+        let (size, uid) = (process.console_size, process.user.uid);
+        steps.push(planned("process.terminal", RootStep::RootDirectory("/".into())));
+        steps.push(planned("process.terminal", RootStep::Terminal { size, uid, console: Console::None }));
+    } else {
+        steps.extend(mounts::own_null(config));
+    }
+    let way = process::Way {
+        gate: vec![planned("", ProcessStep::AwaitRecord)],
+        hooks: None,
+        listen: &request.listen_env,
+        init: None,
+    };
+    steps.append(&mut process::steps(config, process, way, host)?);
+    let keep_fds = 3 + request.preserve_fds as i32;
+    let initial_cpus = process.exec_affinity.initial.clone();
+    Ok(Exec { id: request.id.clone(), keep_fds, cgroup: request.cgroup.clone(), initial_cpus, steps })
+}
+
+/// What is done before the namespaces are entered: the host's /proc is in reach, and its rights hold.
+fn with_the_hosts_rights(config: &Config, process: &Process, host: &Host) -> Vec<Planned<Step>> {
     let mut steps = Vec::new();
-    // The host's /proc is in reach until the namespaces are entered. The caller's own score, often one that spares it, is not
-    // for the container.
+    // The caller's own score, often one that spares it, is not for the container.
     if let Some(score) = process.oom_score_adj {
-        steps.push(planned("process.oomScoreAdj", Step::OomScoreAdj(score)));
+        steps.push(planned("process.oomScoreAdj", EnterStep::OomScoreAdj(score)));
     }
     // Rights that a user namespace does not give.
     let in_user_namespace = config.namespaces.own(Namespace::User);
     if let Some(scheduler) = process.scheduler.filter(|_| in_user_namespace) {
-        steps.push(planned("process.scheduler", Step::Scheduler(scheduler)));
+        steps.push(planned("process.scheduler", ProcessStep::Scheduler(scheduler)));
     }
     if let Some(priority) = process.io_priority.filter(|_| in_user_namespace) {
-        steps.push(planned("process.ioPriority", Step::IoPriority(priority)));
+        steps.push(planned("process.ioPriority", ProcessStep::IoPriority(priority)));
     }
     if in_user_namespace {
-        steps.extend(process::ceilings(process, Step::HardLimit));
+        steps.extend(process::ceilings(process, |ceiling| ProcessStep::HardLimit(ceiling).into()));
     }
     if let Some(uid) = process::stdio_owner(config, process, host) {
-        steps.push(planned("process.user", Step::StdioOwner(uid)));
+        steps.push(planned("process.user", ProcessStep::StdioOwner(uid)));
     }
     match &process.exec_affinity {
         ExecAffinity { last: Some(cpus), .. } => {
-            steps.push(planned("process.execCPUAffinity.final", Step::Affinity(cpus.clone())));
+            steps.push(planned("process.execCPUAffinity.final", ProcessStep::Affinity(cpus.clone())));
         }
-        ExecAffinity { initial: None, .. } => steps.push(planned("", Step::AllProcessors)),
+        ExecAffinity { initial: None, .. } => steps.push(planned("", ProcessStep::AllProcessors)),
         ExecAffinity { initial: Some(_), .. } => {}
     }
-    let own: Vec<Namespace> =
-        Namespace::ALL.into_iter().filter(|kind| config.namespaces.own(*kind)).collect();
-    if !own.is_empty() {
-        steps.push(planned("linux.namespaces", Step::Enter(own)));
+    steps
+}
+
+impl Display for Exec {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "process in container {}, descriptors 0 to {}", self.id, self.keep_fds - 1)?;
+        if let Some(cpus) = &self.initial_cpus {
+            writeln!(f, "parent:\n  processors {}    # process.execCPUAffinity.initial", cpus.list)?;
+        }
+        match &self.cgroup {
+            ExecCgroup::Containers => {
+                writeln!(f, "launch:\n  clone3 into the container's cgroup, or init's")?;
+            }
+            ExecCgroup::Below(path) => {
+                writeln!(f, "launch:\n  clone3 into cgroup {path} of the container's")?;
+            }
+        }
+        writeln!(f, "child:")?;
+        numbered(f, &self.steps)
     }
-    // The root of a new mount namespace is the container's. Elsewhere only a chroot(2) makes it that.
-    if *config.namespaces.of(Namespace::Mount) != Place::New {
-        steps.push(planned("root.path", Step::RootDirectory(config.root.path.clone())));
-        steps.push(planned("", Step::Chroot));
-    }
-    steps.push(planned("", Step::Fork));
-    if in_user_namespace {
-        let groups = process::groups(config);
-        steps.push(planned("linux.namespaces", Step::NamespaceRoot { groups }));
-    }
-    steps.push(planned("", Step::Session));
-    if request.keyring == Keyring::New {
-        steps.push(process::keyring(&request.id, Some(process)));
-    }
-    if process.terminal {
-        let (size, uid) = (process.console_size, process.user.uid);
-        steps.push(planned("process.terminal", Step::RootDirectory("/".into())));
-        steps.push(planned("process.terminal", Step::Terminal { size, uid, console: Console::None }));
-    } else {
-        steps.extend(mounts::own_null(config));
-    }
-    let gate = vec![planned("", Step::AwaitRecord)];
-    steps.append(&mut process::steps(config, process, gate, None, &request.listen_env, host)?);
-    let keep_fds = 3 + request.preserve_fds as i32;
-    let initial_cpus = process.exec_affinity.initial.clone();
-    Ok(Exec { id: request.id.clone(), keep_fds, cgroup: request.cgroup.clone(), initial_cpus, steps })
 }

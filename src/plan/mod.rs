@@ -8,7 +8,6 @@ pub mod bind;
 mod cgroup;
 mod create;
 pub mod devices;
-mod display;
 mod exec;
 pub mod gvariant;
 mod mounts;
@@ -28,11 +27,13 @@ pub use exec::{Exec, ExecCgroup, ExecRequest, exec};
 pub(crate) use mounts::below;
 pub use options::{NAMES as MOUNT_OPTIONS, Options, Symlink};
 pub use steps::{
-    Computed, Console, CopyUp, Filesystem, Groups, HardLimit, HostStep, IdSource, Launch, Lookup, NetDevice,
-    Settle, Source, Step, Tree, Writable,
+    Computed, Console, CopyUp, EnterStep, Filesystem, Groups, HardLimit, HostStep, IdSource, Launch, Lookup,
+    MountStep, NetDevice, OverlayStep, ProcessStep, RootStep, SessionKeyring, Settle, Source, Step, Tree,
+    Writable,
 };
 
 use crate::config::Upper;
+use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 
 /// What the caller asks beside config.json.
@@ -88,7 +89,7 @@ pub enum Keyring {
 }
 
 /// Who makes the container's cgroup.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CgroupDriver {
     /// This program, at a path in the cgroup tree.
     Cgroupfs,
@@ -107,8 +108,16 @@ pub struct Planned<T> {
     pub field: String,
 }
 
-fn planned<T>(field: impl Into<String>, step: T) -> Planned<T> {
-    Planned { step, field: field.into() }
+fn planned<T>(field: impl Into<String>, step: impl Into<T>) -> Planned<T> {
+    Planned { step: step.into(), field: field.into() }
+}
+
+/// The step, and behind it the field.
+impl<T: Display> Display for Planned<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.step)?;
+        if self.field.is_empty() { Ok(()) } else { write!(f, "    # {}", self.field) }
+    }
 }
 
 /// Where the container's processes are counted and limited.
@@ -144,10 +153,30 @@ pub struct Plan {
     pub host: Vec<Planned<HostStep>>,
     /// How the parent makes init.
     pub launch: Launch,
-    /// What the parent does for init while that waits in [`Step::AwaitParent`].
+    /// What the parent does for init while that waits in [`EnterStep::AwaitParent`].
     pub settle: Vec<Planned<Settle>>,
     /// What init does then.
     pub init: Vec<Planned<Step>>,
     /// What was asked for and is not done.
     pub warnings: Vec<String>,
+}
+
+impl Display for Plan {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "container {}, descriptors 0 to {}", self.id, self.keep_fds - 1)?;
+        writeln!(f, "parent, in the host's namespaces:")?;
+        numbered(f, &self.host)?;
+        writeln!(f, "launch:\n  {}", self.launch)?;
+        if !self.settle.is_empty() {
+            writeln!(f, "parent, while init waits:")?;
+            numbered(f, &self.settle)?;
+        }
+        writeln!(f, "init, in the container's namespaces:")?;
+        numbered(f, &self.init)
+    }
+}
+
+/// One step a line, counted from 1.
+fn numbered<T: Display>(f: &mut Formatter<'_>, steps: &[Planned<T>]) -> fmt::Result {
+    steps.iter().enumerate().try_for_each(|(i, planned)| writeln!(f, "{:>4}  {planned}", i + 1))
 }

@@ -3,7 +3,9 @@
 use super::bind::Flags;
 use super::options::{Options, Symlink, reach_and_kind};
 use super::process;
-use super::{CopyUp, Filesystem, HostStep, IdSource, Lookup, Planned, Source, Step, Tree};
+use super::{
+    CopyUp, Filesystem, HostStep, IdSource, Lookup, MountStep, Planned, RootStep, Source, Step, Tree, planned,
+};
 use crate::config::{Config, Device, Invalid, Mount, Namespace, Overlay, Place, Propagation, annotation};
 use crate::host::Host;
 use crate::sys::mount::{Change, Reach, attr};
@@ -15,14 +17,14 @@ const CONTEXTS: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"
 /// A parameter of a filesystem: a key, and a value unless it is a flag.
 type Parameter = (String, Option<String>);
 
-/// Collects the two lists that mounts turn into.
-pub(super) struct Rootfs<'a> {
+/// The lists that mounts turn into, while they grow.
+pub(super) struct Mounts<'a> {
     pub(super) config: &'a Config,
     pub(super) host: &'a Host,
     /// What the parent does before it copies.
     before: Vec<Planned<HostStep>>,
-    /// Copies of host mounts, for the parent.
-    trees: Vec<Planned<HostStep>>,
+    /// Copies of host mounts, by number.
+    trees: Vec<Planned<Tree>>,
     /// What init does with them.
     steps: Vec<Planned<Step>>,
     /// Attributes that wait until everything below has been made.
@@ -31,15 +33,15 @@ pub(super) struct Rootfs<'a> {
     stacked: bool,
 }
 
-impl<'a> Rootfs<'a> {
+impl<'a> Mounts<'a> {
     /// All steps between a fresh mount namespace and pivot_root(2).
     pub(super) fn plan(
         config: &'a Config,
         host: &'a Host,
         after_root: Vec<Planned<Step>>,
         overlay: Option<&Overlay>,
-    ) -> Result<Rootfs<'a>, Invalid> {
-        let mut rootfs = Rootfs {
+    ) -> Result<Mounts<'a>, Invalid> {
+        let mut mounts = Mounts {
             config,
             host,
             before: Vec::new(),
@@ -48,7 +50,6 @@ impl<'a> Rootfs<'a> {
             late: Vec::new(),
             stacked: overlay.is_some(),
         };
-        rootfs.step("linux.namespaces", Step::Slave);
         // As a peer of the host's it would carry the container's mounts there, and pivot_root(2) refuses it; it becomes shared
         // at the very end. What is mounted below it and volumes are peers meanwhile.
         let own = match config.rootfs_propagation.map(|p| p.kind) {
@@ -58,17 +59,18 @@ impl<'a> Rootfs<'a> {
             }
             _ => Vec::new(),
         };
-        let slot = rootfs.tree("root.path", &config.root.path, Reach::Tree, own);
-        rootfs.step("root.path", Step::Root { slot, path: config.root.path.clone() });
+        let tree = mounts.copy(&config.root.path, Reach::Tree, own);
+        let slot = mounts.add("root.path", tree);
+        mounts.step("root.path", RootStep::Root { slot, path: config.root.path.clone() });
         // Only now: the way to the root filesystem may be closed to the container's root.
-        rootfs.steps.extend(after_root);
-        overlay.map_or(Ok(()), |overlay| rootfs.overlay(overlay))?;
+        mounts.steps.extend(after_root);
+        overlay.map_or(Ok(()), |overlay| mounts.overlay(overlay))?;
         // What is on / is the root itself: that overlay.
         for (i, mount) in config.mounts.iter().enumerate().filter(|(_, mount)| mount.destination != "/") {
-            rootfs.mount(mount, &format!("mounts[{i}]"))?;
+            mounts.mount(mount, &format!("mounts[{i}]"))?;
         }
-        rootfs.dev();
-        Ok(rootfs)
+        mounts.dev();
+        Ok(mounts)
     }
 
     /// The steps that make things read-only or hide them, for after pivot_root(2).
@@ -76,21 +78,22 @@ impl<'a> Rootfs<'a> {
         let covers = if self.config.masked_paths.is_empty() {
             None
         } else {
-            let null = self.tree("linux.maskedPaths", Path::new("/dev/null"), Reach::Top, of_the_hosts());
+            let null = self.copy(Path::new("/dev/null"), Reach::Top, of_the_hosts());
+            let null = self.add("linux.maskedPaths", null);
             Some((null, self.empty_tmpfs()?))
         };
         let mut steps = std::mem::take(&mut self.late);
-        let mut step = |field: &str, step| steps.push(Planned { step, field: field.into() });
+        let mut step = |field: &str, step: RootStep| steps.push(planned(field, step));
         if self.config.root.readonly {
             let change = Change { set: attr::RDONLY, ..Change::default() };
-            step("root.readonly", Step::Attributes { target: "/".into(), reach: Reach::Top, change });
+            step("root.readonly", RootStep::Attributes { target: "/".into(), reach: Reach::Top, change });
         }
         if !self.config.readonly_paths.is_empty() {
-            step("linux.readonlyPaths", Step::ReadonlyPaths(self.config.readonly_paths.clone()));
+            step("linux.readonlyPaths", RootStep::ReadonlyPaths(self.config.readonly_paths.clone()));
         }
         if let Some((null, empty)) = covers {
             let paths = self.config.masked_paths.clone();
-            step("linux.maskedPaths", Step::MaskPaths { paths, null, empty });
+            step("linux.maskedPaths", RootStep::MaskPaths { paths, null, empty });
         }
         Ok(steps)
     }
@@ -111,22 +114,26 @@ impl<'a> Rootfs<'a> {
     }
 
     /// What the parent does, and what init does. An ordinary user copies mounts in the new namespace only.
-    pub(super) fn into_steps(mut self, host: &Host) -> (Vec<Planned<HostStep>>, Vec<Planned<Step>>) {
-        let mut parent = self.before;
+    pub(super) fn into_steps(self) -> (Vec<Planned<HostStep>>, Vec<Planned<Step>>) {
+        let Mounts { before: mut parent, trees, steps, host, .. } = self;
+        let mut init = vec![planned("linux.namespaces", RootStep::Slave)];
         if host.uid == 0 {
-            parent.append(&mut self.trees);
-            return (parent, self.steps);
+            parent.extend(trees.into_iter().map(|tree| planned(tree.field, HostStep::CloneTree(tree.step))));
+        } else {
+            init.extend(trees.into_iter().map(|tree| planned(tree.field, RootStep::CloneTree(tree.step))));
         }
-        let mut copies = Vec::new();
-        for Planned { step, field } in self.trees {
-            match step {
-                HostStep::CloneTree(tree) => copies.push(Planned { step: Step::CloneTree(tree), field }),
-                step => parent.push(Planned { step, field }),
-            }
-        }
-        let after = self.steps.iter().position(|planned| planned.step == Step::Slave).map_or(0, |at| at + 1);
-        self.steps.splice(after..after, copies);
-        (parent, self.steps)
+        init.extend(steps);
+        (parent, init)
+    }
+
+    /// The copies of host mounts, by number.
+    pub(super) fn trees(&self) -> &[Planned<Tree>] {
+        &self.trees
+    }
+
+    /// What init does but for the copies.
+    pub(super) fn steps(&self) -> &[Planned<Step>] {
+        &self.steps
     }
 
     /// A step of the parent's before any copy is made.
@@ -134,13 +141,12 @@ impl<'a> Rootfs<'a> {
         self.before.push(Planned { step, field: field.into() });
     }
 
-    pub(super) fn step(&mut self, field: impl Into<String>, step: Step) {
-        self.steps.push(Planned { step, field: field.into() });
+    pub(super) fn step(&mut self, field: impl Into<String>, step: RootStep) {
+        self.steps.push(planned(field, step));
     }
 
     /// A copy of a host mount, with the propagation that the container's mounts have by default and then `changes`.
-    fn tree(&mut self, field: &str, source: &Path, reach: Reach, mut changes: Vec<(Reach, Change)>) -> usize {
-        let slot = self.trees.len();
+    fn copy(&self, source: &Path, reach: Reach, mut changes: Vec<(Reach, Change)>) -> Tree {
         // runc(8): a container's mounts are slaves of the host's unless rootfsPropagation says otherwise.
         let default = match self.config.rootfs_propagation.map(|p| p.kind) {
             None => libc::MS_SLAVE,
@@ -151,25 +157,30 @@ impl<'a> Rootfs<'a> {
         if default != libc::MS_SHARED {
             changes.insert(0, (Reach::Tree, Change { propagation: default, ..Change::default() }));
         }
-        let symlink = Symlink::Followed;
-        let tree = Tree {
-            slot,
+        Tree {
+            slot: self.trees.len(),
             source: source.into(),
-            symlink,
+            symlink: Symlink::Followed,
             reach,
             changes,
             flags: None,
             locked: false,
             id_map: None,
             device: None,
-        };
-        self.trees.push(Planned { step: HostStep::CloneTree(tree), field: field.into() });
+        }
+    }
+
+    /// Have the copy made, and give its number.
+    fn add(&mut self, field: &str, tree: Tree) -> usize {
+        let slot = tree.slot;
+        self.trees.push(Planned { step: tree, field: field.into() });
         slot
     }
 
     /// A copy of one mount, to be a layer of an overlay.
     pub(super) fn layer(&mut self, field: &str, path: &Path) -> usize {
-        self.tree(field, path, Reach::Top, Vec::new())
+        let tree = self.copy(path, Reach::Top, Vec::new());
+        self.add(field, tree)
     }
 
     fn mount(&mut self, mount: &Mount, field: &str) -> Result<(), Invalid> {
@@ -186,43 +197,36 @@ impl<'a> Rootfs<'a> {
         if let Some(layer) = only_layer(&mount.fstype, &options) {
             let slot = self.layer(&named, Path::new(&layer));
             let attrs = options.top.set | options.tree.set | attr::RDONLY;
-            self.step(named, Step::Glass { target: mount.destination.clone(), slot, attrs });
+            self.step(named, RootStep::Glass { target: mount.destination.clone(), slot, attrs });
             return Ok(());
         }
         let source = if let Some(reach) = options.bind {
-            let source = Path::new(&mount.source);
-            let slot = self.tree(&named, source, reach, options.of_bind());
-            self.of_bind(slot, mount, &options);
-            self.bound(slot, mount, &options)
+            let tree = self.bind(mount, reach, &options);
+            self.bound(&named, tree, mount, &options)
         } else if let Some((source, reach)) = self.host_tree(&mount.fstype) {
             let whole = |change| (reach, change);
             let changes = options.changes().into_iter().map(|(_, change)| whole(change)).collect();
-            Source::Tree(self.tree(&named, &source, reach, changes))
+            let tree = self.copy(&source, reach, changes);
+            Source::Tree(self.add(&named, tree))
         } else {
             Source::New(self.filesystem(mount, &options, &named)?)
         };
         let copy_up = if mount.fstype == "tmpfs" { copy_up(&options) } else { CopyUp::Nothing };
         let propagation = if options.bind.is_some() { Vec::new() } else { options.propagation };
         let held = self.is_gone_on_from(&mount.destination);
-        self.step(
-            named,
-            Step::Mount { target: mount.destination.clone(), lookup, source, propagation, copy_up, held },
-        );
+        let target = mount.destination.clone();
+        self.step(named, RootStep::Mount(MountStep { target, lookup, source, propagation, copy_up, held }));
         Ok(())
     }
 
     /// A bind mount's source, which the parent copies; or init does in its turn, where it lies in the container's own root.
-    fn bound(&mut self, slot: usize, mount: &Mount, options: &Options) -> Source {
-        let inside = self.inside(mount, options);
-        let last = self.trees.pop_if(|_| inside.is_some()).map(|planned| planned.step);
-        match (inside, last) {
+    fn bound(&mut self, field: &str, tree: Tree, mount: &Mount, options: &Options) -> Source {
+        if let Some(path) = self.inside(mount, options) {
             // What the container has mounted is its own, and not locked.
-            (Some(path), Some(HostStep::CloneTree(tree))) => {
-                Source::Inside(path, Box::new(Tree { locked: false, ..tree }))
-            }
-            _ if options.source == Symlink::Copied => Source::TreeOrLink(slot),
-            _ => Source::Tree(slot),
+            return Source::Inside(path, Box::new(Tree { locked: false, ..tree }));
         }
+        let slot = self.add(field, tree);
+        if options.source == Symlink::Copied { Source::TreeOrLink(slot) } else { Source::Tree(slot) }
     }
 
     /// The path in the container of a source that lies in its root folder. That of an overlay is only a layer; and only the parent
@@ -241,7 +245,7 @@ impl<'a> Rootfs<'a> {
         let is_late = self
             .late
             .iter()
-            .any(|planned| matches!(&planned.step, Step::Attributes { target, .. } if target == destination));
+            .any(|planned| matches!(&planned.step, Step::Root(RootStep::Attributes { target, .. }) if target == destination));
         let remounted = mounts.iter().filter(|mount| mount.options.iter().any(|option| option == "remount"));
         let mut paths =
             masked_paths.iter().chain(readonly_paths).chain(remounted.map(|mount| &mount.destination));
@@ -255,7 +259,7 @@ impl<'a> Rootfs<'a> {
             return Err(Invalid::new(format!("{field}: options"), reason));
         }
         for (reach, change) in options.changes() {
-            self.step(field, Step::Attributes { target: target.into(), reach, change });
+            self.step(field, RootStep::Attributes { target: target.into(), reach, change });
         }
         Ok(())
     }
@@ -274,17 +278,18 @@ impl<'a> Rootfs<'a> {
         (foreign && !self.config.namespaces.own(shows)).then(|| (source.into(), reach))
     }
 
-    /// What a bind mount asks of its copy: to map the ids of its files as the mount says, or else as the container's user
-    /// namespace does; and what a symlink is to it.
-    fn of_bind(&mut self, slot: usize, mount: &Mount, options: &Options) {
-        let reach = options.id_map.or(if mount.id_maps.is_empty() { None } else { Some(Reach::Top) });
+    /// The copy that a bind mount attaches. The ids of its files are mapped as the mount says, or else as the container's user
+    /// namespace does.
+    fn bind(&self, mount: &Mount, reach: Reach, options: &Options) -> Tree {
+        let mapped = options.id_map.or(if mount.id_maps.is_empty() { None } else { Some(Reach::Top) });
         let maps = if mount.id_maps.is_empty() { &self.config.id_maps } else { &mount.id_maps };
         let source = if maps.is_empty() { IdSource::Joined } else { IdSource::Maps(maps.clone()) };
-        if let Some(HostStep::CloneTree(tree)) = self.trees.get_mut(slot).map(|planned| &mut planned.step) {
-            tree.id_map = reach.map(|reach| (reach, source));
-            tree.flags = Flags::named(&mount.options);
-            tree.locked = self.config.namespaces.own(Namespace::User);
-            tree.symlink = options.source;
+        Tree {
+            id_map: mapped.map(|reach| (reach, source)),
+            flags: Flags::named(&mount.options),
+            locked: self.config.namespaces.own(Namespace::User),
+            symlink: options.source,
+            ..self.copy(Path::new(&mount.source), reach, options.of_bind())
         }
     }
 
@@ -297,8 +302,8 @@ impl<'a> Rootfs<'a> {
         if attrs & attr::RDONLY != 0 && (mount.fstype == "tmpfs" || mount.destination.starts_with("/dev")) {
             attrs &= !attr::RDONLY;
             let change = Change { set: attr::RDONLY, ..Change::default() };
-            let step = Step::Attributes { target: mount.destination.clone(), reach: Reach::Top, change };
-            self.late.push(Planned { step, field: field.into() });
+            let step = RootStep::Attributes { target: mount.destination.clone(), reach: Reach::Top, change };
+            self.late.push(planned(field, step));
         }
         let fstype = if mount.fstype == "cgroup" { "cgroup2" } else { &mount.fstype };
         let mut parameters = options.parameters.clone();
@@ -363,9 +368,9 @@ impl<'a> Rootfs<'a> {
             ("core", "/proc/kcore"),
         ];
         for (name, target) in links {
-            self.step("", Step::Link { path: format!("/dev/{name}"), target: target.into() });
+            self.step("", RootStep::Link { path: format!("/dev/{name}"), target: target.into() });
         }
-        self.step("", Step::Ptmx);
+        self.step("", RootStep::Ptmx);
     }
 
     fn default_node(&mut self, name: &str, major: u32, minor: u32) {
@@ -381,13 +386,14 @@ impl<'a> Rootfs<'a> {
         let field = field.into();
         let may_make = self.host.is_root && !self.config.namespaces.own(Namespace::User);
         if may_make || device.kind == libc::S_IFIFO {
-            return self.step(field, Step::Node(device));
+            return self.step(field, RootStep::Node(device));
         }
-        let slot = self.tree(&field, Path::new(&device.path), Reach::Top, of_the_hosts());
-        if let Some(HostStep::CloneTree(tree)) = self.trees.get_mut(slot).map(|planned| &mut planned.step) {
-            tree.device = Some((device.kind, device.major, device.minor));
-        }
-        let step = Step::Mount {
+        let tree = Tree {
+            device: Some((device.kind, device.major, device.minor)),
+            ..self.copy(Path::new(&device.path), Reach::Top, of_the_hosts())
+        };
+        let slot = self.add(&field, tree);
+        let step = MountStep {
             target: device.path,
             lookup: Lookup::Follow,
             source: Source::Tree(slot),
@@ -395,7 +401,7 @@ impl<'a> Rootfs<'a> {
             copy_up: CopyUp::Nothing,
             held: false,
         };
-        self.step(field, step);
+        self.step(field, RootStep::Mount(step));
     }
 }
 
@@ -442,11 +448,11 @@ fn has_own_dev(config: &Config) -> bool {
 
 /// The step that exchanges the caller's /dev/null as standard input, output or error for the container's.
 pub(super) fn own_null(config: &Config) -> Option<Planned<Step>> {
-    has_own_dev(config).then(|| Planned { step: Step::OwnNull, field: String::new() })
+    has_own_dev(config).then(|| planned("", RootStep::OwnNull))
 }
 
 /// The step that gives the new root the propagation type that was asked for.
 pub(super) fn root_propagation(propagation: Option<Propagation>) -> Option<Planned<Step>> {
     let (reach, kind) = reach_and_kind(propagation?);
-    Some(Planned { step: Step::RootPropagation(reach, kind), field: "linux.rootfsPropagation".into() })
+    Some(planned("linux.rootfsPropagation", RootStep::RootPropagation(reach, kind)))
 }

@@ -1,7 +1,7 @@
 //! A root filesystem that is stacked of layers: config.json and `--overlay` to steps.
 
-use super::mounts::Rootfs;
-use super::{HostStep, Request, Step, Writable};
+use super::mounts::Mounts;
+use super::{HostStep, OverlayStep, Request, RootStep, Writable};
 use crate::config::{Config, Invalid, Namespace, Overlay, Place, Upper};
 
 /// What is asked for, by config.json or by the caller, whose word counts more.
@@ -22,7 +22,7 @@ pub(super) fn asked(config: &Config, request: &Request) -> Result<Option<Overlay
     }
 }
 
-impl Rootfs<'_> {
+impl Mounts<'_> {
     /// The step that stacks the layers, and before it their copies.
     pub(super) fn overlay(&mut self, overlay: &Overlay) -> Result<(), Invalid> {
         let field = overlay.field.as_str();
@@ -57,7 +57,8 @@ impl Rootfs<'_> {
             // The kernel's parser of mount options splits at commas, which labels with categories have.
             format!("{key}=\"{}\"", value.unwrap_or_default())
         }));
-        self.step(field, Step::Overlay { lower, upper, parameters, keeps_owner: !user_namespace });
+        let step = OverlayStep { lower, upper, parameters, keeps_owner: !user_namespace };
+        self.step(field, RootStep::Overlay(step));
         Ok(())
     }
 }

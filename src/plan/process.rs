@@ -1,42 +1,43 @@
 //! The process: from a container with its mounts in place to execve(2).
 
-use super::{Computed, Groups, HardLimit, Planned, Step, planned, seccomp};
+use super::{Computed, Groups, HardLimit, Planned, ProcessStep, SessionKeyring, Step, planned, seccomp};
 use crate::config::{Capabilities, Config, Hook, Invalid, Namespace, Process, annotation, ids};
 use crate::host::Host;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// All steps that make a child that is in the container the process `process`: that of config.json, or one of `exec`. Between
-/// the last one that the host's rights are needed for and the preparation of execve(2) come those of `gate`, in which it waits
-/// for the parent, and the `hooks` of the start. `listen` are variables that announce descriptors to it.
+/// What differs between the process of config.json and one of `exec` on their way to execve(2).
+pub(super) struct Way<'a> {
+    /// The steps that wait for the parent. They come after the last one that needs the host's rights.
+    pub(super) gate: Vec<Planned<Step>>,
+    /// The startContainer hooks, which come after the gate.
+    pub(super) hooks: Option<Planned<Step>>,
+    /// Variables that announce descriptors to the process.
+    pub(super) listen: &'a [String],
+    /// The field that asks for an init that reaps: the process becomes its child.
+    pub(super) init: Option<&'static str>,
+}
+
+/// All steps that make a child that is in the container `process`: that of config.json, or one of `exec`.
 pub(super) fn steps(
     config: &Config,
     process: &Process,
-    gate: Vec<Planned<Step>>,
-    hooks: Option<Planned<Step>>,
-    listen: &[String],
+    way: Way<'_>,
     host: &Host,
 ) -> Result<Vec<Planned<Step>>, Invalid> {
-    let mut steps = Vec::new();
-    let mut step = |field: &str, step| steps.push(Planned { step, field: field.into() });
-    for (i, limit) in process.rlimits.iter().enumerate() {
-        let (name, resource) = (limit.name.clone(), limit.resource);
-        let limit = Step::Rlimit { name, resource, soft: limit.soft, hard: limit.hard };
-        step(&format!("process.rlimits[{i}]"), limit);
-    }
-    for (field, schedule) in schedule(config, process) {
-        step(field, schedule);
-    }
-    step("process.cwd", Step::EarlyCwd(process.cwd.clone()));
-    step("process.user.umask", Step::Umask(process.user.umask));
+    let Way { gate, hooks, listen, init } = way;
+    let mut steps = limits(config, process);
+    let mut step = |field: &str, step: ProcessStep| steps.push(planned(field, step));
+    step("process.cwd", ProcessStep::EarlyCwd(process.cwd.clone()));
+    step("process.user.umask", ProcessStep::Umask(process.user.umask));
     if process.no_new_privileges {
-        step("process.noNewPrivileges", Step::NoNewPrivileges);
+        step("process.noNewPrivileges", ProcessStep::NoNewPrivileges);
     }
     // A user namespace gives all capabilities over what belongs to it, whatever the caller has.
     let available =
         if config.namespaces.own(Namespace::User) { host.known_capabilities } else { host.bounding };
     let sets = grantable(&process.capabilities, host.known_capabilities, available);
-    let bounding = Step::Bounding { drop: available & !sets.bounding, keep: sets.bounding };
+    let bounding = ProcessStep::Bounding { drop: available & !sets.bounding, keep: sets.bounding };
     step("process.capabilities.bounding", bounding);
     let user = &process.user;
     // The root of a user namespace has dropped the caller's already, where that is allowed at all.
@@ -44,22 +45,25 @@ pub(super) fn steps(
         || (config.namespaces.own(Namespace::User) && user.additional_gids.is_empty());
     let groups = (!as_they_are).then(|| user.additional_gids.clone());
     if !process.terminal {
-        step("process.user", Step::StdioOwner(user.uid));
+        step("process.user", ProcessStep::StdioOwner(user.uid));
     }
-    step("process.user", Step::Ids { uid: user.uid, gid: user.gid, groups });
+    step("process.user", ProcessStep::Ids { uid: user.uid, gid: user.gid, groups });
     let filter = config.seccomp.as_ref().map(seccomp::compile).transpose()?;
     // Without no_new_privs a filter takes CAP_SYS_ADMIN (seccomp(2)), so that stays until the filter is in force. Hooks do
     // not inherit it: it is in neither the bounding nor the ambient set.
     let for_filter = if filter.is_some() && !process.no_new_privileges { available & SYS_ADMIN } else { 0 };
     step("process.capabilities", capabilities(&sets, for_filter));
-    step("process.cwd", Step::Cwd(process.cwd.clone()));
-    step("process.args[0]", Step::Find { program: process.args[0].clone(), path: search_path(process) });
+    step("process.cwd", ProcessStep::Cwd(process.cwd.clone()));
+    step(
+        "process.args[0]",
+        ProcessStep::Find { program: process.args[0].clone(), path: search_path(process) },
+    );
     for (field, label) in security_labels(process, host)? {
         step(field, label);
     }
     steps.extend(gate);
     let prepare = planned("process.args", prepare(process, listen));
-    let filter = filter.map(|filter| planned("linux.seccomp", Step::Seccomp(filter)));
+    let filter = filter.map(|filter| planned("linux.seccomp", ProcessStep::Seccomp(filter)));
     let reduce = (for_filter != 0).then(|| planned("process.capabilities", capabilities(&sets, 0)));
     if hooks.is_some() {
         // Hooks execute what is the container's, so the filter is for them too.
@@ -70,7 +74,10 @@ pub(super) fn steps(
         steps.push(prepare);
         steps.extend(filter.into_iter().chain(reduce));
     }
-    steps.push(planned("process.args", Step::Exec));
+    steps.push(match init {
+        Some(field) => planned(field, ProcessStep::ExecInit),
+        None => planned("process.args", ProcessStep::Exec),
+    });
     Ok(steps)
 }
 
@@ -78,7 +85,10 @@ pub(super) fn steps(
 pub(super) fn ceilings<T>(process: &Process, step: fn(HardLimit) -> T) -> impl Iterator<Item = Planned<T>> {
     process.rlimits.iter().enumerate().map(move |(i, limit)| {
         let (name, resource) = (limit.name.clone(), limit.resource);
-        planned(format!("process.rlimits[{i}]"), step(HardLimit { name, resource, hard: limit.hard }))
+        Planned {
+            field: format!("process.rlimits[{i}]"),
+            step: step(HardLimit { name, resource, hard: limit.hard }),
+        }
     })
 }
 
@@ -97,29 +107,44 @@ pub(super) fn groups(config: &Config) -> Groups {
     }
 }
 
+/// The limits of the process, and how it is scheduled.
+fn limits(config: &Config, process: &Process) -> Vec<Planned<Step>> {
+    let mut steps = Vec::new();
+    let mut step = |field: &str, step: ProcessStep| steps.push(planned(field, step));
+    for (i, limit) in process.rlimits.iter().enumerate() {
+        let (name, resource) = (limit.name.clone(), limit.resource);
+        let limit = ProcessStep::Rlimit { name, resource, soft: limit.soft, hard: limit.hard };
+        step(&format!("process.rlimits[{i}]"), limit);
+    }
+    for (field, schedule) in schedule(config, process) {
+        step(field, schedule);
+    }
+    steps
+}
+
 /// How the process gets processors, disks and memory. With a user namespace the parent has the rights to the first two,
 /// and has done them.
-fn schedule(config: &Config, process: &Process) -> Vec<(&'static str, Step)> {
+fn schedule(config: &Config, process: &Process) -> Vec<(&'static str, ProcessStep)> {
     let mut steps = Vec::new();
     let owner = !config.namespaces.own(Namespace::User);
     if let Some(scheduler) = process.scheduler.filter(|_| owner) {
-        steps.push(("process.scheduler", Step::Scheduler(scheduler)));
+        steps.push(("process.scheduler", ProcessStep::Scheduler(scheduler)));
     }
     if let Some(priority) = process.io_priority.filter(|_| owner) {
-        steps.push(("process.ioPriority", Step::IoPriority(priority)));
+        steps.push(("process.ioPriority", ProcessStep::IoPriority(priority)));
     }
     if let Some(policy) = &config.memory_policy {
-        steps.push(("linux.memoryPolicy", Step::MemoryPolicy(policy.clone())));
+        steps.push(("linux.memoryPolicy", ProcessStep::MemoryPolicy(policy.clone())));
     }
     if let Some(domain) = config.personality {
-        steps.push(("linux.personality", Step::Personality(domain)));
+        steps.push(("linux.personality", ProcessStep::Personality(domain)));
     }
     steps
 }
 
 /// The labels that execve(2) gives. They are set before the container is ready, so that one that does not exist is an error
 /// of `create`.
-fn security_labels(process: &Process, host: &Host) -> Result<Vec<(&'static str, Step)>, Invalid> {
+fn security_labels(process: &Process, host: &Host) -> Result<Vec<(&'static str, ProcessStep)>, Invalid> {
     let mut steps = Vec::new();
     if let Some(profile) = &process.apparmor_profile {
         if !host.apparmor {
@@ -127,20 +152,20 @@ fn security_labels(process: &Process, host: &Host) -> Result<Vec<(&'static str, 
             return Err(Invalid::new("process.apparmorProfile", reason));
         }
         // "unconfined" is a profile to the kernel too: it leads out of that of the engine.
-        steps.push(("process.apparmorProfile", Step::AppArmor(profile.clone())));
+        steps.push(("process.apparmorProfile", ProcessStep::AppArmor(profile.clone())));
     }
     if let Some(label) = &process.selinux_label {
         selinux(host, "process.selinuxLabel", label)?;
-        steps.push(("process.selinuxLabel", Step::SelinuxLabel(label.clone())));
+        steps.push(("process.selinuxLabel", ProcessStep::SelinuxLabel(label.clone())));
     }
     Ok(steps)
 }
 
 /// The session keyring of the container's processes. It has the process's label, or the process could not use it.
-pub(super) fn keyring(id: &str, process: Option<&Process>) -> Planned<Step> {
+pub(super) fn keyring(id: &str, process: Option<&Process>) -> Planned<SessionKeyring> {
     let label = process.and_then(|process| process.selinux_label.clone());
     let field = if label.is_some() { "process.selinuxLabel" } else { "" };
-    planned(field, Step::Keyring { name: format!("_ses.{id}"), label })
+    planned(field, SessionKeyring { name: format!("_ses.{id}"), label })
 }
 
 /// A label means something only to SELinux.
@@ -154,8 +179,8 @@ pub(super) fn selinux(host: &Host, field: &str, label: &str) -> Result<(), Inval
 /// The bit of CAP_SYS_ADMIN.
 const SYS_ADMIN: u64 = 1 << 21;
 
-fn capabilities(sets: &Capabilities, beside: u64) -> Step {
-    Step::Capabilities {
+fn capabilities(sets: &Capabilities, beside: u64) -> ProcessStep {
+    ProcessStep::Capabilities {
         effective: sets.effective | beside,
         permitted: sets.permitted | beside,
         inheritable: sets.inheritable,
@@ -166,7 +191,7 @@ fn capabilities(sets: &Capabilities, beside: u64) -> Step {
 /// The startContainer hooks. They are the container's own programs, so they may know what its process does.
 pub(super) fn start_hooks(hooks: &[Hook], process: &Process) -> Planned<Step> {
     let (env, computed) = environment(process);
-    planned("hooks.startContainer", Step::StartHooks { hooks: hooks.to_vec(), env, computed })
+    planned("hooks.startContainer", ProcessStep::StartHooks { hooks: hooks.to_vec(), env, computed })
 }
 
 /// The variables of the process, and those that only the child can compute.
@@ -178,7 +203,7 @@ fn environment(process: &Process) -> (Vec<String>, Vec<Computed>) {
     (env, computed.into_iter().collect())
 }
 
-fn prepare(process: &Process, listen: &[String]) -> Step {
+fn prepare(process: &Process, listen: &[String]) -> ProcessStep {
     let (mut env, mut computed) = environment(process);
     if !listen.is_empty() {
         // What the image or the caller says of other descriptors, or of another process, is not so here.
@@ -186,7 +211,7 @@ fn prepare(process: &Process, listen: &[String]) -> Step {
         env.extend(listen.iter().cloned());
         computed.push(Computed::ListenPid);
     }
-    Step::Prepare { args: process.args.clone(), env, computed }
+    ProcessStep::Prepare { args: process.args.clone(), env, computed }
 }
 
 /// The sets, without what this kernel does not know. A capability outside the permitted set cannot be in force, and one

@@ -1,7 +1,7 @@
 //! Resources to what is written to the files of a cgroup, in order.
 
 use super::Planned;
-pub use crate::config::resources::Limit;
+use crate::config::resources::Limit;
 use crate::config::resources::{BlockIo, Cpu, Memory, Rate, Resources};
 use std::fmt::{self, Display, Formatter};
 
@@ -19,12 +19,12 @@ pub struct Write {
     /// The field of config.json.
     pub field: String,
     /// What a refusal means.
-    pub refusal: Refusal,
+    pub on_refusal: OnRefusal,
 }
 
 /// What it means that the kernel refuses a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum OnRefusal {
     /// An error.
     Error,
     /// Nothing if the file is missing: without it, what was asked for holds anyway.
@@ -43,11 +43,11 @@ pub enum Refusal {
 impl Display for Write {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{} = {}", self.file, self.value)?;
-        match &self.refusal {
-            Refusal::Error => Ok(()),
-            Refusal::NeedsNoFile => write!(f, ", if it is there"),
-            Refusal::Again => write!(f, ", if it can be yet"),
-            Refusal::Instead { file, value } => write!(f, ", else {file} = {value}"),
+        match &self.on_refusal {
+            OnRefusal::Error => Ok(()),
+            OnRefusal::NeedsNoFile => write!(f, ", if it is there"),
+            OnRefusal::Again => write!(f, ", if it can be yet"),
+            OnRefusal::Instead { file, value } => write!(f, ", else {file} = {value}"),
         }
     }
 }
@@ -109,7 +109,7 @@ pub fn writes(resources: &Resources) -> Vec<Write> {
         let field = format!("hugepageLimits[{i}].limit");
         writes.add(format!("hugetlb.{size}.max"), limit, &field);
         // What is reserved but not touched yet does not count for the other, and a fault beyond that one is SIGBUS.
-        writes.add(format!("hugetlb.{size}.rsvd.max"), limit, &field).refusal = Refusal::NeedsNoFile;
+        writes.add(format!("hugetlb.{size}.rsvd.max"), limit, &field).on_refusal = OnRefusal::NeedsNoFile;
     }
     for (device, rdma) in &resources.rdma {
         let counts = [("hca_handle", rdma.handles), ("hca_object", rdma.objects)];
@@ -147,7 +147,13 @@ impl Writes {
         let file = file.into();
         let controller = file.split('.').next().unwrap_or_default().to_string();
         let field = format!("{FIELD}.{field}");
-        self.0.push(Write { file, value: value.to_string(), controller, field, refusal: Refusal::Error });
+        self.0.push(Write {
+            file,
+            value: value.to_string(),
+            controller,
+            field,
+            on_refusal: OnRefusal::Error,
+        });
         let last = self.0.len() - 1;
         &mut self.0[last]
     }
@@ -163,7 +169,7 @@ impl Writes {
         if let Some(idle) = cpu.idle {
             let write = self.add("cpu.idle", u8::from(idle), "cpu.idle");
             if !idle {
-                write.refusal = Refusal::NeedsNoFile;
+                write.on_refusal = OnRefusal::NeedsNoFile;
             }
         }
         if let Some(shares) = cpu.shares {
@@ -177,7 +183,7 @@ impl Writes {
         };
         // Neither may a burst be above the quota that is in force, nor a quota below the burst that is.
         if let (Some(burst), Some(_)) = (cpu.burst_us, &max) {
-            self.add("cpu.max.burst", burst, "cpu.burst").refusal = Refusal::Again;
+            self.add("cpu.max.burst", burst, "cpu.burst").on_refusal = OnRefusal::Again;
         }
         if let Some((max, field)) = max {
             self.add("cpu.max", max, field);
@@ -193,7 +199,7 @@ impl Writes {
             let write = self.add("memory.swap.max", swap, field);
             // Without swap accounting there is no such file.
             if matches!(swap, Limit::Max | Limit::To(0)) {
-                write.refusal = Refusal::NeedsNoFile;
+                write.on_refusal = OnRefusal::NeedsNoFile;
             }
         }
         if let Some(limit) = memory.limit {
@@ -208,15 +214,15 @@ impl Writes {
         // BFQ has a file of its own; io.weight is the cost model's. Which of them there is depends on the kernel.
         if let Some(weight) = block_io.weight {
             let value = io_weight(weight).to_string();
-            self.add("io.bfq.weight", weight, "blockIO.weight").refusal =
-                Refusal::Instead { file: "io.weight".into(), value };
+            self.add("io.bfq.weight", weight, "blockIO.weight").on_refusal =
+                OnRefusal::Instead { file: "io.weight".into(), value };
         }
         for device in &block_io.weight_devices {
             let (major, minor) = device.device;
             let value = format!("{major}:{minor} {}", io_weight(device.weight));
             let write = self.add("io.bfq.weight", format!("{major}:{minor} {}", device.weight), "");
             write.field.clone_from(&device.field);
-            write.refusal = Refusal::Instead { file: "io.weight".into(), value };
+            write.on_refusal = OnRefusal::Instead { file: "io.weight".into(), value };
         }
         for throttle in &block_io.throttles {
             let key = match throttle.of {

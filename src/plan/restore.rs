@@ -1,9 +1,12 @@
 //! What a checkpoint by CRIU needs beside its images: which mounts come from the host, and what makes a container ready to take
 //! the processes of one.
 
-use super::create::with_notify;
-use super::mounts::Rootfs;
-use super::{HostStep, Plan, Planned, Request, Settle, Source, Step, Tree, create, planned};
+use super::create::{net_devices, trial, with_notify};
+use super::mounts::Mounts;
+use super::{
+    Keyring, MountStep, Plan, Planned, Request, RootStep, SessionKeyring, Settle, Source, Step, Tree,
+    planned, process,
+};
 use crate::config::{Config, Invalid, Namespace, Place};
 use crate::host::Host;
 use crate::sys::mount::Reach;
@@ -35,38 +38,31 @@ pub fn externals(config: &Config, notify: Option<&Path>, host: &Host) -> Result<
         return Err(overlay(&asked.field));
     }
     let config = &*with_notify(config, notify);
-    let mut rootfs = Rootfs::plan(config, host, Vec::new(), None)?;
-    let finish = rootfs.finish()?;
-    let (parent, init) = rootfs.into_steps(host);
-    let trees = parent.iter().filter_map(|planned| match &planned.step {
-        HostStep::CloneTree(tree) => Some(tree),
-        _ => None,
-    });
-    let copied = init.iter().filter_map(|planned| match &planned.step {
-        Step::CloneTree(tree) => Some(tree),
-        _ => None,
-    });
-    let trees: Vec<&Tree> = trees.chain(copied).collect();
+    let mut mounts = Mounts::plan(config, host, Vec::new(), None)?;
+    let finish = mounts.finish()?;
     let mut found = Vec::new();
-    for Planned { step, field } in init.iter().chain(&finish) {
+    let of_slot = |slot: usize, target: &str, key: &str, field: &str| {
+        mounts.trees().get(slot).map(|tree| external(&tree.step, target, key, field)).transpose()
+    };
+    for Planned { step, field } in mounts.steps().iter().chain(&finish) {
+        let Step::Root(step) = step else { continue };
         match step {
-            Step::Mount { target, source: Source::Tree(slot) | Source::TreeOrLink(slot), .. } => {
-                let tree = trees.iter().find(|tree| tree.slot == *slot);
-                found.push(tree.map(|tree| external(tree, target, target, field)).transpose()?);
-            }
-            Step::Mount { target, source: Source::Inside(_, tree), .. } => {
-                found.push(Some(external(tree, target, target, field)?));
-            }
-            Step::MaskPaths { paths, null, .. } => {
-                let tree = trees.iter().find(|tree| tree.slot == *null);
+            RootStep::Mount(MountStep { target, source, .. }) => match source {
+                Source::Tree(slot) | Source::TreeOrLink(slot) => {
+                    found.extend(of_slot(*slot, target, target, field)?);
+                }
+                Source::Inside(_, tree) => found.push(external(tree, target, target, field)?),
+                Source::New(_) => {}
+            },
+            RootStep::MaskPaths { paths, null, .. } => {
                 for path in paths {
-                    found.push(tree.map(|tree| external(tree, path, NULL, field)).transpose()?);
+                    found.extend(of_slot(*null, path, NULL, field)?);
                 }
             }
             _ => {}
         }
     }
-    Ok(found.into_iter().flatten().collect())
+    Ok(found)
 }
 
 /// What covers masked files.
@@ -127,8 +123,8 @@ pub struct Restore {
     pub trial: Plan,
     /// What is done for the restored process while it waits.
     pub settle: Vec<Planned<Settle>>,
-    /// The session keyring that the processes get: a [`Step::Keyring`], or none.
-    pub keyring: Option<Step>,
+    /// The session keyring that the processes get.
+    pub keyring: Option<SessionKeyring>,
     /// Its mounts of the host's.
     pub externals: Vec<External>,
     /// Its namespaces that are there.
@@ -140,34 +136,24 @@ pub struct Restore {
 /// Decide what is done to restore a container. What CRIU's images say of the process is not done again: its limits, labels,
 /// scheduling, terminal.
 pub fn restore(config: &Config, request: &Request, host: &Host) -> Result<Restore, Invalid> {
-    let mut trial = create(config, request, host)?;
+    let trial = trial(config, request, host)?;
     let mut externals = externals(config, request.notify.as_deref(), host)?;
     // All masks are called the same.
     let mut keys = BTreeSet::new();
     externals.retain(|external| keys.insert(external.key.clone()));
-    let mounted = |planned: &Planned<Step>| matches!(planned.step, Step::Pivot | Step::MoveRoot);
-    let is_keyring = |planned: &&Planned<Step>| matches!(planned.step, Step::Keyring { .. });
-    let keyring = trial.init.iter().find(is_keyring).map(|planned| planned.step.clone());
-    trial.init.truncate(trial.init.iter().position(mounted).unwrap_or(trial.init.len()));
-    trial.init.retain(|planned| {
-        let hooks = matches!(planned.step, Step::HostHooks | Step::ContainerHooks(_));
-        !hooks && !matches!(planned.step, Step::OpenSelf | Step::Keyring { .. } | Step::OomScoreAdj(_))
-    });
-    trial.init.push(planned("", Step::Ready));
-    let (now, later) = std::mem::take(&mut trial.settle)
-        .into_iter()
-        .partition(|planned| matches!(planned.step, Settle::MapIds(_)));
-    trial.settle = now;
-    if trial.settle.is_empty() {
-        trial.init.retain(|planned| planned.step != Step::AwaitParent);
-    }
-    let settle = Vec::into_iter(later)
-        .filter(|planned: &Planned<Settle>| {
-            matches!(planned.step, Settle::ResctrlGroup | Settle::NetDevice(_))
-        })
-        .collect();
+    let keyring =
+        (request.keyring == Keyring::New).then(|| process::keyring(&request.id, config.process.as_ref()));
+    let rdt = config.rdt.as_ref().map(|_| planned("linux.intelRdt", Settle::ResctrlGroup));
+    let settle = rdt.into_iter().chain(net_devices(config)).collect();
     let loopback = *config.namespaces.of(Namespace::Network) == Place::New;
-    Ok(Restore { trial, settle, keyring, externals, kept: kept(config), loopback })
+    Ok(Restore {
+        trial,
+        settle,
+        keyring: keyring.map(|planned| planned.step),
+        externals,
+        kept: kept(config),
+        loopback,
+    })
 }
 
 impl External {

@@ -5,6 +5,7 @@ use super::resources::{cpu_weight, io_weight};
 use super::{Planned, Unit};
 use crate::config::resources::{Limit, Resources};
 use crate::config::{Config, Invalid, annotation};
+use crate::proc::list::ranges;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
@@ -210,14 +211,14 @@ fn bound(limit: Limit) -> Value {
     })
 }
 
+/// One more than the highest number of a processor: Linux has at most 8192.
+const MOST_NUMBERS: usize = 8192;
+
 /// A list like `0-3,7` as a set of bits, the lowest in the first byte. None for one with steps, which systemd cannot hold.
 fn bitmask(list: &str) -> Option<Value> {
     let mut bytes = Vec::new();
-    for part in list.split(',') {
-        let (from, to) = part.split_once('-').unwrap_or((part, part));
-        let (from, to): (usize, usize) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
-        // Linux has at most 8192 processors.
-        for bit in from..=to.min(8191) {
+    for (first, last) in ranges(list, MOST_NUMBERS).ok()? {
+        for bit in first..=last {
             if bytes.len() <= bit / 8 {
                 bytes.resize(bit / 8 + 1, 0u8);
             }

@@ -4,22 +4,8 @@ use super::resources::{self, Check, Write};
 use super::systemd::{self, Property};
 use super::{Planned, Unit, devices};
 use crate::config::Invalid;
-use crate::config::resources::Limit;
-use crate::config::update::Asked;
+use crate::config::update::{Asked, Current};
 use std::fmt::{self, Display, Formatter};
-
-/// What is in force, as far as new values depend on it: asked of the kernel, so that it is right whoever set it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Current {
-    /// The quota of cpu.max.
-    pub quota_us: Option<Limit>,
-    /// Its period.
-    pub period_us: Option<u64>,
-    /// cpu.weight, unless it is idle.
-    pub weight: Option<u64>,
-    /// memory.max.
-    pub memory: Option<Limit>,
-}
 
 /// All that will be done to change the limits.
 #[derive(Debug, Clone, PartialEq)]

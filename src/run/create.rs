@@ -1,21 +1,21 @@
 //! `create`, and the first half of `run`.
 
-use super::StepFault;
 use super::death;
 use super::launch::{Launched, Opened, launch};
 use super::overlay;
 use super::scope::Started;
 use super::settle::{settle, user_namespace};
 use super::undo::Undo;
-use super::update::enable;
 use crate::cgroup::{self, Filters};
 use crate::channel::{FromInit, ParentEnd};
 use crate::config::{Config, Hook, Namespace, Place};
+use crate::fault::{Call, Outcome, Refusal};
+use crate::hook;
 use crate::host::Host;
 use crate::init;
-use crate::init::hook::{self, About};
 use crate::init::process::give_stdio;
 use crate::plan::{HostStep, IdSource, Keyring, Plan, Planned, Tree};
+use crate::state::About;
 use crate::state::{Agent, Container, Dir, State, Store, process_start};
 use crate::sys::mount;
 use crate::sys::{Errno, fs, process, tty};
@@ -196,8 +196,7 @@ fn host_step<'a>(
     undo: &mut Undo,
     prepared: &mut Prepared<'a>,
 ) -> Result<()> {
-    let fault = |(call, errno): (String, Errno)| StepFault::new(&planned.field, call, errno);
-    let unasked = |(call, errno): (String, Option<Errno>)| StepFault::new(&planned.field, call, errno);
+    let fault = |refusal: Refusal| refusal.of(&planned.field);
     let root = &order.host.cgroup_root;
     let Some(dir) = &undo.dir else { return Err(anyhow!("the container has no directory")) };
     let opened = &mut prepared.opened;
@@ -206,7 +205,7 @@ fn host_step<'a>(
             let made = cgroup::make(root, path).with_context(|| planned.field.clone())?;
             let (cgroup, _) = undo.cgroup.insert((made.cgroup, made.depth));
             cgroup.mark(&dir.as_owner()?).map_err(fault)?;
-            enable(cgroup, root, path, controllers)?;
+            cgroup.enable(root, path, controllers)?;
             cgroup.enable_rest(root, path);
         }
         HostStep::Scope { scope, path, controllers } => {
@@ -214,17 +213,16 @@ fn host_step<'a>(
             undo.scope = Some(scope.unit.clone());
             let (cgroup, _) = undo.cgroup.insert((started.cgroup(&root.join(path))?, 0));
             cgroup.mark(&dir.as_owner()?).map_err(fault)?;
-            enable(cgroup, root, path, controllers)?;
+            cgroup.enable(root, path, controllers)?;
         }
         HostStep::ResctrlGroup(rdt) => {
             let made = undo.resctrl.make(rdt, &order.plan.id);
             state.resctrl.clone_from(&undo.resctrl.made);
             dir.save(state)?;
-            made.map_err(unasked)?;
+            made.map_err(fault)?;
         }
         HostStep::Limit(write) => {
-            let limited = own_cgroup(&undo.cgroup)?.limit(write);
-            limited.map_err(|refused| StepFault::refused(&write.field, refused))?;
+            own_cgroup(&undo.cgroup)?.limit(write)?;
         }
         HostStep::Delegate { uid, gid } => {
             own_cgroup(&undo.cgroup)?.delegate(*uid, *gid).map_err(fault)?;
@@ -233,18 +231,17 @@ fn host_step<'a>(
             // In one that was there already, those that an earlier container left are replaced.
             let there = undo.cgroup.as_ref().is_some_and(|(_, depth)| *depth == 0);
             let old = if there { Filters::Replaced } else { Filters::None };
-            let filtered = own_cgroup(&undo.cgroup)?.filter_devices(insns, old);
-            filtered.map_err(|(call, errno)| fault((call.into(), errno)))?;
+            own_cgroup(&undo.cgroup)?.filter_devices(insns, old).map_err(fault)?;
         }
         HostStep::OpenNamespace { kind, path, changed_by } => {
-            opened.namespaces.push((*kind, open_namespace(*kind, path, changed_by).map_err(unasked)?));
+            opened.namespaces.push((*kind, open_namespace(*kind, path, changed_by).map_err(fault)?));
         }
         HostStep::CloneTree(tree) => {
             opened.trees.push(Some(clone_tree(tree, opened).map_err(fault)?));
         }
         HostStep::StdioOwner(uid) => give_stdio(*uid).map_err(fault)?,
         HostStep::OverlayFolder { path, like, owner } => {
-            overlay::make(path, like, *owner, &mut undo.folders).map_err(unasked)?;
+            overlay::make(path, like, *owner, &mut undo.folders).map_err(fault)?;
         }
         HostStep::NotifySocket => opened.notify = Some(dir.bind_notify()?),
         HostStep::StartSocket => opened.listener = Some(dir.listen()?),
@@ -257,40 +254,34 @@ fn own_cgroup(made: &Option<(cgroup::Cgroup, usize)>) -> Result<&cgroup::Cgroup>
     made.as_ref().map(|(cgroup, _)| cgroup).ok_or_else(|| anyhow!("the plan makes no cgroup"))
 }
 
-fn open_namespace(
-    kind: Namespace,
-    path: &Path,
-    changed_by: &str,
-) -> std::result::Result<OwnedFd, (String, Option<Errno>)> {
-    let open = |path: &Path| {
-        fs::open(path, fs::O_RDONLY, 0).map_err(|errno| (format!("open {}", path.display()), Some(errno)))
-    };
+fn open_namespace(kind: Namespace, path: &Path, changed_by: &str) -> Outcome<OwnedFd> {
+    let open = |path: &Path| fs::open(path, fs::O_RDONLY, 0).call(|| format!("open {}", path.display()));
     let fd = open(path)?;
     if process::namespace_kind(fd.as_fd()).ok() != Some(kind.clone_flag()) {
-        return Err((format!("{} is not a {} namespace", path.display(), kind.name()), None));
+        return Err(Refusal::message(format!("{} is not a {} namespace", path.display(), kind.name())));
     }
     if !changed_by.is_empty() {
         let own = open(Path::new(&format!("/proc/self/ns/{}", kind.file())))?;
         if fs::same_file(fd.as_fd(), own.as_fd()) {
             let text = format!("{} is the runtime's own, which {changed_by} would change", path.display());
-            return Err((text, None));
+            return Err(Refusal::message(text));
         }
     }
     Ok(fd)
 }
 
-fn clone_tree(tree: &Tree, opened: &Opened) -> std::result::Result<OwnedFd, (String, Errno)> {
+fn clone_tree(tree: &Tree, opened: &Opened) -> Outcome<OwnedFd> {
     let copy = init::mounts::clone_tree(tree)?;
     let Some((reach, ids)) = &tree.id_map else { return Ok(copy) };
     let map = |namespace| {
-        let call = || format!("mount_setattr {} idmap", tree.source.display());
-        mount::map_ids(copy.as_fd(), *reach, namespace).map_err(|errno| (call(), errno))
+        mount::map_ids(copy.as_fd(), *reach, namespace)
+            .call(|| format!("mount_setattr {} idmap", tree.source.display()))
     };
     match ids {
         IdSource::Maps(maps) => map(user_namespace(maps)?.as_fd())?,
         IdSource::Joined => match opened.namespace(Namespace::User) {
             Some(namespace) => map(namespace)?,
-            None => return Err(("the user namespace was not opened".into(), Errno::EBADF)),
+            None => return Err(Refusal::kernel("the user namespace was not opened", Errno::EBADF)),
         },
     }
     Ok(copy)
@@ -316,7 +307,7 @@ impl Parent<'_> {
         loop {
             match channel.hear().context("recvmsg from init")? {
                 Some(FromInit::Ready) => return Ok(()),
-                Some(FromInit::Failed(fault)) => return Err(StepFault::from(fault).into()),
+                Some(FromInit::Failed(fault)) => return Err(fault.into()),
                 Some(FromInit::HostHooks) => {
                     self.began_hooks = true;
                     host_hooks(self.order, self.about, self.pid)?;
@@ -350,8 +341,7 @@ pub(super) fn hand_terminal(master: OwnedFd, console: Option<&OwnedFd>) -> Resul
 
 /// Run one hook of the runtime's namespaces; its failure names it.
 pub(super) fn run_hook(hook: &Hook, state: &str, cwd: &Path) -> Result<()> {
-    hook::run(hook, state, cwd, &hook::environment)
-        .map_err(|call| StepFault::new(&hook.field, call, None).into())
+    hook::run(hook, state, cwd, &hook::environment).map_err(|refusal| refusal.of(&hook.field).into())
 }
 
 /// Write a pid file: digits only, complete from the moment it is there.

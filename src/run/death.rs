@@ -1,8 +1,9 @@
 //! Why init has ended before it was ready: the kernel says it in the cgroup, which goes soon after.
 
-use super::StepFault;
 use crate::cgroup::Cgroup;
+use crate::fault::{Fault, Refusal};
 use crate::plan::{HostStep, Plan};
+use crate::proc::stat;
 use crate::sys::process::{self, Exit};
 use anyhow::anyhow;
 use std::os::fd::{AsFd, OwnedFd};
@@ -39,7 +40,7 @@ pub(super) fn of_exec(exit: Exit, cgroup: Option<&Cgroup>) -> anyhow::Error {
 }
 
 fn by_signal(signal: i32, cgroup: Option<&Cgroup>) -> anyhow::Error {
-    let fault = |field, call: String| StepFault::new(field, call, None).into();
+    let fault = |field: &str, call: String| Refusal::message(call).of(field).into();
     match (signal, cgroup.map(|cgroup| (cgroup.killed_for_memory(), cgroup.number("memory.max")))) {
         (libc::SIGSYS, _) => {
             let call = "a seccomp filter, of config.json or of the caller's, killed the process (SIGSYS, bad system \
@@ -68,7 +69,7 @@ fn by_signal(signal: i32, cgroup: Option<&Cgroup>) -> anyhow::Error {
 pub(super) fn unexecuted(pid: i32, pidfd: &OwnedFd) -> Option<i32> {
     const EXITING: u64 = 0x4;
     const FORKED_NOT_EXECUTED: u64 = 0x40;
-    let flags = number_of(pid, 6)?;
+    let flags = number_of(pid, stat::FLAGS)?;
     if flags & EXITING == 0 || flags & FORKED_NOT_EXECUTED == 0 {
         return None;
     }
@@ -76,15 +77,12 @@ pub(super) fn unexecuted(pid: i32, pidfd: &OwnedFd) -> Option<i32> {
     while !process::has_ended(pidfd.as_fd()).ok()? {
         std::thread::yield_now();
     }
-    let signal = i32::try_from(number_of(pid, 49)? & 0x7f).ok()?;
+    let signal = i32::try_from(number_of(pid, stat::EXIT_CODE)? & 0x7f).ok()?;
     (signal != 0).then_some(signal)
 }
 
-/// A number of /proc/PID/stat, counted from the state on.
-fn number_of(pid: i32, at: usize) -> Option<u64> {
-    let stat = crate::host::read(format!("/proc/{pid}/stat")).ok()?;
-    // The name before it may hold anything.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(at)?.parse().ok()
+fn number_of(pid: i32, field: usize) -> Option<u64> {
+    stat::field(&crate::host::read(format!("/proc/{pid}/stat")).ok()?, field)
 }
 
 /// Processes of a container that has no room for those of `exec`: which limit that is.
@@ -100,7 +98,7 @@ pub(super) fn no_room(cgroup: &Cgroup) -> Option<String> {
 }
 
 /// The kernel killed init for memory: by the limit of config.json, or by one of a cgroup above.
-fn for_memory(plan: &Plan) -> StepFault {
+fn for_memory(plan: &Plan) -> Fault {
     let limit = plan.host.iter().find_map(|planned| match &planned.step {
         HostStep::Limit(write) if write.file == "memory.max" => Some(write),
         _ => None,
@@ -111,12 +109,12 @@ fn for_memory(plan: &Plan) -> StepFault {
                 "{} bytes of memory are too few to start in: the kernel killed init (memory.events: oom_kill)",
                 write.value
             );
-            StepFault::new(&write.field, call, None)
+            Refusal::message(call).of(&write.field)
         }
         None => {
             let call = "a limit of memory above the container's cgroup is reached: the kernel killed init \
                         (memory.events: oom_kill)";
-            StepFault::new("linux.cgroupsPath", call, None)
+            Refusal::message(call).of("linux.cgroupsPath")
         }
     }
 }

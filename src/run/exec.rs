@@ -2,14 +2,16 @@
 
 use super::birth::{Seat, born_in, is_out_of_reach};
 use super::create::{hand_terminal, write_pid_file};
+use super::death;
 use super::foreground::Signals;
 use super::start::hand_over;
-use super::{StepFault, death};
 use crate::cgroup::{self, Cgroup};
 use crate::channel::{self, FromInit, ParentEnd};
+use crate::fault::Fault;
 use crate::host::{self, Host};
 use crate::init::{self, Inherited};
 use crate::plan::{self, Exec, ExecCgroup, Unit};
+use crate::proc::cgroup::v2_path;
 use crate::state::{Command, Container, Status, refuse};
 use crate::sys::process::{self, Cloned, Exit};
 use crate::sys::{Errno, cred, schedule, socket};
@@ -142,7 +144,7 @@ pub fn exec(order: &Order<'_>) -> Result<Running> {
 
 /// Whether the kernel has refused a step with `errno`.
 fn refused_with(cause: &anyhow::Error, errno: Errno) -> bool {
-    cause.downcast_ref::<StepFault>().is_some_and(|fault| fault.errno == Some(errno))
+    cause.downcast_ref::<Fault>().is_some_and(|fault| fault.refusal.errno == Some(errno))
 }
 
 impl Order<'_> {
@@ -212,8 +214,8 @@ impl Order<'_> {
         let text = host::read(format!("/proc/{pid}/cgroup"))?;
         // Asked after the file was read: it was not another process's.
         process::pidfd_send_signal(self.target.init.as_fd(), 0).context("init")?;
-        let path = text.lines().find_map(|line| line.strip_prefix("0::/")).context("init has no cgroup")?;
-        let path = self.host.cgroup_root.join(path);
+        let path = v2_path(&text).context("init has no cgroup")?;
+        let path = self.host.cgroup_root.join(path.trim_start_matches('/'));
         Cgroup::open(&path)?.with_context(|| format!("cgroup {} of init is gone", path.display()))
     }
 }
@@ -286,7 +288,7 @@ impl Parent<'_> {
             match self.channel.hear().context("recvmsg from the child")? {
                 // execve(2) has closed the child's end.
                 None => return Ok(()),
-                Some(FromInit::Failed(fault)) => return Err(StepFault::from(fault).into()),
+                Some(FromInit::Failed(fault)) => return Err(fault.into()),
                 Some(FromInit::Born(pid)) => self.make_known(pid)?,
                 Some(FromInit::Terminal(master)) => {
                     self.terminal = hand_terminal(master, self.order.console.as_ref())?;

@@ -1,13 +1,13 @@
 //! The clone3(2) that makes a container's init, in the namespaces that it starts in.
 
-use super::StepFault;
 use super::birth::{Seat, born_in, is_out_of_reach};
 use crate::cgroup::Cgroup;
-use crate::channel::{self, Fault, FromInit, InitEnd, ParentEnd};
+use crate::channel::{self, FromInit, InitEnd, ParentEnd};
 use crate::config::Namespace;
-use crate::init::hook::About;
+use crate::fault::{Call, Fault, Refusal};
 use crate::init::{self, Inherited, namespaces};
 use crate::plan::{Launch, Plan, Unit};
+use crate::state::About;
 use crate::sys::process::{self, Cloned};
 use crate::sys::{Errno, cred, fs};
 use anyhow::{Context, Result, anyhow};
@@ -119,7 +119,7 @@ fn launch_through(
                 }
                 Ok(Cloned::Parent { .. }) => {}
                 Err(fault) => {
-                    let _ = child.tell(&FromInit::Failed(told(fault)));
+                    let _ = child.tell(&FromInit::Failed(fault));
                 }
             }
             process::exit_now(0)
@@ -134,7 +134,7 @@ fn launch_through(
                     let pidfd = process::pidfd_open(pid).context("pidfd_open")?;
                     Ok(Launched { pid, pidfd, channel: parent })
                 }
-                Some(FromInit::Failed(fault)) => Err(StepFault::from(fault).into()),
+                Some(FromInit::Failed(fault)) => Err(fault.into()),
                 _ => Err(anyhow!("the process that joins namespaces was killed")),
             }
         }
@@ -143,10 +143,11 @@ fn launch_through(
 
 /// Join the namespaces to go through: first with the rights of the parent, which hold over those of the host, and what it
 /// has none over with those that the joined user namespace gives.
-fn join(launch: &Launch, opened: &Opened) -> Result<(), StepFault> {
+fn join(launch: &Launch, opened: &Opened) -> Result<(), Fault> {
     let mut refused = Vec::new();
-    let fault =
-        |kind: Namespace, errno| StepFault::new(&format!("linux.namespaces {}", kind.name()), "setns", errno);
+    let fault = |kind: Namespace, errno| {
+        Refusal::kernel("setns", errno).of(format!("linux.namespaces {}", kind.name()))
+    };
     let enter = |kind: Namespace| match opened.namespace(kind) {
         Some(fd) => process::setns(fd, kind.clone_flag()),
         None => Err(Errno::EBADF),
@@ -169,22 +170,18 @@ fn join(launch: &Launch, opened: &Opened) -> Result<(), StepFault> {
 }
 
 /// Engines give the mappings of a user namespace that is joined too. Files were given owners by them, so others would be wrong.
-fn check_maps(launch: &Launch) -> Result<(), StepFault> {
+fn check_maps(launch: &Launch) -> Result<(), Fault> {
     let maps = &launch.expected_maps;
-    let fault = |call: &str, errno: Option<Errno>| StepFault::new("linux.uidMappings", call, errno);
-    match maps.is_empty() || namespaces::has_maps(maps).map_err(|e| fault("read uid_map", Some(e)))? {
+    let has =
+        if maps.is_empty() { Ok(true) } else { namespaces::has_maps(maps).call(|| "read uid_map".into()) };
+    let check = has.and_then(|has| match has {
         true => Ok(()),
-        false => Err(fault("the user namespace that is joined maps other ids", None)),
-    }
+        false => Err(Refusal::message("the user namespace that is joined maps other ids")),
+    });
+    check.map_err(|refusal| refusal.of("linux.uidMappings"))
 }
 
-/// A fault on its way through the channel.
-fn told(fault: StepFault) -> Fault {
-    let StepFault { field, call, errno, text } = fault;
-    Fault { step: 0, field, call, errno: errno.map_or(0, |errno| errno as i32), text }
-}
-
-fn clone_fault(plan: &Plan, errno: Errno) -> StepFault {
+fn clone_fault(plan: &Plan, errno: Errno) -> Fault {
     let call = plan.launch.to_string();
     let text = match errno {
         Errno::EAGAIN => {
@@ -201,7 +198,7 @@ fn clone_fault(plan: &Plan, errno: Errno) -> StepFault {
         }
         _ => "",
     };
-    StepFault { field: "linux.namespaces".into(), call, errno: Some(errno), text: text.into() }
+    Refusal::kernel(call, errno).with_text(text).of("linux.namespaces")
 }
 
 /// Enter an existing pid namespace for children; returns the way back.

@@ -1,11 +1,10 @@
 //! `linux.netDevices`: network devices of the host that move into the container, with their addresses.
 
+use crate::fault::{Outcome, Refusal};
 use crate::plan::NetDevice;
 use crate::sys::netlink::{Netlink, attribute, attributes};
 use crate::sys::{Errno, fs, process};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-type Attempt<T = ()> = std::result::Result<T, (String, Errno)>;
 
 /// Devices that were moved, to be given back if the container is not made after all.
 #[derive(Debug)]
@@ -36,10 +35,10 @@ impl Moved {
     }
 
     /// Move a device, rename it, give it back its addresses of global scope that do not expire, and bring it up.
-    pub(super) fn take(&mut self, device: &NetDevice) -> Attempt {
+    pub(super) fn take(&mut self, device: &NetDevice) -> Outcome {
         let failed = |what: &str| {
             let call = format!("{what} {}", device.host);
-            move |errno| (call, errno)
+            move |errno| Refusal::kernel(call, errno)
         };
         let mut outside = Netlink::open().map_err(failed("netlink socket for"))?;
         let index = index_of(&mut outside, &device.host).map_err(failed("find network device"))?;

@@ -1,18 +1,14 @@
 //! Groups of resctrl, for `linux.intelRdt`.
 
-use super::StepFault;
 use crate::config::Rdt;
+use crate::fault::{Call, Outcome, Refusal};
 use crate::host;
-use crate::sys::{Errno, fs, mount};
+use crate::sys::{fs, mount};
 use anyhow::Result;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 const ROOT: &str = "/sys/fs/resctrl";
-const RDTGROUP_SUPER_MAGIC: i64 = 0x0765_5821;
-
-type Attempt<T = ()> = std::result::Result<T, (String, Option<Errno>)>;
-
 /// The groups that a container is in, and which of them go with it.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
@@ -26,12 +22,12 @@ pub(super) struct Groups {
 
 impl Groups {
     /// Take or make the groups and write their schemata.
-    pub(super) fn make(&mut self, rdt: &Rdt, id: &str) -> Attempt {
+    pub(super) fn make(&mut self, rdt: &Rdt, id: &str) -> Outcome {
         let root = fs::open(ROOT, fs::O_PATH | fs::O_DIRECTORY, 0);
-        if root.and_then(mount::fs_magic) != Ok(RDTGROUP_SUPER_MAGIC) {
+        if root.and_then(mount::fs_magic) != Ok(mount::RDTGROUP_SUPER_MAGIC) {
             let text = "resctrl is not mounted on /sys/fs/resctrl: this machine has no resource director technology, \
                         or it waits for mount -t resctrl resctrl /sys/fs/resctrl";
-            return Err((text.into(), None));
+            return Err(Refusal::message(text));
         }
         let group = Path::new(ROOT).join(rdt.group.as_deref().unwrap_or(id));
         let schemata = group.join("schemata");
@@ -39,10 +35,8 @@ impl Groups {
         if rdt.group.is_some() && group.is_dir() {
             compare(&schemata, &rdt.compared)?;
         } else if rdt.group.is_some() && !asks {
-            return Err((
-                format!("group {} is not there and no schemata are given to make it", group.display()),
-                None,
-            ));
+            let text = format!("group {} is not there and no schemata are given to make it", group.display());
+            return Err(Refusal::message(text));
         } else {
             make_dir(&group)?;
             match rdt.group {
@@ -70,7 +64,7 @@ impl Groups {
     }
 
     /// Put process `pid` into them.
-    pub(super) fn enter(&self, pid: i32) -> std::result::Result<(), (String, Errno)> {
+    pub(super) fn enter(&self, pid: i32) -> Outcome {
         self.enter.iter().try_for_each(|group| write(&group.join("tasks"), &pid.to_string()))
     }
 }
@@ -93,7 +87,7 @@ impl Schemata {
         let previous = Schemata { lines: lines_now.map(|line| line.trim().to_string()).collect(), file };
         match write_lines(&previous.file, lines) {
             Ok(()) => Ok(previous),
-            Err((call, errno)) => Err(previous.put_back(StepFault::new("", call, errno).into())),
+            Err(refusal) => Err(previous.put_back(refusal.of("").into())),
         }
     }
 
@@ -101,7 +95,7 @@ impl Schemata {
     pub fn put_back(&self, cause: anyhow::Error) -> anyhow::Error {
         match write_lines(&self.file, &self.lines) {
             Ok(()) => cause,
-            Err((call, _)) => cause.context(format!("[then, putting back: {call}]")),
+            Err(refusal) => cause.context(format!("[then, putting back: {}]", refusal.call)),
         }
     }
 }
@@ -117,31 +111,29 @@ pub(super) fn remove(made: &[PathBuf]) -> Vec<String> {
     made.iter().rev().filter_map(failed).collect()
 }
 
-fn make_dir(path: &Path) -> Attempt {
-    let failed =
-        |err: std::io::Error| (format!("mkdir {}", path.display()), err.raw_os_error().map(Errno::from_raw));
-    std::fs::create_dir(path).map_err(failed)
+fn make_dir(path: &Path) -> Outcome {
+    nix::unistd::mkdir(path, nix::sys::stat::Mode::from_bits_truncate(0o777))
+        .call(|| format!("mkdir {}", path.display()))
 }
 
-fn compare(schemata: &Path, wanted: &[String]) -> Attempt {
-    let text = host::read(schemata).map_err(|err| (crate::log::message(&err), None))?;
+fn compare(schemata: &Path, wanted: &[String]) -> Outcome {
+    let text = host::read(schemata).map_err(|err| Refusal::message(crate::log::message(&err)))?;
     let has = |line: &String| text.lines().any(|there| there.trim() == line);
     match wanted.iter().find(|line| !has(line)) {
-        Some(line) => Err((format!("{} has no line \"{line}\"", schemata.display()), None)),
+        Some(line) => Err(Refusal::message(format!("{} has no line \"{line}\"", schemata.display()))),
         None => Ok(()),
     }
 }
 
-fn write_lines(schemata: &Path, lines: &[String]) -> Attempt {
-    let write = |line: &String| write(schemata, &format!("{line}\n"));
-    lines.iter().try_for_each(|line| write(line).map_err(|(call, errno)| (call, Some(errno))))
+fn write_lines(schemata: &Path, lines: &[String]) -> Outcome {
+    lines.iter().try_for_each(|line| write(schemata, &format!("{line}\n")))
 }
 
-fn write(path: &Path, text: &str) -> std::result::Result<(), (String, Errno)> {
+fn write(path: &Path, text: &str) -> Outcome {
     let written = fs::open(path, fs::O_WRONLY, 0).and_then(|fd| fs::write_once(fd.as_fd(), text.as_bytes()));
     written.map_err(|errno| {
         // The kernel says more here.
         let status = host::read(format!("{ROOT}/info/last_cmd_status")).unwrap_or_default();
-        (format!("write {text:?} to {}: {}", path.display(), status.trim()), errno)
+        Refusal::kernel(format!("write {text:?} to {}: {}", path.display(), status.trim()), errno)
     })
 }

@@ -1,8 +1,8 @@
 //! A container's cgroup as a scope of systemd.
 
-use super::StepFault;
-use crate::cgroup::systemd::{self, Denied, Holder};
+use crate::cgroup::systemd::{self, Holder};
 use crate::cgroup::{self, Cgroup};
+use crate::fault::{Fault, Refusal};
 use crate::plan::systemd::{Property, Scope};
 use crate::plan::{Planned, Unit};
 use anyhow::{Context, Result, anyhow};
@@ -19,9 +19,9 @@ impl<'a> Started<'a> {
     pub(super) fn start(asked: &'a Scope, path: &Path) -> Result<Started<'a>> {
         if let Err(refused) = cgroup::refuse_taken(path) {
             let call = format!("systemd: start {}: {}", asked.unit.name, crate::log::message(&refused));
-            return Err(StepFault::new("linux.cgroupsPath", call, None).into());
+            return Err(Refusal::message(call).of("linux.cgroupsPath").into());
         }
-        Ok(Started { asked, holder: systemd::start(asked).map_err(StepFault::from)? })
+        Ok(Started { asked, holder: systemd::start(asked)? })
     }
 
     /// Open the cgroup that it is, which should be at `path`.
@@ -43,17 +43,11 @@ impl<'a> Started<'a> {
 
 /// Tell systemd of limits that are in force. systemd writes values of its own beside them, in whose place those of before are
 /// put back.
-pub(super) fn tell(unit: &Unit, properties: &[Planned<Property>], cgroup: &Cgroup) -> Result<(), StepFault> {
+pub(super) fn tell(unit: &Unit, properties: &[Planned<Property>], cgroup: &Cgroup) -> Result<(), Fault> {
     if properties.is_empty() {
         return Ok(());
     }
     let held = cgroup.held();
     systemd::set(unit, properties)?;
-    cgroup.hold(&held).map_err(|(call, errno)| StepFault::new("linux.resources", call, errno))
-}
-
-impl From<Denied> for StepFault {
-    fn from(denied: Denied) -> StepFault {
-        StepFault::new(&denied.field, denied.call, None)
-    }
+    cgroup.hold(&held).map_err(|refusal| refusal.of("linux.resources"))
 }

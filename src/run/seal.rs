@@ -14,8 +14,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-const OVERLAYFS_SUPER_MAGIC: i64 = 0x794c_7630;
-
 /// Go on as a sealed copy. Returns in the copy.
 pub fn enter() -> Result<()> {
     let exe = std::fs::read_link("/proc/self/exe").context("readlink /proc/self/exe")?;
@@ -64,7 +62,7 @@ fn is_sealed(exe: &Path) -> std::result::Result<bool, Errno> {
             SealFlag::from_bits_truncate(seals).contains(SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SEAL)
         );
     }
-    if mount::fs_magic(&own)? != OVERLAYFS_SUPER_MAGIC || exe.parent() != Some(Path::new("/")) {
+    if mount::fs_magic(&own)? != mount::OVERLAYFS_SUPER_MAGIC || exe.parent() != Some(Path::new("/")) {
         return Ok(false);
     }
     // A detached mount is nobody's root: its path is not to be found, or leads to another file.

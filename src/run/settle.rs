@@ -1,10 +1,10 @@
 //! What the parent does for an init that exists and waits: above all, user namespaces and their mappings.
 
-use super::StepFault;
 use super::net_devices::Moved;
 use super::rdt;
 use crate::channel;
 use crate::config::{IdMaps, IdRange, ids};
+use crate::fault::{Call, Fault, Outcome, Refusal};
 use crate::init::process::{raise_hard_limit, set_scheduler};
 use crate::plan::{Planned, Settle};
 use crate::sys::process::{self, Cloned};
@@ -18,25 +18,21 @@ pub(super) fn settle(
     network: Option<OwnedFd>,
     moved: &mut Option<Moved>,
     resctrl: &rdt::Groups,
-) -> Result<(), StepFault> {
+) -> Result<(), Fault> {
     let mut network = network;
     for planned in steps {
         let done = match &planned.step {
             Settle::MapIds(maps) => map_ids(maps, pid),
             Settle::ResctrlGroup => resctrl.enter(pid),
             Settle::OomScoreAdj(score) => write(pid, "oom_score_adj", &score.to_string()),
-            Settle::Scheduler(scheduler) => {
-                set_scheduler(pid, scheduler).map_err(|errno| ("sched_setattr".into(), errno))
-            }
+            Settle::Scheduler(scheduler) => set_scheduler(pid, scheduler).call(|| "sched_setattr".into()),
             Settle::IoPriority(priority) => {
-                schedule::set_io_priority(pid, *priority).map_err(|errno| ("ioprio_set".into(), errno))
+                schedule::set_io_priority(pid, *priority).call(|| "ioprio_set".into())
             }
-            Settle::HardLimit(ceiling) => {
-                raise_hard_limit(pid, ceiling).map_err(|errno| ("prlimit".into(), errno))
-            }
+            Settle::HardLimit(ceiling) => raise_hard_limit(pid, ceiling).call(|| "prlimit".into()),
             Settle::NetDevice(device) => destination(moved, &mut network, pid).and_then(|to| to.take(device)),
         };
-        done.map_err(|(call, errno)| StepFault::new(&planned.field, call, errno))?;
+        done.map_err(|refusal| refusal.of(&planned.field))?;
     }
     Ok(())
 }
@@ -46,30 +42,28 @@ fn destination<'a>(
     moved: &'a mut Option<Moved>,
     network: &mut Option<OwnedFd>,
     pid: i32,
-) -> Attempt<&'a mut Moved> {
+) -> Outcome<&'a mut Moved> {
     if let Some(moved) = moved {
         return Ok(moved);
     }
     let path = format!("/proc/{pid}/ns/net");
     let namespace = match network.take() {
         Some(namespace) => namespace,
-        None => fs::open(&path, fs::O_RDONLY, 0).map_err(|errno| (format!("open {path}"), errno))?,
+        None => fs::open(&path, fs::O_RDONLY, 0).call(|| format!("open {path}"))?,
     };
     Ok(moved.insert(Moved::into(namespace)))
 }
 
-type Attempt<T = ()> = std::result::Result<T, (String, Errno)>;
-
-fn write(pid: i32, name: &str, value: &str) -> Attempt {
+fn write(pid: i32, name: &str, value: &str) -> Outcome {
     let path = format!("/proc/{pid}/{name}");
     let write = || -> sys::Result<()> {
         let fd = fs::open(&path, fs::O_WRONLY, 0)?;
         fs::write_once(fd.as_fd(), value.as_bytes())
     };
-    write().map_err(|errno| (format!("write {value:?} to {path}"), errno))
+    write().call(|| format!("write {value:?} to {path}"))
 }
 
-fn map_ids(maps: &IdMaps, pid: i32) -> Attempt {
+fn map_ids(maps: &IdMaps, pid: i32) -> Outcome {
     let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
     let own = |ranges: &[IdRange], id| matches!(ranges, [IdRange { host, size: 1, .. }] if *host == id);
     if uid != 0 && !(own(&maps.uids, uid) && own(&maps.gids, gid)) {
@@ -86,7 +80,7 @@ fn map_ids(maps: &IdMaps, pid: i32) -> Attempt {
 
 /// Map the ids that /etc/subuid and /etc/subgid give to an ordinary user, which takes a program with rights of its own.
 #[allow(clippy::disallowed_methods, reason = "no hook: a short-lived helper that is waited for at once")]
-fn map_with(program: &str, ranges: &[IdRange], pid: i32) -> Attempt {
+fn map_with(program: &str, ranges: &[IdRange], pid: i32) -> Outcome {
     let mut command = std::process::Command::new(program);
     command.arg(pid.to_string()).stdin(std::process::Stdio::null());
     for range in ranges {
@@ -94,38 +88,35 @@ fn map_with(program: &str, ranges: &[IdRange], pid: i32) -> Attempt {
     }
     let io = |err: std::io::Error| {
         let errno = Errno::from_raw(err.raw_os_error().unwrap_or(libc::EIO));
-        (format!("{program}, which maps the ids of an ordinary user (package uidmap)"), errno)
+        let call = format!("{program}, which maps the ids of an ordinary user (package uidmap)");
+        Refusal::kernel(call, errno)
     };
     let output = command.output().map_err(io)?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-    Err((format!("{program}: {said}"), Errno::EPERM))
+    Err(Refusal::kernel(format!("{program}: {said}"), Errno::EPERM))
 }
 
 /// A user namespace with these mappings and nobody in it, for id-mapped mounts.
-pub(super) fn user_namespace(maps: &IdMaps) -> Attempt<OwnedFd> {
-    let kernel = |call: &str| {
-        let call = call.to_string();
-        move |errno| (call, errno)
+pub(super) fn user_namespace(maps: &IdMaps) -> Outcome<OwnedFd> {
+    let (parent, child) = channel::pair().call(|| "socketpair".into())?;
+    let cloned = process::clone3(libc::CLONE_NEWUSER as u64, None).call(|| "clone3 new-user".into())?;
+    let (pid, pidfd) = match cloned {
+        Cloned::Child => {
+            // Until the parent closes its end, or is gone.
+            drop(parent);
+            let _ = child.await_done();
+            process::exit_now(0)
+        }
+        Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
-    let (parent, child) = channel::pair().map_err(kernel("socketpair"))?;
-    let (pid, pidfd) =
-        match process::clone3(libc::CLONE_NEWUSER as u64, None).map_err(kernel("clone3 new-user"))? {
-            Cloned::Child => {
-                // Until the parent closes its end, or is gone.
-                drop(parent);
-                let _ = child.await_done();
-                process::exit_now(0)
-            }
-            Cloned::Parent { pid, pidfd } => (pid, pidfd),
-        };
     let namespace = map_ids(maps, pid).and_then(|()| {
         let path = format!("/proc/{pid}/ns/user");
-        fs::open(&path, fs::O_RDONLY, 0).map_err(kernel(&format!("open {path}")))
+        fs::open(&path, fs::O_RDONLY, 0).call(|| format!("open {path}"))
     });
     drop((parent, child));
-    process::wait(pidfd.as_fd()).map_err(kernel("waitid"))?;
+    process::wait(pidfd.as_fd()).call(|| "waitid".into())?;
     namespace
 }

@@ -1,6 +1,5 @@
 //! `start`, and the second half of `run`.
 
-use super::StepFault;
 use super::create::run_hook;
 use super::notify::{Notify, host_socket};
 use super::{death, delete};
@@ -59,7 +58,7 @@ pub fn finish(container: Container, channel: &ParentEnd) -> Result<Container> {
         match channel.hear().context("recvmsg from init")? {
             // execve(2) has closed init's end.
             None => break,
-            Some(FromInit::Failed(fault)) => return Err(StepFault::from(fault).into()),
+            Some(FromInit::Failed(fault)) => return Err(fault.into()),
             Some(FromInit::Listener(number)) => {
                 let pidfd = container.pidfd()?.context("the container's init is gone")?;
                 hand_over(&container.state, "creating", container.state.pid, &pidfd, number)

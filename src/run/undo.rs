@@ -4,8 +4,9 @@ use super::net_devices::Moved;
 use super::rdt;
 use crate::cgroup::{Cgroup, systemd};
 use crate::config::Hook;
-use crate::init::hook::{self, About};
+use crate::hook;
 use crate::plan::Unit;
+use crate::state::About;
 use crate::state::Dir;
 use crate::sys::process;
 use std::os::fd::{AsFd, OwnedFd};
@@ -76,5 +77,6 @@ impl Undo {
 /// Run all poststop hooks; a failing one is a warning and does not keep the others from running.
 pub(super) fn run_poststop(hooks: &[Hook], about: &About) -> Vec<String> {
     let state = about.json("stopped", None);
-    hooks.iter().filter_map(|hook| hook::run(hook, &state, &about.bundle, &hook::environment).err()).collect()
+    let run = |hook: &Hook| hook::run(hook, &state, &about.bundle, &hook::environment).err();
+    hooks.iter().filter_map(run).map(|refusal| refusal.to_string()).collect()
 }

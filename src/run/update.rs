@@ -1,10 +1,10 @@
 //! `update`: new limits for a container that is there.
 
-use super::StepFault;
 use super::scope::tell;
-use crate::cgroup::{Cgroup, Filters, Refused};
+use crate::cgroup::{Cgroup, Filters};
+use crate::fault::Fault;
+use crate::plan::Unit;
 use crate::plan::update::Update;
-use crate::plan::{Planned, Unit};
 use crate::sys;
 use anyhow::{Context, Result};
 use std::path::Path;
@@ -16,23 +16,9 @@ pub fn update(cgroup: &Cgroup, unit: Option<&Unit>, root: &Path, plan: &Update) 
         cgroup.check(check)?;
     }
     let path = cgroup.path().strip_prefix(root).context("the container's cgroup is in another tree")?;
-    enable(cgroup, root, &path.to_string_lossy(), &plan.controllers)?;
+    cgroup.enable(root, &path.to_string_lossy(), &plan.controllers)?;
     let mut undo = Vec::new();
     change(cgroup, unit, plan, &mut undo).map_err(|cause| take_back(cgroup, undo, cause))
-}
-
-/// Enable `controllers` in the cgroup, which is `path` in the tree that is mounted at `root`.
-pub(super) fn enable(
-    cgroup: &Cgroup,
-    root: &Path,
-    path: &str,
-    controllers: &[Planned<String>],
-) -> Result<()> {
-    let names: Vec<&str> = controllers.iter().map(|controller| controller.step.as_str()).collect();
-    cgroup.enable(root, path, &names).map_err(|refused: Refused| {
-        let asked = controllers.iter().find(|controller| controller.step == refused.controller);
-        StepFault::refused(asked.map_or("linux.resources", |controller| &controller.field), refused).into()
-    })
 }
 
 fn change(
@@ -40,10 +26,10 @@ fn change(
     unit: Option<&Unit>,
     plan: &Update,
     undo: &mut Vec<(String, String)>,
-) -> Result<(), StepFault> {
+) -> Result<(), Fault> {
     for write in &plan.writes {
         let before = cgroup.before(write);
-        cgroup.limit(write).map_err(|refused| StepFault::refused(&write.field, refused))?;
+        cgroup.limit(write)?;
         undo.extend(before);
     }
     // Values that the kernel has taken are told to systemd, which would take them back at its next reload.
@@ -51,12 +37,10 @@ fn change(
         tell(unit, &plan.properties, cgroup)?;
     }
     let Some(insns) = &plan.filter else { return Ok(()) };
-    cgroup
-        .filter_devices(insns, Filters::Replaced)
-        .map_err(|(call, errno)| StepFault::new("linux.resources.devices", call, errno))
+    cgroup.filter_devices(insns, Filters::Replaced).map_err(|refusal| refusal.of("linux.resources.devices"))
 }
 
-fn take_back(cgroup: &Cgroup, undo: Vec<(String, String)>, cause: StepFault) -> anyhow::Error {
+fn take_back(cgroup: &Cgroup, undo: Vec<(String, String)>, cause: Fault) -> anyhow::Error {
     let refused = |(file, value): (String, String)| {
         let errno = cgroup.put(&file, &value).err()?;
         Some(format!("write {file} {value:?}: {}", sys::describe(errno)))

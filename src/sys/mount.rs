@@ -240,6 +240,19 @@ pub fn flags(fd: impl AsFd) -> Result<u64> {
     Ok(stat.f_flag & same | times)
 }
 
+/// Types of filesystems, for [`fs_magic`]: <linux/magic.h>.
+pub const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+/// cgroup v2.
+pub const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
+/// The terminals of a container.
+pub const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
+/// resctrl.
+pub const RDTGROUP_SUPER_MAGIC: i64 = 0x0765_5821;
+/// overlayfs.
+pub const OVERLAYFS_SUPER_MAGIC: i64 = 0x794c_7630;
+/// selinuxfs.
+pub const SELINUX_MAGIC: i64 = 0xf97c_ff8c;
+
 /// The type of the filesystem that `fd` lies on, a `*_SUPER_MAGIC` number of statfs(2).
 pub fn fs_magic(fd: impl AsFd) -> Result<i64> {
     Ok(nix::sys::statfs::fstatfs(fd)?.filesystem_type().0 as i64)

@@ -1,7 +1,8 @@
 //! `checkpoint`: the processes of a container, saved to images.
 
-use super::options::{config_file, field};
-use super::rpc::{self, Message, kind};
+use super::field::{kind, opts as field};
+use super::options::config_file;
+use super::rpc::{self, Message};
 use super::{
     Criu, DumpOptions, Options, Place, failure, find, inode, make_folder, tell_folders, tell_network,
     with_those_below, yard,
@@ -9,6 +10,7 @@ use super::{
 use crate::config::{self, Config, Namespace};
 use crate::host;
 use crate::plan::restore::{External, kept, overlay};
+use crate::proc::mountinfo;
 use crate::state::Container;
 use crate::sys::{fs, mount};
 use anyhow::{Context, Result, bail};
@@ -148,7 +150,7 @@ struct Mounts(Vec<u64>);
 impl Mounts {
     fn of(pid: i32) -> Result<Mounts> {
         let text = host::read(format!("/proc/{pid}/mountinfo"))?;
-        Ok(Mounts(text.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect()))
+        Ok(Mounts(mountinfo::mounts(&text).map(|mount| mount.id).collect()))
     }
 
     /// The number of the mount that a file is on, if it is none of these.
@@ -165,7 +167,9 @@ fn refuse_own_init(pid: i32, mounts: &Mounts) -> Result<()> {
     match mounts.foreign(file.as_fd())? {
         None => Ok(()),
         Some(_) => {
-            bail!("its init, /proc/1/exe, is no file of the container's (--init), and cannot be saved")
+            bail!(
+                "a container with --init cannot be checkpointed: its init is the knarr binary, which is not in the container"
+            )
         }
     }
 }

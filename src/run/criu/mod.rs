@@ -2,25 +2,28 @@
 //! reports on the way what it has come to.
 
 mod checkpoint;
+mod field;
 mod options;
 mod restore;
 mod rpc;
 mod yard;
 
 pub use checkpoint::{Checkpoint, checkpoint};
-pub use options::{DumpOptions, Options, RestoreOptions};
+pub use options::{CgroupsMode, DumpOptions, NetworkLock, Options, RestoreOptions};
 pub use restore::{Order, Restored, restore};
 
-use crate::config::mountinfo;
+use crate::fault::{Call, Outcome, Refusal};
 use crate::host;
-use crate::init::Outcome;
+
 use crate::plan::restore::External;
+use crate::proc::mountinfo;
 use crate::sys::process::{self, Cloned, Exit};
 use crate::sys::{Errno, fs, socket};
 use anyhow::{Context, Result, anyhow, bail};
+use field::{kind, opts, resp};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::Shutdown;
-use rpc::{Message, Response, kind};
+use rpc::{Message, Response};
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
@@ -30,7 +33,7 @@ use std::path::{Path, PathBuf};
 const OLDEST: (u64, u64) = (3, 17);
 
 /// The longest response, in bytes.
-const ROOM: usize = 40 << 10;
+const MESSAGE_MAX: usize = 40 << 10;
 
 /// Which of the host's namespaces and files a process of CRIU works with.
 struct Place<'a> {
@@ -101,7 +104,7 @@ impl Criu {
                 let said = become_criu(program, &args, &env, place, &theirs, &printed);
                 // In CRIU's own words, as nobody else answers here.
                 let mut failed = Message::default();
-                failed.number(1, 0).number(2, 0).text(9, said);
+                failed.number(resp::TYPE, 0).number(resp::SUCCESS, 0).text(resp::ERROR_MESSAGE, said);
                 let _ = socket::send(theirs.as_fd(), failed.bytes(), None);
                 process::exit_now(127)
             }
@@ -129,7 +132,7 @@ impl Criu {
 
     /// The next packet, and what came along.
     fn hear(&self) -> Result<(Vec<u8>, Option<OwnedFd>)> {
-        let mut packet = vec![0; ROOM];
+        let mut packet = vec![0; MESSAGE_MAX];
         let mut receive = || socket::receive(self.channel.as_fd(), &mut packet);
         let received = match receive() {
             // It has ended with a request unread; what it has said before is still there.
@@ -174,7 +177,7 @@ impl Criu {
     /// What it has printed, as the end of a message.
     fn printed(&self) -> String {
         let _ = nix::unistd::lseek(&self.printed, 0, nix::unistd::Whence::SeekSet);
-        let text = fs::read_all(self.printed.as_fd(), ROOM).unwrap_or_default();
+        let text = fs::read_all(self.printed.as_fd(), MESSAGE_MAX).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).trim().replace('\n', "; ");
         if text.is_empty() { text } else { format!(": {text}") }
     }
@@ -206,21 +209,23 @@ fn become_criu(
             return format!("{}: {}", folder.display(), crate::sys::describe(errno));
         }
     }
-    let become_it = || -> std::result::Result<(), (&str, Errno)> {
+    let become_it = || -> Outcome {
         if place.output == Output::Kept {
-            process::replace_stdio(printed.as_fd(), 1).map_err(|errno| ("dup2", errno))?;
-            process::replace_stdio(printed.as_fd(), 2).map_err(|errno| ("dup2", errno))?;
+            process::replace_stdio(printed.as_fd(), 1).call(|| "dup2".into())?;
+            process::replace_stdio(printed.as_fd(), 2).call(|| "dup2".into())?;
         }
-        process::cloexec_from(3).map_err(|errno| ("close_range", errno))?;
+        process::cloexec_from(3).call(|| "close_range".into())?;
         for fd in place.keep.iter().chain([&channel.as_fd()]) {
-            process::keep_over_exec(fd.as_raw_fd()).map_err(|errno| ("fcntl", errno))?;
+            process::keep_over_exec(fd.as_raw_fd()).call(|| "fcntl".into())?;
         }
-        process::reset_signals().map_err(|errno| ("sigprocmask", errno))?;
-        Err(("execve", process::execve(&program.to_string_lossy(), args, env)))
+        process::reset_signals().call(|| "sigprocmask".into())?;
+        Err(Refusal::kernel("execve", process::execve(&program.to_string_lossy(), args, env)))
     };
     match become_it() {
         Ok(()) => String::new(),
-        Err((call, errno)) => format!("{call} {}: {}", program.display(), crate::sys::describe(errno)),
+        Err(Refusal { call, errno, text }) => {
+            Refusal { call: format!("{call} {}", program.display()), errno, text }.to_string()
+        }
     }
 }
 
@@ -257,7 +262,7 @@ fn make_folder(flag: &str, path: &Path, mode: u32) -> Result<()> {
 
 /// What a request says of the folders that CRIU works with, images first.
 fn tell_folders(criu: &Criu, message: &mut Message) {
-    let fields = [options::field::IMAGES_DIR_FD, options::field::WORK_DIR_FD];
+    let fields = [opts::IMAGES_DIR_FD, opts::WORK_DIR_FD];
     for (field, folder) in fields.into_iter().zip(&criu.folders) {
         message.number(field, folder.as_raw_fd() as u64);
     }
@@ -266,7 +271,7 @@ fn tell_folders(criu: &Criu, message: &mut Message) {
 /// A new network namespace is restored without its devices, which hooks make. One that is joined is left as it is.
 fn tell_network(is_new: bool, message: &mut Message) {
     if is_new {
-        message.number(options::field::EMPTY_NAMESPACES, libc::CLONE_NEWNET as u64);
+        message.number(opts::EMPTY_NAMESPACES, libc::CLONE_NEWNET as u64);
     }
 }
 
@@ -299,8 +304,8 @@ fn errors(log: &str) -> String {
 fn with_those_below(externals: &[External]) -> Result<Vec<External>> {
     let mounts = host::read("/proc/self/mountinfo")?;
     let mut all = externals.to_vec();
-    for target in mountinfo::targets(&mounts) {
-        all.extend(externals.iter().filter_map(|external| external.below(Path::new(&target))));
+    for mount in mountinfo::mounts(&mounts) {
+        all.extend(externals.iter().filter_map(|external| external.below(Path::new(&mount.target))));
     }
     Ok(all)
 }

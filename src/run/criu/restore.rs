@@ -1,8 +1,9 @@
 //! `restore`: a container whose processes come from images.
 
 use super::checkpoint::{DESCRIPTORS, NULL};
-use super::options::{config_file, field};
-use super::rpc::{self, Message, kind};
+use super::field::{kind, opts as field};
+use super::options::config_file;
+use super::rpc::{self, Message};
 use super::{
     Criu, Options, Output, Place, Report, RestoreOptions, failure, find, make_folder, tell_folders,
     tell_network, with_those_below, yard,
@@ -10,15 +11,15 @@ use super::{
 use crate::cgroup::Cgroup;
 use crate::channel::FromInit;
 use crate::config::Namespace;
-use crate::init::hook::About;
-use crate::init::{self, Call, Outcome};
+use crate::fault::{Call, Outcome};
+use crate::init;
 use crate::plan::restore::{Kept, Restore};
-use crate::plan::{Plan, Step};
-use crate::run::StepFault;
+use crate::plan::{Plan, SessionKeyring};
 use crate::run::create::{self, Prepared, about, first_state, hand_terminal, host_hooks, host_steps, record};
 use crate::run::launch::{Launched, Opened, launch};
 use crate::run::settle::settle;
 use crate::run::undo::Undo;
+use crate::state::About;
 use crate::state::{Container, State};
 use crate::sys::mount::{self, Change, Follow, Reach, attr};
 use crate::sys::{self, Errno, describe, fs, net, process};
@@ -131,7 +132,7 @@ fn try_mounts(plan: &Plan, about: &About, opened: Opened, cgroup: Option<&Cgroup
         }
         match channel.hear().context("recvmsg from init")? {
             Some(FromInit::Ready) => Ok(()),
-            Some(FromInit::Failed(fault)) => Err(StepFault::from(fault).into()),
+            Some(FromInit::Failed(fault)) => Err(fault.into()),
             Some(_) => bail!("init speaks out of turn"),
             None => bail!("init was killed before its mounts were ready"),
         }
@@ -221,7 +222,7 @@ fn descriptors(images: &Path) -> Result<Vec<String>> {
 
 /// In the process that becomes CRIU: a mount namespace, in which the root filesystem is a mount, as CRIU needs it. What is done
 /// there is not seen outside, and gone with it. The session keyring is what it leaves to those that it restores.
-fn enter(yard: &Path, cgroups: &Path, rootfs: &Path, keyring: Option<&Step>) -> Outcome {
+fn enter(yard: &Path, cgroups: &Path, rootfs: &Path, keyring: Option<&SessionKeyring>) -> Outcome {
     yard::enter()?;
     yard::lay_out(yard, cgroups)?;
     let onto = fs::open(rootfs, fs::O_PATH | fs::O_DIRECTORY, 0).call(|| "open root.path".into())?;
@@ -233,10 +234,7 @@ fn enter(yard: &Path, cgroups: &Path, rootfs: &Path, keyring: Option<&Step>) -> 
         mount::move_mount(null_mount()?.as_fd(), onto.as_fd())
     };
     covered().call(|| "read-only /dev/null".into())?;
-    match keyring {
-        Some(Step::Keyring { name, label }) => init::process::keyring(name, label.as_deref()),
-        _ => Ok(()),
-    }
+    keyring.map_or(Ok(()), init::process::keyring)
 }
 
 /// The parent's side of the conversation with CRIU.

@@ -1,13 +1,6 @@
 //! CRIU's protocol: requests and responses in Protocol Buffers, one a packet (CRIU's images/rpc.proto).
 
-/// Of a response, the kinds that are asked for or come unasked.
-pub(super) mod kind {
-    pub(in super::super) const DUMP: u64 = 1;
-    pub(in super::super) const RESTORE: u64 = 2;
-    pub(in super::super) const PRE_DUMP: u64 = 4;
-    pub(in super::super) const NOTIFY: u64 = 6;
-    pub(in super::super) const VERSION: u64 = 10;
-}
+use super::field::{kind, notify, req, resp, restore_resp, version};
 
 /// A message that is written: fields in the order of their numbers or not, as the format allows.
 #[derive(Debug, Default)]
@@ -65,9 +58,9 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
 /// A request of this kind, with options where it has any.
 pub(super) fn request(kind: u64, options: Option<&Message>) -> Message {
     let mut request = Message::default();
-    request.number(1, kind);
+    request.number(req::TYPE, kind);
     if let Some(options) = options {
-        request.message(2, options);
+        request.message(req::OPTS, options);
     }
     request
 }
@@ -75,7 +68,7 @@ pub(super) fn request(kind: u64, options: Option<&Message>) -> Message {
 /// The answer to a notification.
 pub(super) fn notified(success: bool) -> Message {
     let mut request = request(kind::NOTIFY, None);
-    request.number(3, success.into());
+    request.number(req::NOTIFY_SUCCESS, success.into());
     request
 }
 
@@ -102,24 +95,24 @@ impl Response {
         let mut response = Response::default();
         for (field, value) in fields(packet)? {
             match (field, value) {
-                (1, Value::Number(kind)) => response.kind = kind,
-                (2, Value::Number(success)) => response.success = success != 0,
-                (4, Value::Bytes(restored)) => {
-                    response.pid = number_in(restored, 1)? as i32;
+                (resp::TYPE, Value::Number(kind)) => response.kind = kind,
+                (resp::SUCCESS, Value::Number(success)) => response.success = success != 0,
+                (resp::RESTORE, Value::Bytes(restored)) => {
+                    response.pid = number_in(restored, restore_resp::PID)? as i32;
                 }
-                (5, Value::Bytes(notify)) => {
-                    for (field, value) in fields(notify)? {
+                (resp::NOTIFY, Value::Bytes(told)) => {
+                    for (field, value) in fields(told)? {
                         match (field, value) {
-                            (1, Value::Bytes(script)) => response.script = text(script),
-                            (2, Value::Number(pid)) => response.pid = pid as i32,
+                            (notify::SCRIPT, Value::Bytes(script)) => response.script = text(script),
+                            (notify::PID, Value::Number(pid)) => response.pid = pid as i32,
                             _ => {}
                         }
                     }
                 }
-                (7, Value::Number(errno)) => response.errno = errno as i32,
-                (9, Value::Bytes(error)) => response.error = text(error),
-                (10, Value::Bytes(version)) => {
-                    response.version = (number_in(version, 1)?, number_in(version, 2)?);
+                (resp::ERRNO, Value::Number(errno)) => response.errno = errno as i32,
+                (resp::ERROR_MESSAGE, Value::Bytes(error)) => response.error = text(error),
+                (resp::VERSION, Value::Bytes(said)) => {
+                    response.version = (number_in(said, version::MAJOR)?, number_in(said, version::MINOR)?);
                 }
                 _ => {}
             }

@@ -3,8 +3,10 @@
 //! Without one CRIU mounts cgroup2 once more, without options, and to the kernel that is a change of what all mounts of it have:
 //! `nsdelegate` and the others would be gone for the machine.
 
+use crate::fault::{Call, Outcome, Refusal};
 use crate::host;
-use crate::init::{Call, Outcome, Refusal, root};
+use crate::init::root;
+use crate::proc::cgroup::{Place, places};
 use crate::sys::mount::{self, Follow, Reach};
 use crate::sys::{self, fs, process};
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,12 +24,13 @@ pub(super) fn lay_out(yard: &Path, cgroup_root: &Path) -> Outcome {
     let place = fs::open(yard, fs::O_PATH | fs::O_DIRECTORY, 0);
     attach(&top, &place.call(|| format!("open {}", yard.display()))?)?;
     let trees = host::read("/proc/self/cgroup").map_err(|err| Refusal::message(format!("{err:#}")))?;
-    for tree in trees.lines().filter_map(Tree::of) {
-        let name = tree.folder();
-        let copy = match tree {
-            Tree::V2 => mount::clone_tree(cgroup_root, Reach::Top, Follow::Last)
-                .call(|| format!("open_tree {}", cgroup_root.display()))?,
-            Tree::V1(controllers) => new_mount("cgroup", &controllers)?,
+    for Place { controllers, .. } in places(&trees) {
+        let name = folder(&controllers);
+        let copy = if controllers.is_empty() {
+            mount::clone_tree(cgroup_root, Reach::Top, Follow::Last)
+                .call(|| format!("open_tree {}", cgroup_root.display()))?
+        } else {
+            new_mount("cgroup", &controllers)?
         };
         fs::mkdirat(top.as_fd(), &name, 0o700).call(|| format!("mkdir {name} in the cgroup yard"))?;
         let place = fs::openat(top.as_fd(), &name, fs::O_PATH | fs::O_DIRECTORY, 0);
@@ -58,29 +61,9 @@ fn attach(what: &OwnedFd, onto: &OwnedFd) -> Outcome {
     mount::move_mount(what.as_fd(), onto.as_fd()).call(|| "move_mount".into())
 }
 
-/// A cgroup tree of this machine.
-#[derive(Debug, PartialEq, Eq)]
-enum Tree<'a> {
-    V2,
-    /// By its controllers, or `name=` where it has none.
-    V1(Vec<&'a str>),
-}
-
-impl Tree<'_> {
-    /// From a line of /proc/PID/cgroup, cgroups(7).
-    fn of(line: &str) -> Option<Tree<'_>> {
-        match line.split(':').nth(1)? {
-            "" => Some(Tree::V2),
-            controllers => Some(Tree::V1(controllers.split(',').collect())),
-        }
-    }
-
-    fn folder(&self) -> String {
-        match self {
-            Tree::V2 => "unified".into(),
-            Tree::V1(controllers) => controllers.join(",").replace("name=", ""),
-        }
-    }
+/// What CRIU calls the tree with these controllers.
+fn folder(controllers: &[&str]) -> String {
+    if controllers.is_empty() { "unified".into() } else { controllers.join(",").replace("name=", "") }
 }
 
 #[cfg(test)]
@@ -89,11 +72,8 @@ mod tests {
 
     #[test]
     fn trees_have_the_names_that_criu_looks_for() {
-        let named = |line| Tree::of(line).map(|tree| tree.folder());
-        assert_eq!(named("0::/user.slice").as_deref(), Some("unified"));
-        assert_eq!(named("4:cpu,cpuacct:/").as_deref(), Some("cpu,cpuacct"));
-        assert_eq!(named("1:name=systemd:/x").as_deref(), Some("systemd"));
-        assert_eq!(Tree::of("4:cpu,cpuacct:/"), Some(Tree::V1(vec!["cpu", "cpuacct"])));
-        assert_eq!(named(""), None);
+        let text = "0::/user.slice\n4:cpu,cpuacct:/\n1:name=systemd:/x\n";
+        let names: Vec<String> = places(text).map(|place| folder(&place.controllers)).collect();
+        assert_eq!(names, ["unified", "cpu,cpuacct", "systemd"]);
     }
 }

@@ -1,49 +1,18 @@
 //! One hook: a process with the container's state on its standard input, an exact environment and a time limit.
 
 use crate::config::{Hook, HookEnv};
+use crate::fault::{Call, Outcome, Refusal};
 use crate::sys::process::{self as proc, Cloned, Exit};
 use crate::sys::{self, Errno, describe};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How much of a hook's output is kept for the error message, in bytes.
 const OUTPUT_LIMIT: usize = 4096;
-
-/// What hooks are told about a container, runtime.md: State.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct About {
-    /// The version of the specification that the bundle follows.
-    pub oci_version: String,
-    /// The container's id.
-    pub id: String,
-    /// The bundle, absolute.
-    pub bundle: PathBuf,
-    /// From config.json.
-    pub annotations: BTreeMap<String, String>,
-}
-
-impl About {
-    /// The state in JSON. Without a process there is no pid.
-    pub fn json(&self, status: &str, pid: Option<i32>) -> String {
-        let mut state = json!({
-            "ociVersion": self.oci_version,
-            "id": self.id,
-            "status": status,
-            "bundle": self.bundle,
-            "annotations": self.annotations,
-        });
-        if let Some(pid) = pid {
-            state["pid"] = Value::from(pid);
-        }
-        state.to_string()
-    }
-}
 
 /// This process's own environment.
 pub fn environment() -> Vec<CString> {
@@ -52,11 +21,13 @@ pub fn environment() -> Vec<CString> {
 }
 
 /// Run `hook` with `state` on its standard input, in directory `cwd`, and with the environment `inherited` unless it has one of its own:
-/// that is asked for in the child, so that no copy of it stays in this process. The error is the whole message.
-pub fn run(hook: &Hook, state: &str, cwd: &Path, inherited: &dyn Fn() -> Vec<CString>) -> Result<(), String> {
+/// that is asked for in the child, so that no copy of it stays in this process. The refusal is the whole message.
+pub fn run(hook: &Hook, state: &str, cwd: &Path, inherited: &dyn Fn() -> Vec<CString>) -> Outcome {
     // Scripts look for runc's words, "error running createRuntime hook #0".
     let named = hook.field.trim_start_matches("hooks.").replace('[', " hook #").replace(']', "");
-    let place = |what: String| format!("{} {}: error running {named}: {what}", hook.field, hook.path);
+    let place = |what: String| {
+        Refusal::message(format!("{} {}: error running {named}: {what}", hook.field, hook.path))
+    };
     let kernel = |call: &'static str| {
         move |errno: Errno| {
             let limit =
@@ -119,19 +90,19 @@ fn become_hook(
     args: &[CString],
     env: &[CString],
 ) -> ! {
-    let prepare = || -> Result<(), (&str, Errno)> {
-        nix::unistd::setsid().map_err(|e| ("setsid", e))?;
-        nix::unistd::chdir(cwd).map_err(|e| ("chdir", e))?;
-        proc::replace_stdio(input.as_fd(), 0).map_err(|e| ("dup2", e))?;
-        proc::replace_stdio(output.as_fd(), 1).map_err(|e| ("dup2", e))?;
-        proc::replace_stdio(output.as_fd(), 2).map_err(|e| ("dup2", e))?;
-        proc::cloexec_from(3).map_err(|e| ("close_range", e))?;
-        proc::reset_signals().map_err(|e| ("sigprocmask", e))?;
-        Err(("execve", proc::execve(&hook.path, args, env)))
+    let prepare = || -> Outcome {
+        nix::unistd::setsid().call(|| "setsid".into())?;
+        nix::unistd::chdir(cwd).call(|| "chdir".into())?;
+        proc::replace_stdio(input.as_fd(), 0).call(|| "dup2".into())?;
+        proc::replace_stdio(output.as_fd(), 1).call(|| "dup2".into())?;
+        proc::replace_stdio(output.as_fd(), 2).call(|| "dup2".into())?;
+        proc::cloexec_from(3).call(|| "close_range".into())?;
+        proc::reset_signals().call(|| "sigprocmask".into())?;
+        Err(Refusal::kernel("execve", proc::execve(&hook.path, args, env)))
     };
-    if let Err((call, errno)) = prepare() {
+    if let Err(refusal) = prepare() {
         // Standard error is the pipe to the parent by now, or the caller's.
-        let _ = sys::fs::write_once(output.as_fd(), format!("{call}: {}", describe(errno)).as_bytes());
+        let _ = sys::fs::write_once(output.as_fd(), refusal.to_string().as_bytes());
     }
     proc::exit_now(127)
 }
