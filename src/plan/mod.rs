@@ -19,6 +19,7 @@ mod steps;
 pub mod systemd;
 pub mod update;
 
+pub(crate) use cgroup::unit_of;
 pub use create::create;
 pub use exec::{Exec, ExecCgroup, ExecRequest, exec};
 pub(crate) use mounts::below;

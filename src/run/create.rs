@@ -88,7 +88,7 @@ fn bear(making: &mut Making<'_>) -> Result<Born> {
     let network = opened.namespace(Namespace::Network).map(|fd| fd.try_clone_to_owned()).transpose();
     let network = network.context("dup")?;
     let notify = opened.notify.take();
-    let cgroup = making.cgroup.as_ref().map(|made| made.cgroup.as_fd());
+    let cgroup = making.cgroup.as_ref().map(|made| &made.cgroup);
     let init = launch(making.order.plan, making.about(), opened, cgroup, making.scope.as_ref())?;
     Ok(Born { init, network, notify })
 }

@@ -11,7 +11,7 @@ use crate::channel::{self, FromInit, ParentEnd};
 use crate::fault::Fault;
 use crate::host::{self, Host};
 use crate::init::{self, Inherited};
-use crate::plan::{Exec, ExecCgroup};
+use crate::plan::{self, Exec, ExecCgroup, Unit};
 use crate::proc::cgroup::v2_path;
 use crate::state::{Command, Container, Status, refuse};
 use crate::sys::process::{self, Cloned, Exit};
@@ -189,12 +189,24 @@ impl ExecOrder<'_> {
 
     /// A child in `cgroup`, which is the container's or below that.
     fn born_in(&self, cgroup: &Cgroup) -> Result<Cloned> {
-        let record = self.target.container.state.cgroup.as_ref();
-        let seat = record.and_then(|record| {
-            let below = cgroup.path().strip_prefix(&record.path).ok()?.to_str()?;
-            Some(Seat { unit: record.unit.as_ref()?, below })
-        });
-        born_in(cgroup.as_fd(), seat)
+        let seat = self.seat(cgroup);
+        born_in(cgroup, seat.as_ref().map(|(unit, below)| Seat { unit, below }))
+    }
+
+    /// What systemd calls `cgroup`: the scope that the container is, or what it is in, where systemd has not made it for the
+    /// container.
+    fn seat(&self, cgroup: &Cgroup) -> Option<(Unit, String)> {
+        let record = self.target.container.state.cgroup.as_ref()?;
+        match &record.unit {
+            Some(unit) => {
+                let below = cgroup.path().strip_prefix(&record.path).ok()?.to_str()?;
+                Some((unit.clone(), below.into()))
+            }
+            None => plan::unit_of(
+                cgroup.path().strip_prefix(&self.host.cgroup_root).ok()?.to_str()?,
+                self.host.uid,
+            ),
+        }
     }
 
     /// The cgroup that init is in, wherever it has moved.
@@ -217,7 +229,7 @@ fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
         (ExecCgroup::Below(path), Some(cgroup)) => {
             let below = cgroup.below(path).with_context(|| format!("--cgroup: cgroup {path}"))?;
             target.refuse_frozen(&below)?;
-            order.born_in(&below).with_context(|| format!("--cgroup: {}", below.path().display()))?
+            order.born_in(&below).context("--cgroup")?
         }
         (ExecCgroup::Below(path), None) => bail!("--cgroup {path}: the container's cgroup is gone"),
         // The container has none (`--cgroup-manager disabled`).
@@ -232,7 +244,7 @@ fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
                 | (Some(Err(Errno::EBUSY | Errno::EOPNOTSUPP | Errno::ENODEV | Errno::ENOENT)), _) => {
                     let cgroup = order.inits_cgroup()?;
                     target.refuse_frozen(&cgroup)?;
-                    order.born_in(&cgroup).with_context(|| cgroup.path().display().to_string())?
+                    order.born_in(&cgroup)?
                 }
                 (Some(Err(errno)), Some(own)) if is_out_of_reach(errno) => order.born_in(own)?,
                 (Some(born), _) => born.context("clone3 into the container's cgroup")?,

@@ -2,6 +2,7 @@
 
 use super::birth::{Seat, born_in, is_out_of_reach};
 use crate::acts::process::has_maps;
+use crate::cgroup::Cgroup;
 use crate::channel::{self, FromInit, InitEnd, ParentEnd};
 use crate::config::Namespace;
 use crate::fault::{Call, Fault, Refusal};
@@ -49,7 +50,7 @@ pub(super) fn launch(
     plan: &Plan,
     about: &About,
     opened: Opened,
-    cgroup: Option<BorrowedFd<'_>>,
+    cgroup: Option<&Cgroup>,
     unit: Option<&Unit>,
 ) -> Result<Launched> {
     if !plan.launch.through.is_empty() {
@@ -57,7 +58,7 @@ pub(super) fn launch(
     }
     let (parent, child) = channel::pair().context("socketpair")?;
     let home = if plan.launch.joins_pid { Some(enter_pid_namespace(&opened)?) } else { None };
-    let cloned = process::clone3(plan.launch.new, cgroup);
+    let cloned = process::clone3(plan.launch.new, cgroup.map(Cgroup::as_fd));
     match cloned {
         Ok(Cloned::Child) => {
             drop((parent, home));
@@ -93,7 +94,7 @@ fn launch_through(
     plan: &Plan,
     about: &About,
     opened: Opened,
-    cgroup: Option<BorrowedFd<'_>>,
+    cgroup: Option<&Cgroup>,
     unit: Option<&Unit>,
 ) -> Result<Launched> {
     let (parent, child) = channel::pair_with_senders().context("socketpair")?;
@@ -187,6 +188,10 @@ fn clone_fault(plan: &Plan, errno: Errno) -> Fault {
             "a limit of processes is reached: linux.resources.pids.limit, one of a cgroup above (pids.events), or RLIMIT_NPROC"
         }
         Errno::ENOSPC => "a limit of namespaces is reached, see user.max_*_namespaces in /proc/sys/user",
+        Errno::EACCES => {
+            "no cgroup above both linux.cgroupsPath and this command's own is the caller's to change: systemd-run --user \
+             --scope brings a command there"
+        }
         Errno::EPERM if plan.launch.new & libc::CLONE_NEWUSER as u64 != 0 => {
             "this machine may forbid user namespaces, see kernel.unprivileged_userns_clone and \
              kernel.apparmor_restrict_unprivileged_userns"

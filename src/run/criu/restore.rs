@@ -9,6 +9,7 @@ use super::{
     tell_network, with_those_below, yard,
 };
 use crate::acts;
+use crate::cgroup::Cgroup;
 use crate::channel::FromInit;
 use crate::config::Namespace;
 use crate::fault::{Call, Outcome};
@@ -94,8 +95,9 @@ fn build<'b>(
     let mut opened = host_steps(making)?;
     let notify = opened.notify.take();
     let namespaces = copies(&order.restore.kept, &opened)?;
-    let cgroup = making.cgroup.as_ref().map(|made| made.cgroup.as_fd());
+    let cgroup = making.cgroup.as_ref().map(|made| &made.cgroup);
     try_mounts(own.plan, making.about(), opened, cgroup)?;
+    let cgroup = cgroup.map(Cgroup::as_fd);
     // CRIU closes each when it has used it.
     let nulls = [null()?, null()?, null()?];
     let mut message = request(order, descriptors, &nulls, &namespaces)?;
@@ -134,7 +136,7 @@ fn copies(kept: &[Kept], opened: &Opened) -> Result<Vec<Given>> {
 }
 
 /// Make the container's mounts as ever, and drop them: CRIU mounts on what is there then, by paths that lead nowhere else.
-fn try_mounts(plan: &Plan, about: &About, opened: Opened, cgroup: Option<BorrowedFd<'_>>) -> Result<()> {
+fn try_mounts(plan: &Plan, about: &About, opened: Opened, cgroup: Option<&Cgroup>) -> Result<()> {
     let Launched { pid, pidfd, channel } = launch(plan, about, opened, cgroup, None)?;
     let attempt = || -> Result<()> {
         if !plan.settle.is_empty() {
