@@ -75,15 +75,19 @@ def userns: .linux.namespaces += [{type: "user"}] | .linux.uidMappings = ids(100
 def hook(kind; s): .hooks[kind] += [{path: "/bin/sh", args: ["sh", "-c", s]}];
 JQ
 
+# place ID FILTER: the PLACE of a container's cgroup, its cgroupsPath, and C, the cgroup as a path on this machine.
+place() { PLACE=$BASE/$1 C=$V2$BASE/$1; }
+
 # bundle ID [JQ-OPTION...] [FILTER]: a bundle $T/ID: the default config with terminal off and a cgroupsPath, then FILTER.
 # Sets B (the bundle) and C (its cgroup as a path on this machine).
 bundle() {
-  local id=$1 filter=.
+  local id=$1 filter=. PLACE
   shift
-  B=$T/$id C=$V2$BASE/$id
+  B=$T/$id
   if [ $# -gt 0 ]; then filter=${*: -1}; set -- "${@:1:$#-1}"; fi
+  place "$id" "$filter"
   [ -d "$B" ] || { mkdir "$B" && cp -al "$WORK/rootfs" "$B/rootfs"; }
-  jq "$@" --arg cgroup "$BASE/$id" "$JQ_WORDS .linux.cgroupsPath = \$cgroup | $filter" "$WORK/base.json" >"$B/config.json"
+  jq "$@" --arg cgroup "$PLACE" "$JQ_WORDS .linux.cgroupsPath = \$cgroup | $filter" "$WORK/base.json" >"$B/config.json"
 }
 
 # ---- the runtime ----

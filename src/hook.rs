@@ -64,6 +64,7 @@ pub fn run(hook: &Hook, state: &str, cwd: &Path, inherited: &dyn Fn() -> Vec<CSt
         _ if !ended => Err(place(format!("killed after {} s{said}", hook.timeout_s.unwrap_or_default()))),
         Exit::Status(0) => Ok(()),
         Exit::Status(status) => Err(place(format!("exit status {status}{said}"))),
+        Exit::Signal(libc::SIGSYS) => Err(place(format!("ended by SIGSYS, bad system call{said}"))),
         Exit::Signal(signal) => Err(place(format!("ended by signal {signal}{said}"))),
     }
 }

@@ -9,9 +9,9 @@ use source::File;
 use std::sync::LazyLock;
 
 /// The rooms of the house, from the roof to the ground. A room may use those further down, so no two use each other.
-const FLOORS: [&str; 19] = [
-    "cli", "cmd", "run", "init", "check", "image", "log", "hook", "state", "cgroup", "channel", "plan",
-    "config", "host", "proc", "fault", "sys", "time", "nearest",
+const FLOORS: [&str; 20] = [
+    "cli", "cmd", "run", "init", "acts", "check", "image", "log", "hook", "state", "cgroup", "channel",
+    "plan", "config", "host", "proc", "fault", "sys", "time", "nearest",
 ];
 
 /// What a room does not use although it is further down.

@@ -28,6 +28,17 @@ fn error_of(text: &str) -> String {
 }
 
 #[test]
+fn two_domain_names_are_one_too_many() {
+    let mut config: Value = serde_json::from_str(DEFAULT).unwrap();
+    config["domainname"] = json!("sea.example");
+    config["linux"]["sysctl"] = json!({"kernel.domainname": "shore"});
+    let said = "linux.sysctl.kernel.domainname: is \"shore\", and domainname is another";
+    assert_eq!(error_of(&config.to_string()), said);
+    config["linux"]["sysctl"] = json!({"kernel/domainname": "sea.example"});
+    assert_eq!(error_of(&config.to_string()), "accepted");
+}
+
+#[test]
 fn each_violation_is_one_line_that_starts_with_its_field() {
     let hook = |path: &str, timeout: i64| json!({"createRuntime": [{"path": path, "timeout": timeout}]});
     let table = [

@@ -61,3 +61,20 @@ row_domainname() {
   differs runc 'it writes a file that only root of the machine may write'
   in_box --domainname sea.example 'cat /proc/sys/kernel/domainname'; assert_eq "$OUT" sea.example
 }
+# Without systemd as the driver Docker asks for no cgroup. What can be done with a container is what its own cgroup, if it has one, allows.
+row_pause_top_and_stats_without_systemd() {
+  daemon '."exec-opts" = ["native.cgroupdriver=cgroupfs"]'
+  did docker info -f '{{.CgroupDriver}}'; assert_eq "$OUT" none
+  up c1
+  did docker top c1; assert_match "$OUT" 'UID.*sleep 1000'; assert_no_match "$OUT" dockerd
+  did docker stats --no-stream --format '{{.PIDs}}' c1; assert_eq "$OUT" 1
+  did docker pause c1; assert_eq "$(inspect c1 '{{.State.Status}}')" paused
+  refuses 1 'is paused' docker exec c1 true
+  did docker unpause c1
+  did docker exec c1 true
+}
+row_exec_on_a_terminal_without_systemd() {
+  daemon '."exec-opts" = ["native.cgroupdriver=cgroupfs"]'
+  up c1
+  assert_eq "$(on_a_terminal docker exec -it c1 sh -c 'tty; stty size')" $'/dev/pts/0\r\n33 77\r'
+}

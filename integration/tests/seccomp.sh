@@ -141,6 +141,11 @@ test_start_container_hooks_are_under_the_filter() {
   run_fails 1 'hook' run --bundle "$B" c1
   assert_absent "$B/rootfs/tmp/x"
 }
+test_start_container_hook_that_the_filter_kills_is_told() {
+  differs runc,crun "status 255, or a status of 159 in the words"
+  hooked_by 'exec mkdir /tmp/x' "$(profile SCMP_ACT_ALLOW "$(rule '["mkdir", "mkdirat"]' SCMP_ACT_KILL_PROCESS)")" .
+  run_fails 1 'hook.*bad system call' run --bundle "$B" c1
+}
 test_start_container_hooks_are_under_the_filter_with_no_new_privs() {
   hooked_by 'mkdir /tmp/x' "$(profile SCMP_ACT_ALLOW "$(rule '["mkdir", "mkdirat"]' SCMP_ACT_ERRNO)")" '.process.noNewPrivileges = true'
   run_fails 1 'hook' run --bundle "$B" c1
@@ -251,6 +256,13 @@ test_a_profile_that_kills_before_execve_is_named() {
   local forbids='.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["execve"], action: "SCMP_ACT_KILL_PROCESS"}]}' words
   words='linux.seccomp: .*SIGSYS.*before it was executed'
   refused "$words" "args([\"true\"]) | $forbids"
+  # `start` tells it while nobody has reaped init, which is not its child.
+  "$STAGE/helpers/no-reap" "$RUNTIME" --root "$ROOT" create --bundle "$B" c1 >"$T/reaper" 2>&1 </dev/null &
+  eventually is_line_in 'status 0' "$T/reaper"
+  run_fails 1 "$words" start c1
+  assert_status c1 stopped
+  run_ok delete c1
+  kill %1
   bundle c1 'args(["mkdir", "/tmp/x"]) | rw | '"$(profile SCMP_ACT_ALLOW "$(rule '["mkdir", "mkdirat"]' SCMP_ACT_KILL_PROCESS)")"
   rt run --bundle "$B" c1
   assert_eq "$RC: $ERR" '159: ' 'a process that was executed'

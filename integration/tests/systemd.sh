@@ -304,6 +304,49 @@ test_an_ordinary_user_enters_and_makes_a_container_from_another_cgroup() {
   systemctl stop user@1000
 }
 
+# service UNIT SCRIPT...: a service of user 1000's systemd, which may divide its cgroup $SERVICE; it runs SCRIPT and stays.
+service() {
+  SERVICE=/user.slice/user-1000.slice/user@1000.service/app.slice/$1.service
+  nsenter --mount=/proc/1/ns/mnt setpriv --reuid 1000 --regid 1000 --clear-groups env XDG_RUNTIME_DIR=/run/user/1000 HOME=/home/user \
+    systemd-run --user --quiet --collect --working-directory="$T" --unit "$1" --property Delegate=yes sh -c "$2 >$T/b/said 2>&1; exec sleep 1000" </dev/null
+}
+
+test_an_ordinary_user_enters_what_a_service_made_from_another_cgroup() {
+  requires vm "systemd as PID 1"
+  differs runc,crun "systemd is not asked about cgroups that it has not made"
+  users_bundle
+  jq 'del(.linux.cgroupsPath)' "$T/b/config.json" >"$T/config.json"
+  cp "$T/config.json" "$T/b/config.json"
+  # The service itself stands aside, so that the container's is below that of the service.
+  service it-s1 "mkdir /sys/fs/cgroup\$(cut -c4- /proc/self/cgroup)/main; echo 0 >/sys/fs/cgroup\$(cut -c4- /proc/self/cgroup)/main/cgroup.procs
+    $RUNTIME run --detach --bundle b --pid-file b/pid c1"
+  eventually test -s "$T/b/pid"
+  assert_eq "$(sed -n 's/^0:://p' "/proc/$(<"$T/b/pid")/cgroup")" "$SERVICE/c1"
+  outsider "$RUNTIME" exec --detach --pid-file b/pid2 c1 sleep 1000
+  assert_eq "$(sed -n 's/^0:://p' "/proc/$(<"$T/b/pid2")/cgroup")" "$SERVICE/c1"
+  assert_eq "$(outsider "$RUNTIME" exec c1 cat /proc/self/cgroup)" 0::/
+  user "$RUNTIME" delete --force c1
+  user systemctl --user stop it-s1
+  systemctl stop user@1000
+}
+
+test_an_ordinary_user_is_told_how_to_enter_a_cgroup_of_no_unit() {
+  requires vm "systemd as PID 1"
+  differs runc,crun "other words"
+  users_bundle
+  jq 'del(.linux.cgroupsPath)' "$T/b/config.json" >"$T/config.json"
+  cp "$T/config.json" "$T/b/config.json"
+  service it-s1 "$RUNTIME run --detach --bundle b --pid-file b/pid c1"
+  eventually test -s "$T/b/pid"
+  assert_eq "$(sed -n 's/^0:://p' "/proc/$(<"$T/b/pid")/cgroup")" "${SERVICE%/*}/c1"
+  outsider "$RUNTIME" exec c1 true 2>"$T/err" || :
+  assert_match "$(<"$T/err")" 'systemd-run --user --scope.*EACCES'
+  assert_eq "$(user "$RUNTIME" exec c1 cat /proc/self/cgroup)" 0::/
+  user "$RUNTIME" delete --force c1
+  user systemctl --user stop it-s1
+  systemctl stop user@1000
+}
+
 test_a_scope_is_made_again_for_a_restored_container() {
   differs crun 'does not let itself be told which CRIU'
   differs runc 'CRIU, not systemd, makes the cgroup anew'

@@ -90,7 +90,9 @@ test_check_before_update_refuses_less_than_in_use() {
   run_ok run --detach --bundle "$B" c1
   eventually is_line_in ready "$LOG"
   echo '{"memory": {"limit": 16777216, "checkBeforeUpdate": true}, "pids": {"limit": 50}}' >"$T/r.json"
-  run_fails 1 'memory' update --resources "$T/r.json" c1
+  run_fails 1 'rejecting memory limit' update --resources "$T/r.json" c1
+  echo '{"memory": {"limit": 8388608, "swap": 16777216, "checkBeforeUpdate": true}}' >"$T/r.json"
+  run_fails 1 'rejecting memory\+swap limit' update --resources "$T/r.json" c1
   assert_limits memory.max=67108864
   assert_status c1 running
 }

@@ -97,14 +97,15 @@ impl Cgroup {
     pub fn check(&self, check: &Check) -> Result<()> {
         let text = self.read(check.file)?;
         let used: u64 = text.trim().parse().with_context(|| format!("{}: {text:?}", check.file))?;
-        if used >= check.below {
-            bail!(
-                "{}: rejecting memory limit: {} is not above the {used} in use (memory.checkBeforeUpdate)",
-                check.field,
-                check.below
-            );
-        }
-        Ok(())
+        let (what, limit) = match check.with_swap {
+            Some(sum) if used >= sum => ("memory+swap", sum),
+            _ if used >= check.below => ("memory", check.below),
+            _ => return Ok(()),
+        };
+        bail!(
+            "{}: rejecting {what} limit: {limit} is not above the {used} in use (memory.checkBeforeUpdate)",
+            check.field
+        )
     }
 
     /// Write to one of its files.

@@ -4,9 +4,9 @@ use super::Global;
 use crate::config::{self, Config, Invalid, Loaded, Process, Upper};
 use crate::host::{self, Asked, Host, OwnCgroup};
 use crate::plan::{self, CgroupDriver, Keyring, Pivot, Plan, Request, Start};
-use crate::run::create::{Made, Order, create};
-use crate::run::foreground::has_terminal;
+use crate::run::create::{CreateOrder, Made, create};
 use crate::run::notify::host_socket;
+use crate::run::terminal::has_terminal;
 use crate::sys::{Errno, cred, describe, fs, process, socket};
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::SockType;
@@ -255,7 +255,7 @@ pub(super) fn make(
     let compiled = compile(bundle, args, global, start, fds)?;
     check_console(compiled.config.process.as_ref(), console)?;
     check_root(&compiled.config)?;
-    let order = Order {
+    let order = CreateOrder {
         config: &compiled.config,
         plan: &compiled.plan,
         host: &compiled.host,

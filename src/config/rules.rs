@@ -343,7 +343,7 @@ pub fn sysctl_namespace(name: &str) -> Option<Namespace> {
 }
 
 fn sysctls(spec: &Spec) -> Result<(), Invalid> {
-    for name in linux(spec).and_then(|l| l.sysctl().as_ref()).into_iter().flat_map(|map| map.keys()) {
+    for (name, value) in linux(spec).and_then(|l| l.sysctl().as_ref()).into_iter().flatten() {
         let field = format!("linux.sysctl.{name}");
         // net.ipv4.conf.eth0/1 and net/ipv4/ip_forward are both in use; a dot after a slash is a dot of the name.
         let dotted = super::resolve::dotted_sysctl(name);
@@ -351,6 +351,9 @@ fn sysctls(spec: &Spec) -> Result<(), Invalid> {
             !name.is_empty() && !name.contains("..") && !name.contains("//") && !name.starts_with(['/', '.']);
         ensure(plain && !name.contains('\0'), &field, "is not the name of a kernel parameter")?;
         ensure(dotted != "kernel.hostname", &field, "is set by hostname")?;
+        let other =
+            spec.domainname().as_ref().filter(|given| dotted == "kernel.domainname" && *given != value);
+        ensure(other.is_none(), &field, format!("is \"{value}\", and domainname is another"))?;
         let Some(kind) = sysctl_namespace(&dotted) else {
             return Err(Invalid::new(field, "belongs to no namespace, it would change the host"));
         };

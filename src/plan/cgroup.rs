@@ -58,11 +58,28 @@ fn scope(path: &str, host: &Host) -> Result<Home, Invalid> {
     }
     let (manager, top, default) = match host.uid {
         0 => (Manager::System, String::new(), "system.slice"),
-        uid => (Manager::User, format!("user.slice/user-{uid}.slice/user@{uid}.service/"), "user.slice"),
+        uid => (Manager::User, users(uid), "user.slice"),
     };
     let slice = if slice.is_empty() { default } else { slice };
     let path = format!("{top}{}{unit}", expand(slice)?);
     Ok(Home { path, unit: Some(Unit { manager, name: unit, slice: slice.into() }) })
+}
+
+/// The cgroup of a user's systemd.
+fn users(uid: u32) -> String {
+    format!("user.slice/user-{uid}.slice/user@{uid}.service/")
+}
+
+/// The service or scope that the cgroup `path` is in, and the path below its own, as systemd names cgroups.
+pub(crate) fn unit_of(path: &str, uid: u32) -> Option<(Unit, String)> {
+    let (manager, path) = match path.strip_prefix(&users(uid)) {
+        Some(path) => (Manager::User, path),
+        None => (Manager::System, path),
+    };
+    let mut names = path.split('/');
+    let name = names.find(|name| name.ends_with(".service") || name.ends_with(".scope"))?;
+    let below = names.collect::<Vec<_>>().join("/");
+    Some((Unit { manager, name: name.into(), slice: String::new() }, below))
 }
 
 fn expand(slice: &str) -> Result<String, Invalid> {
@@ -89,6 +106,22 @@ fn expand(slice: &str) -> Result<String, Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_unit_is_told_by_the_path() {
+        let of = |path: &str, uid| {
+            unit_of(path, uid).map(|(unit, below)| format!("{:?} {} /{below}", unit.manager, unit.name))
+        };
+        let app = "user.slice/user-1000.slice/user@1000.service/app.slice";
+        assert_eq!(of(&format!("{app}/d.service/a/b"), 1000).unwrap(), "User d.service /a/b");
+        assert_eq!(of(&format!("{app}/d.service"), 1000).unwrap(), "User d.service /");
+        assert_eq!(
+            of(&format!("{app}/d.service/a"), 1001).unwrap(),
+            "System user@1000.service /app.slice/d.service/a"
+        );
+        assert_eq!(of("system.slice/d.scope/a", 1000).unwrap(), "System d.scope /a");
+        assert_eq!(of(&format!("{app}/a"), 1000), None);
+    }
 
     #[test]
     fn a_scope_lies_in_the_nest_of_its_slice() {

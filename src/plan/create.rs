@@ -46,8 +46,8 @@ fn plan_for(purpose: Purpose, config: &Config, request: &Request, host: &Host) -
         Purpose::Trial => init.push(planned("", ProcessStep::Ready)),
     }
     let launch = launch(config, host, cgroup.is_some());
-    let keep_fds = 3 + request.preserve_fds as i32;
-    Ok(Plan { id: request.id.clone(), cgroup, keep_fds, host: parent, launch, settle, init, warnings })
+    let first_closed_fd = 3 + request.preserve_fds as i32;
+    Ok(Plan { id: request.id.clone(), cgroup, first_closed_fd, host: parent, launch, settle, init, warnings })
 }
 
 /// What a container is made for.

@@ -19,6 +19,7 @@ mod steps;
 pub mod systemd;
 pub mod update;
 
+pub(crate) use cgroup::unit_of;
 pub use create::create;
 pub use exec::{Exec, ExecCgroup, ExecRequest, exec};
 pub(crate) use mounts::below;
@@ -144,7 +145,7 @@ pub struct Plan {
     /// The container's cgroup; none if it has none.
     pub cgroup: Option<Home>,
     /// The number of the first descriptor that the process does not keep: standard ones and what the caller passes on.
-    pub keep_fds: i32,
+    pub first_closed_fd: i32,
     /// What the parent does first.
     pub host: Vec<Planned<HostStep>>,
     /// How the parent makes init.
@@ -159,7 +160,7 @@ pub struct Plan {
 
 impl Display for Plan {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "container {}, descriptors 0 to {}", self.id, self.keep_fds - 1)?;
+        writeln!(f, "container {}, descriptors 0 to {}", self.id, self.first_closed_fd - 1)?;
         writeln!(f, "parent, in the host's namespaces:")?;
         numbered(f, &self.host)?;
         writeln!(f, "launch:\n  {}", self.launch)?;

@@ -68,6 +68,8 @@ pub struct Check {
     pub file: &'static str,
     /// Less than this.
     pub below: u64,
+    /// The limit with that of swap, if there is one.
+    pub with_swap: Option<u64>,
     /// The field of config.json.
     pub field: String,
 }
@@ -81,8 +83,13 @@ impl Display for Check {
 /// What is asked of the cgroup before its limits are changed (`memory.checkBeforeUpdate`).
 pub fn check(resources: &Resources) -> Option<Check> {
     match resources.memory {
-        Memory { limit: Some(Limit::To(below)), check_before_update: true, .. } => {
-            Some(Check { file: "memory.current", below, field: format!("{FIELD}.memory.limit") })
+        Memory { limit: Some(Limit::To(below)), swap, check_before_update: true, .. } => {
+            let with_swap = match swap {
+                Some(Limit::To(swap)) => Some(below.saturating_add(swap)),
+                _ => None,
+            };
+            let field = format!("{FIELD}.memory.limit");
+            Some(Check { file: "memory.current", below, with_swap, field })
         }
         _ => None,
     }

@@ -1,12 +1,12 @@
 //! Processes that are born in the container's cgroup, also where the kernel does not let the caller put any there.
 
-use crate::cgroup::systemd;
+use crate::cgroup::{Cgroup, systemd};
 use crate::channel;
 use crate::plan::Unit;
 use crate::sys::process::{self, Cloned};
 use crate::sys::{Errno, cred};
 use anyhow::{Context, Result};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 /// What systemd calls a cgroup.
 #[derive(Debug, Clone, Copy)]
@@ -24,10 +24,21 @@ pub(super) fn is_out_of_reach(errno: Errno) -> bool {
 }
 
 /// A child in the cgroup. Where the kernel refuses that, systemd moves the child to `seat` before it does anything.
-pub(super) fn born_in(cgroup: BorrowedFd<'_>, seat: Option<Seat<'_>>) -> Result<Cloned> {
-    match (process::clone3(0, Some(cgroup)), seat) {
-        (Err(errno), Some(seat)) if is_out_of_reach(errno) => moved_to(seat),
-        (born, _) => born.context("clone3"),
+pub(super) fn born_in(cgroup: &Cgroup, seat: Option<Seat<'_>>) -> Result<Cloned> {
+    let call = || format!("clone3 into {}", cgroup.path().display());
+    let refused = match process::clone3(0, Some(cgroup.as_fd())) {
+        Err(errno) if is_out_of_reach(errno) => errno,
+        born => return born.with_context(call),
+    };
+    match seat.map(moved_to) {
+        Some(Ok(moved)) => Ok(moved),
+        tried => {
+            let why = tried.and_then(Result::err).map_or_else(String::new, |why| format!("; {why:#}"));
+            Err(anyhow::Error::new(refused).context(call()).context(format!(
+                "the container's cgroup is not within reach of this one, as no cgroup above both is the caller's to change: \
+                 systemd-run --user --scope brings a command there{why}"
+            )))
+        }
     }
 }
 

@@ -14,7 +14,9 @@ pub(super) fn of_init(plan: &Plan, cgroup: Option<&Cgroup>, pidfd: &OwnedFd) -> 
     let _ = process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
     match (process::wait_and_leave(pidfd.as_fd()), cgroup.map_or(0, Cgroup::killed_for_memory)) {
         (Ok(Exit::Signal(libc::SIGSYS)), _) => {
-            anyhow!("a seccomp filter of the caller's killed init (SIGSYS) before the container was ready")
+            anyhow!(
+                "a seccomp filter of the caller's killed init (SIGSYS, bad system call) before the container was ready"
+            )
         }
         (_, 0) => anyhow!("init was killed before the container was ready"),
         _ => for_memory(plan).into(),
@@ -41,7 +43,8 @@ fn by_signal(signal: i32, cgroup: Option<&Cgroup>) -> anyhow::Error {
     let fault = |field: &str, call: String| Refusal::message(call).of(field).into();
     match (signal, cgroup.map(|cgroup| (cgroup.killed_for_memory(), cgroup.number("memory.max")))) {
         (libc::SIGSYS, _) => {
-            let call = "a seccomp filter, of config.json or of the caller's, killed the process (SIGSYS) before it was executed";
+            let call = "a seccomp filter, of config.json or of the caller's, killed the process (SIGSYS, bad system \
+                        call) before it was executed";
             fault("linux.seccomp", call.into())
         }
         (libc::SIGKILL, Some((kills @ 1.., Some(limit)))) => fault(

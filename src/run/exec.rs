@@ -1,16 +1,17 @@
 //! `exec`: a process for a container that is there.
 
 use super::birth::{Seat, born_in, is_out_of_reach};
-use super::create::{hand_terminal, write_pid_file};
 use super::death;
 use super::foreground::Signals;
+use super::record::write_pid_file;
 use super::start::hand_over;
+use super::terminal::hand_terminal;
 use crate::cgroup::{self, Cgroup};
 use crate::channel::{self, FromInit, ParentEnd};
 use crate::fault::Fault;
 use crate::host::{self, Host};
 use crate::init::{self, Inherited};
-use crate::plan::{Exec, ExecCgroup};
+use crate::plan::{self, Exec, ExecCgroup, Unit};
 use crate::proc::cgroup::v2_path;
 use crate::state::{Command, Container, Status, refuse};
 use crate::sys::process::{self, Cloned, Exit};
@@ -73,7 +74,7 @@ impl Target {
 
 /// What goes into running the process.
 #[derive(Debug)]
-pub struct Order<'a> {
+pub struct ExecOrder<'a> {
     /// The container.
     pub target: Target,
     /// What is done.
@@ -111,17 +112,17 @@ pub struct Running {
 }
 
 /// Run the process, or leave nothing behind.
-pub fn exec(order: &Order<'_>) -> Result<Running> {
+pub fn exec(order: &ExecOrder<'_>) -> Result<Running> {
     if let Some(cpus) = &order.plan.initial_cpus {
         let call = || format!("process.execCPUAffinity.initial: sched_setaffinity \"{}\"", cpus.list);
         schedule::set_affinity(&cpus.words).with_context(call)?;
     }
     let (channel, theirs) = channel::pair_with_senders().context("socketpair")?;
     let enterer = launch(order, theirs).map_err(|cause| order.explain(cause))?;
-    let mut parent = Parent { order, channel, process: None, signals: None, terminal: None };
+    let mut talk = Conversation { order, channel, process: None, signals: None, terminal: None };
     let reap = |child: &OwnedFd| process::wait(child.as_fd()).context("waitid");
-    let running = parent.until_running().and_then(|()| reap(&enterer));
-    let Parent { process, signals, terminal, .. } = parent;
+    let running = talk.until_running().and_then(|()| reap(&enterer));
+    let Conversation { process, signals, terminal, .. } = talk;
     let (cause, process) = match (running, process) {
         (Ok(_), Some((pid, pidfd))) => match order.executed(pid, &pidfd) {
             Ok(()) => return Ok(Running { pidfd, signals, terminal }),
@@ -147,7 +148,7 @@ fn refused_with(cause: &anyhow::Error, errno: Errno) -> bool {
     cause.downcast_ref::<Fault>().is_some_and(|fault| fault.refusal.errno == Some(errno))
 }
 
-impl Order<'_> {
+impl ExecOrder<'_> {
     /// An error if the process, which has closed its end of the channel, has done so by dying, unless somebody has killed it.
     fn executed(&self, pid: i32, pidfd: &OwnedFd) -> Result<()> {
         let cgroup = self.target.cgroup.as_ref();
@@ -188,12 +189,24 @@ impl Order<'_> {
 
     /// A child in `cgroup`, which is the container's or below that.
     fn born_in(&self, cgroup: &Cgroup) -> Result<Cloned> {
-        let record = self.target.container.state.cgroup.as_ref();
-        let seat = record.and_then(|record| {
-            let below = cgroup.path().strip_prefix(&record.path).ok()?.to_str()?;
-            Some(Seat { unit: record.unit.as_ref()?, below })
-        });
-        born_in(cgroup.as_fd(), seat)
+        let seat = self.seat(cgroup);
+        born_in(cgroup, seat.as_ref().map(|(unit, below)| Seat { unit, below }))
+    }
+
+    /// What systemd calls `cgroup`: the scope that the container is, or what it is in, where systemd has not made it for the
+    /// container.
+    fn seat(&self, cgroup: &Cgroup) -> Option<(Unit, String)> {
+        let record = self.target.container.state.cgroup.as_ref()?;
+        match &record.unit {
+            Some(unit) => {
+                let below = cgroup.path().strip_prefix(&record.path).ok()?.to_str()?;
+                Some((unit.clone(), below.into()))
+            }
+            None => plan::unit_of(
+                cgroup.path().strip_prefix(&self.host.cgroup_root).ok()?.to_str()?,
+                self.host.uid,
+            ),
+        }
     }
 
     /// The cgroup that init is in, wherever it has moved.
@@ -210,13 +223,13 @@ impl Order<'_> {
 
 /// Make the child that enters the container, in a cgroup of the container's. That a process without CLONE_INTO_CGROUP would be in
 /// the caller's, limited by nothing and not killed with the container, is never an option.
-fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
+fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
     let target = &order.target;
     let born = match (&order.plan.cgroup, &target.cgroup) {
         (ExecCgroup::Below(path), Some(cgroup)) => {
             let below = cgroup.below(path).with_context(|| format!("--cgroup: cgroup {path}"))?;
             target.refuse_frozen(&below)?;
-            order.born_in(&below).with_context(|| format!("--cgroup: {}", below.path().display()))?
+            order.born_in(&below).context("--cgroup")?
         }
         (ExecCgroup::Below(path), None) => bail!("--cgroup {path}: the container's cgroup is gone"),
         // The container has none (`--cgroup-manager disabled`).
@@ -231,7 +244,7 @@ fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
                 | (Some(Err(Errno::EBUSY | Errno::EOPNOTSUPP | Errno::ENODEV | Errno::ENOENT)), _) => {
                     let cgroup = order.inits_cgroup()?;
                     target.refuse_frozen(&cgroup)?;
-                    order.born_in(&cgroup).with_context(|| cgroup.path().display().to_string())?
+                    order.born_in(&cgroup)?
                 }
                 (Some(Err(errno)), Some(own)) if is_out_of_reach(errno) => order.born_in(own)?,
                 (Some(born), _) => born.context("clone3 into the container's cgroup")?,
@@ -245,7 +258,7 @@ fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
             let Ok(init) = target.init.try_clone() else { process::exit_now(1) };
             init::run(Inherited {
                 steps: &order.plan.steps,
-                keep_fds: order.plan.keep_fds,
+                first_closed_fd: order.plan.first_closed_fd,
                 about: &target.container.state.about,
                 init: Some(init),
                 namespaces: Vec::new(),
@@ -258,8 +271,8 @@ fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
 }
 
 /// The parent's side of the conversation with the child.
-struct Parent<'a> {
-    order: &'a Order<'a>,
+struct Conversation<'a> {
+    order: &'a ExecOrder<'a>,
     channel: ParentEnd,
     /// Its pid, and it.
     process: Option<(i32, OwnedFd)>,
@@ -267,7 +280,7 @@ struct Parent<'a> {
     terminal: Option<OwnedFd>,
 }
 
-impl Parent<'_> {
+impl Conversation<'_> {
     fn until_running(&mut self) -> Result<()> {
         loop {
             if let (Some(signals), Some((_, pidfd))) = (&self.signals, &self.process) {
@@ -286,7 +299,7 @@ impl Parent<'_> {
                     self.hand_over(number).context("linux.seccomp.listenerPath")?;
                     self.channel.done().context("sendmsg to the child")?;
                 }
-                Some(FromInit::HostHooks | FromInit::Ready) => bail!("the child speaks out of turn"),
+                Some(message @ (FromInit::HostHooks | FromInit::Ready)) => return Err(message.unexpected()),
             }
         }
     }
@@ -319,7 +332,7 @@ impl Parent<'_> {
     }
 
     fn hand_over(&self, number: i32) -> Result<()> {
-        let Some((pid, pidfd)) = &self.process else { bail!("the child speaks out of turn") };
+        let Some((pid, pidfd)) = &self.process else { return Err(FromInit::Listener(number).unexpected()) };
         let container = &self.order.target.container;
         hand_over(&container.state, &container.status()?.to_string(), *pid, pidfd, number)
     }

@@ -4,7 +4,7 @@ use super::field::{kind, opts as field};
 use super::options::config_file;
 use super::rpc::{self, Message};
 use super::{
-    Criu, DumpOptions, Options, Place, failure, find, inode, make_folder, tell_folders, tell_network,
+    Criu, DumpOptions, Options, Surroundings, failure, find, inode, make_folder, tell_folders, tell_network,
     with_those_below, yard,
 };
 use crate::config::{self, Config, Namespace};
@@ -67,7 +67,8 @@ pub fn checkpoint(request: &Checkpoint<'_>) -> Result<()> {
         nix::sys::stat::umask(Mode::from_bits_truncate(hidden));
         yard::enter().and_then(|()| yard::lay_out(&yard, &cgroups))
     };
-    let criu = Criu::start(&program, &Place { prepare: &prepare, folders, ..Place::callers() })?;
+    let criu =
+        Criu::start(&program, &Surroundings { prepare: &prepare, folders, ..Surroundings::callers() })?;
     tell_folders(&criu, &mut message);
     let answer = criu.ask(&rpc::request(asked, Some(&message)), &mut |report| match (
         report.script.as_str(),
