@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 pub mod acts;
+pub mod capability;
 pub mod cgroup;
 pub mod channel;
 pub mod check;

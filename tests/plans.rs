@@ -9,7 +9,7 @@ use knarr::plan::{self, CgroupDriver, ExecCgroup, ExecRequest, Keyring, Pivot, R
 use std::path::{Path, PathBuf};
 
 fn host() -> Host {
-    let known = (1 << 41) - 1;
+    let known = knarr::capability::Set::from_bits((1 << 41) - 1);
     Host {
         cgroup_root: "/sys/fs/cgroup".into(),
         own_cgroup: "/user/shell".into(),

@@ -34,8 +34,8 @@ fn plan(change: impl FnOnce(&mut Value)) -> Result<String, String> {
         delegated: false,
         uid: 0,
         is_root: true,
-        known_capabilities: 0,
-        bounding: 0,
+        known_capabilities: Default::default(),
+        bounding: Default::default(),
         apparmor: false,
         selinux: false,
     };

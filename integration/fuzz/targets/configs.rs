@@ -10,7 +10,7 @@ use std::path::Path;
 /// config.json.
 pub fn config(text: &[u8]) {
     let Ok(loaded) = config::load(text, Path::new("/bundle")) else { return };
-    let known = (1 << 41) - 1;
+    let known = knarr::capability::Set::from_bits((1 << 41) - 1);
     let host = |uid| Host {
         cgroup_root: "/sys/fs/cgroup".into(),
         own_cgroup: "/user/shell".into(),
