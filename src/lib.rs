@@ -12,6 +12,7 @@ pub mod config;
 pub mod fault;
 pub mod hook;
 pub mod host;
+pub mod id;
 #[cfg(feature = "image")]
 pub mod image;
 pub mod init;

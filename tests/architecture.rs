@@ -9,7 +9,7 @@ use source::File;
 use std::sync::LazyLock;
 
 /// The rooms of the house, from the roof to the ground. A room may use those further down, so no two use each other.
-const FLOORS: [&str; 21] = [
+const FLOORS: [&str; 22] = [
     "cli",
     "cmd",
     "run",
@@ -27,6 +27,7 @@ const FLOORS: [&str; 21] = [
     "host",
     "proc",
     "capability",
+    "id",
     "fault",
     "sys",
     "time",
@@ -43,7 +44,7 @@ const NEVERS: [(&str, &[&str]); 5] = [
 ];
 
 /// Rooms that decide and read, and do nothing: no I/O, no environment, no clock.
-const PURE: [&str; 4] = ["plan", "proc", "capability", "nearest"];
+const PURE: [&str; 5] = ["plan", "proc", "capability", "id", "nearest"];
 
 /// The only rooms that name the types of the specification.
 const OF_THE_SPECIFICATION: [&str; 2] = ["config", "image"];

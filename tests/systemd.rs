@@ -17,7 +17,7 @@ fn plan(change: impl FnOnce(&mut Value)) -> Result<String, String> {
     config["linux"]["cgroupsPath"] = "a-b.slice:pfx:web".into();
     change(&mut config);
     let request = Request {
-        id: "web".into(),
+        id: "web".parse().unwrap(),
         start: Start::OnRequest,
         pivot: Pivot::Root,
         keyring: Keyring::New,

@@ -6,6 +6,7 @@ use super::refuse_option;
 use crate::capability;
 use crate::config::{self, Config, Invalid, Process};
 use crate::host::{self, Asked, OwnCgroup};
+use crate::id::Id;
 use crate::plan::{self, ExecCgroup, ExecRequest, Keyring};
 use crate::run::exec::{ExecOrder, Target, Wait, WhenPaused, exec};
 use crate::run::foreground::attend;
@@ -175,14 +176,15 @@ fn run_process(args: &Args, global: &Global) -> Result<u8> {
     // Until execve(2) no other process may look into this one or its children.
     cred::set_dumpable(false).context("prctl")?;
     let paused = if args.ignore_paused { WhenPaused::Wait } else { WhenPaused::Refuse };
-    let target = Target::new(global.store().open(&args.words[0])?, paused)?;
+    let id: Id = args.words[0].parse()?;
+    let target = Target::new(global.store().open(&id)?, paused)?;
     let container = target.container();
     let config = config::load(&container.dir.load_config()?, &container.state.about.bundle)?.config;
     let (process, warnings) = asked(args, &config)?;
     let labelled = process.apparmor_profile.is_some() || process.selinux_label.is_some();
     let host = host::probe(Asked { own_cgroup: OwnCgroup::NotNeeded, security_modules: labelled })?;
     let request = ExecRequest {
-        id: container.state.about.id.clone(),
+        id,
         keyring: if container.state.private_keyring { Keyring::New } else { Keyring::Callers },
         preserve_fds: fds.count,
         listen_env: fds.env,

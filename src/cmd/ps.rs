@@ -35,7 +35,7 @@ pub enum Format {
 /// Print the processes of the container, with their pids as the caller sees them.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
     let text = || -> Result<String> {
-        let pids = processes(&global.store().open(&args.id)?)?;
+        let pids = processes(&global.store().open(&args.id.parse()?)?)?;
         match args.format {
             Format::Json => Ok(format!("{}\n", serde_json::to_string(&pids)?)),
             Format::Table if args.options.is_empty() => table::table(&pids),

@@ -24,7 +24,7 @@ pub fn config(text: &[u8]) {
     };
     for (uid, cgroup_driver) in [(0, CgroupDriver::Cgroupfs), (1000, CgroupDriver::Systemd)] {
         let request = Request {
-            id: "web".into(),
+            id: "web".parse().expect("an id"),
             start: Start::OnRequest,
             pivot: Pivot::Root,
             keyring: Keyring::New,
