@@ -31,7 +31,7 @@ fn is_there(project: &Path, file: &str, name: &str) -> bool {
 /// Whether a source file with something of this name is there.
 fn is_source(project: &Path, file: &str, name: &str) -> bool {
     let text = std::fs::read_to_string(project.join("src").join(file)).unwrap_or_default();
-    !text.is_empty() && text.contains(name)
+    ["fn ", "const ", "struct ", "enum "].iter().any(|kind| text.contains(&format!("{kind}{name}")))
 }
 
 fn page(project: &Path, name: &str) -> String {
