@@ -25,6 +25,21 @@ pub enum FromInit {
     Failed(Fault),
 }
 
+impl FromInit {
+    /// The error of who hears this at a time that it is not said at.
+    pub fn unexpected(&self) -> anyhow::Error {
+        let name = match self {
+            FromInit::HostHooks => "HostHooks",
+            FromInit::Terminal(_) => "Terminal",
+            FromInit::Ready => "Ready",
+            FromInit::Born(_) => "Born",
+            FromInit::Listener(_) => "Listener",
+            FromInit::Failed(_) => "Failed",
+        };
+        anyhow::anyhow!("unexpected message from init: {name}")
+    }
+}
+
 /// The longest message, in bytes: a tag, an errno, and three strings.
 const MESSAGE_MAX: usize = 2048;
 

@@ -1,6 +1,7 @@
 //! knarr: an OCI container runtime that compiles config.json to a plan and then runs the plan.
 #![deny(unsafe_code)]
 
+pub mod acts;
 pub mod cgroup;
 pub mod channel;
 pub mod check;

@@ -1,161 +1,262 @@
-//! The shape of the source, as docs/architecture.md describes it. A rule that no test enforces is a wish.
+//! The shape of the source, as docs/architecture.md describes it. A rule that no test enforces is a wish; a test that no
+//! mutation fails is one too, so each rule is tried on source that breaks it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+#[path = "support/source.rs"]
+mod source;
 
-/// What each room of the house may use of the others.
-const MAY_USE: [(&str, &[&str]); 19] = [
-    ("cli", &["cmd", "log", "nearest", "run", "sys"]),
-    ("cmd", &["check", "run", "state", "cgroup", "config", "plan", "host", "image", "log", "sys"]),
-    (
-        "run",
-        &[
-            "proc", "fault", "plan", "channel", "hook", "init", "cgroup", "state", "config", "host", "log",
-            "sys",
-        ],
-    ),
-    ("init", &["proc", "fault", "plan", "channel", "config", "hook", "state", "sys"]),
-    ("hook", &["config", "fault", "sys"]),
-    ("state", &["proc", "cgroup", "config", "host", "sys", "time"]),
-    ("cgroup", &["proc", "fault", "sys", "config", "plan"]),
-    ("plan", &["proc", "config", "host", "sys"]),
-    ("config", &["proc", "nearest"]),
-    ("image", &["proc", "config", "host", "sys"]),
-    ("check", &["proc", "config", "host", "sys"]),
-    ("host", &["proc", "sys"]),
-    ("channel", &["fault", "sys"]),
-    ("fault", &["sys"]),
-    ("log", &["config", "fault", "sys", "time"]),
-    ("proc", &[]),
-    ("nearest", &[]),
-    ("time", &[]),
-    ("sys", &[]),
+use source::File;
+use std::sync::LazyLock;
+
+/// The rooms of the house, from the roof to the ground. A room may use those further down, so no two use each other.
+const FLOORS: [&str; 20] = [
+    "cli", "cmd", "run", "init", "acts", "check", "image", "log", "hook", "state", "cgroup", "channel",
+    "plan", "config", "host", "proc", "fault", "sys", "time", "nearest",
 ];
 
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(sources(&path));
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    files
-}
+/// What a room does not use although it is further down.
+const NEVERS: [(&str, &[&str]); 5] = [
+    ("init", &["host", "cgroup", "log"]),
+    ("image", &["run", "plan", "cgroup", "state"]),
+    ("check", &["run", "plan", "cgroup", "state"]),
+    ("state", &["plan", "channel", "fault"]),
+    ("config", &["host", "fault"]),
+];
 
-/// Each source file: its path below src, its room, and its code without comments and tests.
-fn code() -> BTreeMap<String, (String, String)> {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let read = |path: PathBuf| {
-        let name = path.strip_prefix(&src).unwrap().to_string_lossy().into_owned();
-        let room = name.split(['/', '.']).next().unwrap().to_string();
-        let text = std::fs::read_to_string(&path).unwrap();
-        let text = text.split("#[cfg(test)]").next().unwrap();
-        let lines =
-            text.lines().filter(|line| !line.trim_start().starts_with("//") && !line.trim().is_empty());
-        (name, (room, lines.collect::<Vec<_>>().join("\n")))
+/// Rooms that decide and read, and do nothing: no I/O, no environment, no clock.
+const PURE: [&str; 3] = ["plan", "proc", "nearest"];
+
+/// The only rooms that name the types of the specification.
+const OF_THE_SPECIFICATION: [&str; 2] = ["config", "image"];
+
+const MOST_LINES_OF_A_FILE: usize = 500;
+const MOST_LINES_OF_A_FUNCTION: usize = 60;
+const MOST_PARAMETERS: usize = 6;
+
+/// Functions that others call with a bool because it is what they write: fields of a message. So are the kernel's in sys.
+const BOOL_IS_THE_VALUE: [&str; 2] = ["flag", "notified"];
+
+/// What a file uses that stands above it, or that its room does without.
+fn climbs(file: &File) -> Vec<String> {
+    let floor = |room: &str| FLOORS.iter().position(|known| *known == room);
+    let Some(own) = floor(&file.room) else { return vec![format!("{}: a room without a floor", file.name)] };
+    let nevers = NEVERS.iter().find(|(room, _)| *room == file.room).map_or(&[][..], |(_, nevers)| nevers);
+    let rooms = file.paths.iter().filter_map(|path| path.strip_prefix("crate::")?.split("::").next());
+    let is_wrong = |room: &&str| {
+        *room != file.room && floor(room).is_none_or(|floor| floor <= own || nevers.contains(room))
     };
-    sources(&src).into_iter().map(read).collect()
+    rooms.filter(is_wrong).map(|room| format!("{}: {} may not use {room}", file.name, file.room)).collect()
+}
+
+/// What a pure room uses of the world.
+fn impurities(file: &File) -> Vec<String> {
+    if !PURE.contains(&file.room.as_str()) {
+        return Vec::new();
+    }
+    let is_data = |path: &str| {
+        path.split("::").any(|part| part == "attr" || part.starts_with(|c: char| c.is_ascii_uppercase()))
+    };
+    let is_impure = |path: &&String| {
+        let parts: Vec<&str> = path.split("::").collect();
+        match parts[..] {
+            ["std", "fs" | "env" | "process" | "time" | "net" | "io" | "thread" | "os", ..] => true,
+            ["std"] | ["nix", ..] => true,
+            ["libc", name, ..] => !name.starts_with(|c: char| c.is_ascii_uppercase()),
+            ["crate", "host" | "sys", ..] => !is_data(path),
+            _ => false,
+        }
+    };
+    file.paths.iter().filter(is_impure).map(|path| format!("{}: {path}", file.name)).collect()
+}
+
+fn unsafety(file: &File) -> Vec<String> {
+    let is_wrong = file.unsafety > 0 && file.room != "sys";
+    is_wrong.then(|| format!("{}: unsafe outside of sys", file.name)).into_iter().collect()
+}
+
+fn specification(file: &File) -> Vec<String> {
+    let names = file.paths.iter().any(|path| path.split("::").next() == Some("oci_spec"));
+    let is_wrong = names && !OF_THE_SPECIFICATION.contains(&file.room.as_str());
+    is_wrong.then(|| format!("{}: oci_spec outside of config and image", file.name)).into_iter().collect()
+}
+
+/// Files and functions that do not fit.
+fn sizes(file: &File) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if file.lines > MOST_LINES_OF_A_FILE {
+        wrong.push(format!("{}: {} lines of code", file.name, file.lines));
+    }
+    for function in &file.functions {
+        if function.lines > MOST_LINES_OF_A_FUNCTION {
+            wrong.push(format!("{}: fn {} has {} lines", file.name, function.name, function.lines));
+        }
+        let is_value = file.room == "sys" || BOOL_IS_THE_VALUE.contains(&function.name.as_str());
+        if function.bools > 0 && function.is_public && !is_value {
+            wrong.push(format!("{}: fn {} has a bool parameter", file.name, function.name));
+        }
+        if function.parameters > MOST_PARAMETERS {
+            wrong.push(format!("{}: fn {} has {} parameters", file.name, function.name, function.parameters));
+        }
+    }
+    wrong
+}
+
+fn stubs(file: &File) -> Vec<String> {
+    let is_wrong = |word: &&String| {
+        ["todo!", "unimplemented!", "dbg!"].contains(&word.as_str())
+            || word.contains("mock")
+            || *word == "cfg!(test)"
+    };
+    file.words.iter().filter(is_wrong).map(|word| format!("{}: {word}", file.name)).collect()
+}
+
+/// All files, read once.
+static FILES: LazyLock<Vec<File>> = LazyLock::new(source::all);
+
+fn none(rule: fn(&File) -> Vec<String>) {
+    let wrong: Vec<String> = FILES.iter().flat_map(rule).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
-fn rooms_use_only_what_they_may() {
-    let allowed: BTreeMap<&str, &[&str]> = MAY_USE.into_iter().collect();
-    for (name, (room, text)) in code() {
-        if ["main", "lib"].contains(&room.as_str()) {
-            continue;
-        }
-        let may = allowed.get(room.as_str()).unwrap_or_else(|| panic!("{name}: a room without a rule"));
-        for (at, _) in text.match_indices("crate::") {
-            let used: String =
-                text[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            let listed: Vec<String> = if used.is_empty() {
-                let list = text[at + 8..].split('}').next().unwrap();
-                list.split(',').map(|part| part.trim().split("::").next().unwrap().to_string()).collect()
-            } else {
-                vec![used]
-            };
-            for used in listed {
-                assert!(used == room || may.contains(&used.as_str()), "{name}: {room} may not use {used}");
-            }
-        }
-    }
+fn rooms_use_only_what_is_below_them() {
+    none(climbs);
 }
 
 #[test]
-fn the_plan_is_pure() {
-    for (name, (room, text)) in code() {
-        if room != "plan" {
-            continue;
-        }
-        for (at, _) in text.match_indices("crate::sys") {
-            // Types of mount_setattr(2), which are data; no call.
-            let rest = &text[at..];
-            assert!(
-                ["{Change, Reach", "Reach;"]
-                    .iter()
-                    .any(|types| rest["crate::sys::mount::".len()..].starts_with(types)),
-                "{name}: {}",
-                rest.lines().next().unwrap()
-            );
-        }
-        for word in ["std::fs", "std::env", "std::time", "std::process", "SystemTime"] {
-            assert!(!text.contains(word), "{name}: {word}");
-        }
-    }
+fn pure_rooms_are_pure() {
+    none(impurities);
 }
 
 #[test]
 fn unsafe_code_lives_in_sys_only() {
-    for (name, (room, text)) in code() {
-        let has =
-            text.contains("unsafe {") || text.contains("unsafe fn") || text.contains("allow(unsafe_code)");
-        assert!(!has || room == "sys", "{name}: unsafe outside of sys");
-    }
+    none(unsafety);
 }
 
 #[test]
 fn oci_spec_is_named_in_config_and_image_only() {
-    for (name, (room, text)) in code() {
-        let may = ["config", "image"].contains(&room.as_str());
-        assert!(may || !text.contains("oci_spec"), "{name}: oci_spec outside of config and image");
-    }
+    none(specification);
 }
 
 #[test]
 fn files_and_functions_fit_their_room() {
-    for (name, (_, text)) in code() {
-        let lines = text.lines().count();
-        assert!(lines <= 500, "{name}: {lines} lines of code");
-        let mut start = None;
-        for (number, line) in text.lines().enumerate() {
-            let indent = line.len() - line.trim_start().len();
-            let code = line.trim_start();
-            let opens = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "pub const fn "]
-                .iter()
-                .any(|p| code.starts_with(p));
-            if opens && start.is_none() {
-                start = Some((number, indent, code.to_string()));
-            } else if let Some((from, at, head)) = &start
-                && line.starts_with(&format!("{}}}", " ".repeat(*at)))
-                && indent == *at
-            {
-                assert!(number - from <= 60, "{name}: {head} has {} lines", number - from);
-                start = None;
-            }
-        }
-    }
+    none(sizes);
 }
 
 #[test]
 fn nothing_is_a_stub_or_a_test_double() {
-    for (name, (_, text)) in code() {
-        for word in ["todo!", "unimplemented!", "cfg(feature = \"mock", "cfg!(test)"] {
-            assert!(!text.contains(word), "{name}: {word}");
-        }
+    none(stubs);
+}
+
+/// What `rule` says of a file at `name` with this text.
+fn said(rule: fn(&File) -> Vec<String>, name: &str, text: &str) -> Vec<String> {
+    rule(&source::read((name.into(), text.into())))
+}
+
+#[test]
+fn every_way_up_is_caught() {
+    for (name, text) in [
+        ("sys/fs.rs", "use crate::config;"),
+        ("sys/fs.rs", "use super::super::config::Config;"),
+        ("sys/fs.rs", "fn f() { crate::plan::create(); }"),
+        ("sys/fs.rs", "fn f() -> super::super::plan::Plan { todo() }"),
+        ("sys/mod.rs", "fn f() { super::config::load(); }"),
+        ("init/mod.rs", "use crate::{sys::fs, plan::{Step}, run};"),
+        ("config/mod.rs", "fn f() { assert!(crate::plan::x().is_some()); }"),
+        ("log.rs", "mod inner { use super::super::run; }"),
+        ("init/mod.rs", "use crate::host;"),
+        ("cgroup/mod.rs", "#[cfg(test)] mod tests {} use crate::run;"),
+        ("attic.rs", ""),
+    ] {
+        assert_eq!(said(climbs, name, text).len(), 1, "{name}: {text}");
+    }
+    for (name, text) in [
+        (
+            "init/mod.rs",
+            "use crate::plan::Step; use super::config::Hook; mod inner { use super::super::sys; }",
+        ),
+        ("sys/fs.rs", "#[cfg(test)] mod tests { use crate::config; }"),
+        ("sys/fs.rs", "use self::inner::x; use super::Errno;"),
+    ] {
+        assert_eq!(said(climbs, name, text), [""; 0], "{name}: {text}");
+    }
+}
+
+#[test]
+fn every_impurity_is_caught() {
+    for text in [
+        "use std::{fs, fmt};",
+        "fn f() { std::env::var(\"HOME\"); }",
+        "use std::time::SystemTime as Clock;",
+        "fn f() { nix::unistd::getpid(); }",
+        "use crate::host::{Host, read};",
+        "fn f() { crate::host::read(\"/etc/passwd\"); }",
+        "use crate::sys::mount::{Change, Reach, mount_setattr};",
+        "use crate::sys::mount;",
+        "fn f() { println!(\"{}\", std::process::id()); }",
+        "fn f() { libc::getpid(); }",
+    ] {
+        assert_eq!(said(impurities, "plan/create.rs", text).len(), 1, "{text}");
+    }
+    let data = "use crate::host::Host; use crate::sys::mount::{Change, attr}; use std::path::Path; const A: u64 = libc::MS_RDONLY;";
+    assert_eq!(said(impurities, "plan/create.rs", data), [""; 0]);
+}
+
+#[test]
+fn every_unsafe_is_caught() {
+    for text in [
+        "fn f() { unsafe { g() } }",
+        "unsafe fn f() {}",
+        "unsafe impl Send for X {}",
+        "#![allow(unsafe_code)]",
+        "impl X { unsafe fn f() {} }",
+        "fn f() { assert!(unsafe { g() }); }",
+        "#[cfg(test)] mod tests {} fn f() { unsafe { g() } }",
+    ] {
+        assert_eq!(said(unsafety, "run/mod.rs", text).len(), 1, "{text}");
+        assert_eq!(said(unsafety, "sys/mod.rs", text), [""; 0]);
+    }
+    assert_eq!(said(specification, "plan/mod.rs", "use oci_spec::runtime;").len(), 1);
+    assert_eq!(said(specification, "plan/mod.rs", "fn f(x: oci_spec::runtime::Spec) {}").len(), 1);
+}
+
+#[test]
+fn every_kind_of_function_is_measured() {
+    let body = |lines: usize| format!("{{\n{}}}", "    g();\n".repeat(lines - 2));
+    for head in [
+        "fn f()",
+        "pub(in crate::run) fn f()",
+        "const fn f()",
+        "pub(crate) async fn f()",
+        "extern \"C\" fn f()",
+    ] {
+        assert_eq!(said(sizes, "run/mod.rs", &format!("{head} {}", body(60))), [""; 0], "{head}");
+        assert_eq!(said(sizes, "run/mod.rs", &format!("{head} {}", body(61))).len(), 1, "{head}");
+        assert_eq!(
+            said(sizes, "run/mod.rs", &format!("impl X {{ {head} {} }}", body(61))).len(),
+            1,
+            "{head}"
+        );
+    }
+    assert_eq!(said(sizes, "run/mod.rs", &format!("trait X {{ fn f() {} }}", body(61))).len(), 1);
+    assert_eq!(said(sizes, "run/mod.rs", &format!("fn f() {{ fn g() {} }}", body(61))).len(), 2);
+    assert_eq!(said(sizes, "run/mod.rs", "fn f(a: A, b: B, c: C, d: D, e: E, f: F, g: G) {}").len(), 1);
+    assert_eq!(said(sizes, "run/mod.rs", "pub(super) fn f(is_x: bool) {}").len(), 1);
+    assert_eq!(said(sizes, "run/mod.rs", "fn f(is_x: bool) {}"), [""; 0]);
+    assert_eq!(said(sizes, "run/mod.rs", &"const A: u8 = 1;\n".repeat(501)).len(), 1);
+    let constants = |count: usize| "const A: u8 = 1;\n".repeat(count);
+    let with_tests = format!("{}#[cfg(test)]\nmod tests {{\n{}}}", constants(500), constants(90));
+    assert_eq!(said(sizes, "run/mod.rs", &with_tests), [""; 0]);
+}
+
+#[test]
+fn every_stub_is_caught() {
+    for text in [
+        "fn f() { todo!() }",
+        "fn f() { unimplemented!(\"x\") }",
+        "fn f() { if cfg!(test) {} }",
+        "#[cfg(feature = \"mock\")] fn f() {}",
+    ] {
+        assert_eq!(said(stubs, "run/mod.rs", text).len(), 1, "{text}");
     }
 }

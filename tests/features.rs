@@ -4,7 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "the program under test is a child")]
 
 use knarr::config;
-use knarr::plan::Options;
+use knarr::config::Options;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;

@@ -30,7 +30,7 @@ test_what_cannot_be_restored_is_refused_before() {
   run_ok delete --force c1
   bundle c1 'args(["sleep", "100"])'
   run_ok run --detach --init --bundle "$B" c1
-  run_fails 1 '/proc/1/exe, is no file of the container' checkpoint --image-path "$T/images" c1
+  run_fails 1 'a container with --init cannot be checkpointed' checkpoint --image-path "$T/images" c1
   run_ok delete --force c1
   bundle c1 --arg t "$T" 'args(["sleep", "100"]) | mount({destination: "/mnt", type: "bind", source: ($t + "/volume"), options: ["bind"], uidMappings: ids(1000; 10), gidMappings: ids(1000; 10)})'
   run_ok run --detach --bundle "$B" c1

@@ -1,12 +1,12 @@
 //! `knarr create`, and what it shares with `knarr run`.
 
 use super::Global;
-use crate::config::{self, Config, Invalid, Loaded, Upper};
+use crate::config::{self, Config, Invalid, Loaded, Process, Upper};
 use crate::host::{self, Asked, Host, OwnCgroup};
 use crate::plan::{self, CgroupDriver, Keyring, Pivot, Plan, Request, Start};
-use crate::run::create::{Made, Order, create};
-use crate::run::foreground::has_terminal;
+use crate::run::create::{CreateOrder, Made, create};
 use crate::run::notify::host_socket;
+use crate::run::terminal::has_terminal;
 use crate::sys::{Errno, cred, describe, fs, process, socket};
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::SockType;
@@ -253,10 +253,9 @@ pub(super) fn make(
     }
     let console = if args.common.console_socket.is_some() { Console::Socket } else { foreground };
     let compiled = compile(bundle, args, global, start, fds)?;
-    let terminal = compiled.config.process.as_ref().is_some_and(|p| p.terminal);
-    check_console(terminal, console)?;
+    check_console(compiled.config.process.as_ref(), console)?;
     check_root(&compiled.config)?;
-    let order = Order {
+    let order = CreateOrder {
         config: &compiled.config,
         plan: &compiled.plan,
         host: &compiled.host,
@@ -284,8 +283,8 @@ pub(super) fn check_root(config: &Config) -> Result<(), Invalid> {
     Err(Invalid::new("root.path", format!("{}: {reason}", path.display())))
 }
 
-pub(super) fn check_console(terminal: bool, console: Console) -> Result<()> {
-    match (terminal, console) {
+pub(super) fn check_console(process: Option<&Process>, console: Console) -> Result<()> {
+    match (process.is_some_and(|process| process.terminal), console) {
         (true, Console::None) => {
             bail!("process.terminal: a detached container with a terminal needs --console-socket")
         }

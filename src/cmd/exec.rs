@@ -6,7 +6,7 @@ use super::refuse_option;
 use crate::config::{self, Config, Invalid, Process, capability};
 use crate::host::{self, Asked, OwnCgroup};
 use crate::plan::{self, ExecCgroup, ExecRequest, Keyring};
-use crate::run::exec::{Order, Target, Wait, WhenPaused, exec};
+use crate::run::exec::{ExecOrder, Target, Wait, WhenPaused, exec};
 use crate::run::foreground::attend;
 use crate::sys::cred;
 use anyhow::{Context, Result, anyhow, bail};
@@ -193,8 +193,8 @@ fn run_process(args: &Args, global: &Global) -> Result<u8> {
         (None, false) => Console::Foreground,
         (None, true) => Console::None,
     };
-    check_console(process.terminal, console)?;
-    let running = exec(&Order {
+    check_console(Some(&process), console)?;
+    let running = exec(&ExecOrder {
         target,
         plan: &plan,
         host: &host,

@@ -2,8 +2,8 @@
 
 use super::SPEC_VERSION;
 use super::print;
+use crate::config::MOUNT_OPTIONS;
 use crate::config::{Namespace, capability, features};
-use crate::plan::MOUNT_OPTIONS;
 use crate::sys::{bpf, cred};
 use anyhow::Result;
 use serde_json::{Value, json};

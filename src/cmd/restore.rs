@@ -4,8 +4,8 @@ use super::Global;
 use super::create::{self, Bundle, Common, Console, Fds, check_console, check_root, connect};
 use super::criu::{Restore, Shared};
 use crate::plan::{self, Keyring, Start};
-use crate::run::create::Order as Container;
-use crate::run::criu::{Order, Restored, restore};
+use crate::run::create::CreateOrder;
+use crate::run::criu::{RestoreOrder, Restored, restore};
 use crate::run::delete;
 use crate::run::foreground::{Signals, attend};
 use crate::run::notify::Notify;
@@ -77,10 +77,10 @@ fn make(args: &Args, global: &Global, fds: Fds) -> Result<Restored> {
         (None, false) => Console::Foreground,
         (None, true) => Console::None,
     };
-    check_console(config.process.as_ref().is_some_and(|process| process.terminal), console)?;
+    check_console(config.process.as_ref(), console)?;
     check_root(&config)?;
-    let restored = restore(&Order {
-        container: Container {
+    let restored = restore(&RestoreOrder {
+        container: CreateOrder {
             config: &config,
             plan: &plan.trial,
             host: &host,

@@ -41,9 +41,9 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
     run_container(args, global).with_context(|| format!("run {}", args.create.common.id.escape_debug()))
 }
 
-fn bundle(args: &Args) -> Result<Bundle> {
+fn bundle(args: &Args, console: Console) -> Result<Bundle> {
     if args.host_root {
-        return sandbox::bundle(&args.command, args.detach);
+        return sandbox::bundle(&args.command, console);
     }
     if let Some(argument) = args.command.first() {
         bail!("unexpected argument {argument:?}: a command goes with --host-root only");
@@ -59,7 +59,7 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
     reaper.map_or(Ok(()), Signals::adopt_orphans)?;
     let console = if args.detach { Console::None } else { Console::Foreground };
     let Made { container, pidfd, channel, terminal, notify } =
-        make(bundle(args)?, &args.create, global, Start::AtOnce, console, fds)?;
+        make(bundle(args, console)?, &args.create, global, Start::AtOnce, console, fds)?;
     let id = container.state.about.id.clone();
     let notify = notify.and_then(Notify::new);
     let container = match start::finish(container, &channel) {

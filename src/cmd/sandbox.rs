@@ -1,13 +1,13 @@
 //! `knarr run --host-root`: a bundle that is not there.
 
-use super::create::Bundle;
+use super::create::{Bundle, Console};
 use crate::config::sandbox::{self, Disk, Sandbox, View};
 use crate::host;
 use anyhow::{Context, Result};
 use std::io::IsTerminal;
 
 /// The bundle of a sandbox for `command`, on the files of this machine.
-pub(super) fn bundle(command: &[String], is_detached: bool) -> Result<Bundle> {
+pub(super) fn bundle(command: &[String], console: Console) -> Result<Bundle> {
     let variable = |name: &str| std::env::var(name).ok();
     let shell = [variable("SHELL").unwrap_or_else(|| "sh".into())];
     let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
@@ -19,7 +19,9 @@ pub(super) fn bundle(command: &[String], is_detached: bool) -> Result<Bundle> {
         args: if command.is_empty() { &shell } else { command },
         env: &environment(variable),
         cwd: &working_directory().unwrap_or_else(|| "/".into()),
-        terminal: !is_detached && std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
+        terminal: console != Console::None
+            && std::io::stdin().is_terminal()
+            && std::io::stdout().is_terminal(),
         view: if uid.is_root() {
             View::Root(&disks)
         } else {

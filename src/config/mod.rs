@@ -2,6 +2,7 @@
 //!
 //! Only this module names oci-spec. What leaves it has no `Option` that stands for a default.
 
+pub mod bind_flags;
 pub mod capability;
 pub mod device_rules;
 pub mod docker;
@@ -9,6 +10,7 @@ pub mod features;
 pub mod ids;
 pub mod load;
 mod locate;
+pub mod mount_options;
 pub mod overlay;
 pub mod rdt;
 mod resolve;
@@ -24,6 +26,7 @@ mod words;
 
 pub use ids::{IdMaps, IdRange};
 pub use load::{Loaded, load, load_process};
+pub use mount_options::{NAMES as MOUNT_OPTIONS, Options, Symlink};
 pub use overlay::{Overlay, Upper};
 pub use rdt::Rdt;
 pub use resolve::last_wins;
@@ -268,8 +271,8 @@ pub struct Mount {
     pub fstype: String,
     /// As given; a bind mount's is made absolute against the bundle.
     pub source: String,
-    /// As given.
-    pub options: Vec<String>,
+    /// What its options say.
+    pub options: Options,
     /// How the ids of its files are mapped; empty where nothing is said.
     pub id_maps: IdMaps,
 }
@@ -277,7 +280,7 @@ pub struct Mount {
 impl Mount {
     /// Whether this is a bind mount, of one mount or of a tree.
     pub fn is_bind(&self) -> bool {
-        self.options.iter().any(|o| o == "bind" || o == "rbind")
+        self.options.bind.is_some()
     }
 }
 

@@ -1,6 +1,7 @@
 //! An overlay as root filesystem: the annotations `org.knarr.overlay*`, or a mount of type overlay on `/`.
 
 use super::{Invalid, Mount, Root, annotation};
+use oci_spec::runtime as oci;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -39,18 +40,19 @@ pub enum Upper {
 pub(super) fn resolve(
     annotations: &BTreeMap<String, String>,
     mounts: &[Mount],
+    asked: &[oci::Mount],
     root: &mut Root,
     bundle: &Path,
 ) -> Result<Option<Overlay>, Invalid> {
     let annotated = annotated(annotations, bundle)?;
     let Some(at) = mounts.iter().position(|mount| mount.destination == "/") else { return Ok(annotated) };
-    let mount = &mounts[at];
     if let Some(other) = mounts[at + 1..].iter().position(|mount| mount.destination == "/") {
         let reason = format!("mounts[{at}] is on / already");
         return Err(Invalid::new(format!("mounts[{}].destination", at + 1 + other), reason));
     }
-    root.readonly |= mount.options.iter().any(|option| option == "ro");
-    let mounted = of_mount(mount, &format!("mounts[{at}] /"), bundle)?;
+    let options = asked.get(at).and_then(|mount| mount.options().as_deref()).unwrap_or_default();
+    root.readonly |= options.iter().any(|option| option == "ro");
+    let mounted = of_mount(options, &format!("mounts[{at}] /"), bundle)?;
     match annotated {
         Some(annotated) => Err(Invalid::new(annotated.field, "mounts has an overlay on / too")),
         None => Ok(Some(mounted)),
@@ -105,9 +107,9 @@ const MAX_LAYERS: usize = 500;
 const FLAGS: [&str; 3] = ["rw", "ro", "userxattr"];
 
 /// From the options of a mount of type overlay, as mount(8) takes them.
-fn of_mount(mount: &Mount, field: &str, bundle: &Path) -> Result<Overlay, Invalid> {
+fn of_mount(options: &[String], field: &str, bundle: &Path) -> Result<Overlay, Invalid> {
     let (mut lower, mut upper, mut work, mut parameters) = (Vec::new(), None, None, Vec::new());
-    for option in &mount.options {
+    for option in options {
         match option.split_once('=') {
             Some(("lowerdir", list)) => lower = folders(list, field, bundle)?,
             Some(("lowerdir+", folder)) => lower.push(bundle.join(folder)),
@@ -122,14 +124,14 @@ fn of_mount(mount: &Mount, field: &str, bundle: &Path) -> Result<Overlay, Invali
     }
     let upper = match (upper, work) {
         (None, None) => None,
-        (Some(upper), Some(work)) => Some(given(&upper, &work)),
+        (Some(upper), Some(work)) => Some(upper_and_work(&upper, &work)),
         _ => return Err(Invalid::new(format!("{field}: options"), "upperdir and workdir need each other")),
     };
     Ok(Overlay { field: field.into(), lower: Some(lower), upper, parameters })
 }
 
 /// Both, below the deepest folder that they share: the kernel wants them on one mount.
-fn given(upper: &Path, work: &Path) -> Upper {
+fn upper_and_work(upper: &Path, work: &Path) -> Upper {
     let shared = |above: &&Path| work.starts_with(above);
     let above = upper.ancestors().skip(1).find(shared).unwrap_or(Path::new("/")).to_path_buf();
     let below = |path: &Path| path.strip_prefix(&above).unwrap_or(path).to_path_buf();

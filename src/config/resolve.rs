@@ -1,8 +1,9 @@
 //! From oci-spec's types to this project's: defaults filled in, strings turned into numbers.
 
 use super::{
-    Capabilities, Config, Device, Hook, HookEnv, Hooks, Invalid, Mount, Namespace, Namespaces, Place,
-    Process, Propagation, Rlimit, Root, TimeOffset, User, annotation, capability, ids, resources, scheduling,
+    Capabilities, Config, Device, Hook, HookEnv, Hooks, Invalid, Mount, Namespace, Namespaces, Options,
+    Place, Process, Propagation, Rlimit, Root, TimeOffset, User, annotation, capability, ids, resources,
+    scheduling,
 };
 use oci_spec::runtime as oci;
 use std::collections::BTreeMap;
@@ -15,9 +16,9 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
     let mut root = Root { path: bundle.join(root.path()), readonly: root.readonly().unwrap_or(false) };
     let process = spec.process().as_ref().map(|p| process(p, warnings)).transpose()?;
     let device_rules = linux.resources().as_ref().and_then(|r| r.devices().as_deref()).unwrap_or_default();
-    let mounts = spec.mounts().as_deref().unwrap_or_default();
-    let mut mounts: Vec<Mount> =
-        mounts.iter().enumerate().map(|(i, m)| mount(i, m, bundle, warnings)).collect();
+    let asked = spec.mounts().as_deref().unwrap_or_default();
+    let mounts = asked.iter().enumerate().map(|(i, asked)| mount(i, asked, bundle, warnings));
+    let mut mounts = mounts.collect::<Result<Vec<Mount>, Invalid>>()?;
     let namespaces = namespaces(linux.namespaces().as_deref().unwrap_or_default());
     if *namespaces.of(Namespace::Mount) != Place::New && !mounts.is_empty() {
         warnings.push("mounts: ignored, there is no new mount namespace in linux.namespaces".into());
@@ -29,7 +30,7 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         root.readonly = false;
     }
     let annotations = spec.annotations().clone().unwrap_or_default().into_iter().collect();
-    let overlay = super::overlay::resolve(&annotations, &mounts, &mut root, bundle)?;
+    let overlay = super::overlay::resolve(&annotations, &mounts, asked, &mut root, bundle)?;
     let resources = linux.resources().as_ref().map(|r| resources::resolve(r, warnings)).transpose()?;
     if linux.resources().as_ref().and_then(|r| *r.pids()).is_some_and(|pids| pids.limit() == 0) {
         let reason = "0 allows one process, so nothing can be forked; -1 is no limit";
@@ -184,26 +185,34 @@ fn namespaces(list: &[oci::LinuxNamespace]) -> Namespaces {
     places
 }
 
-fn mount(index: usize, mount: &oci::Mount, bundle: &Path, warnings: &mut Vec<String>) -> Mount {
+fn mount(
+    index: usize,
+    mount: &oci::Mount,
+    bundle: &Path,
+    warnings: &mut Vec<String>,
+) -> Result<Mount, Invalid> {
     if !mount.destination().is_absolute() {
         let destination = mount.destination();
         warnings.push(format!("mounts[{index}].destination: {destination:?} is relative, taken from /"));
     }
-    let mut resolved = Mount {
+    let mut fstype = mount.typ().clone().unwrap_or_default();
+    let mut options = mount.options().clone().unwrap_or_default();
+    if fstype == "bind" && !options.iter().any(|option| option == "rbind") {
+        options.push("bind".into());
+    }
+    let options = Options::parse(&options, &format!("mounts[{index}]"))?;
+    let mut source = mount.source().as_ref().map(|p| text(p)).unwrap_or_default();
+    if options.bind.is_some() {
+        fstype.clear();
+        source = text(&bundle.join(&source));
+    }
+    Ok(Mount {
         destination: format!("/{}", names_of(mount.destination()).join("/")),
-        fstype: mount.typ().clone().unwrap_or_default(),
-        source: mount.source().as_ref().map(|p| text(p)).unwrap_or_default(),
-        options: mount.options().clone().unwrap_or_default(),
+        fstype,
+        source,
+        options,
         id_maps: ids::resolve(mount.uid_mappings().as_ref(), mount.gid_mappings().as_ref()),
-    };
-    if resolved.fstype == "bind" && !resolved.is_bind() {
-        resolved.options.push("bind".into());
-    }
-    if resolved.is_bind() {
-        resolved.fstype.clear();
-        resolved.source = text(&bundle.join(&resolved.source));
-    }
-    resolved
+    })
 }
 
 pub(super) fn process(process: &oci::Process, warnings: &mut Vec<String>) -> Result<Process, Invalid> {

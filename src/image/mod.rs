@@ -29,7 +29,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use store::{Key, Store, Unfinished};
+use store::{Content, Key, Store, Unfinished};
 use tree::{Deletions, Owner, Tree};
 
 /// Where layers are unpacked to.
@@ -261,7 +261,8 @@ fn begin_missing(
     for (number, key) in keys.iter().enumerate() {
         if store.layer(key)?.is_none() {
             let again = keys[..number].iter().any(|below| below.diff_id == key.diff_id);
-            missing.push((key.name(again), number));
+            let content = if again { Content::LeansOnLower } else { Content::Own };
+            missing.push((key.name(content), number));
         }
     }
     missing.sort();
@@ -311,7 +312,7 @@ fn unpack_missing(
                 omitted.devices += unpacker.omitted.devices;
                 omitted.attributes += unpacker.omitted.attributes;
                 let leans = unpacker.leans();
-                unfinished.name = Some(key.name(leans));
+                unfinished.name = Some(key.name(if leans { Content::LeansOnLower } else { Content::Own }));
                 if !leans {
                     alone.push(&key.diff_id);
                 }

@@ -47,9 +47,21 @@ impl Key {
     }
 
     /// The name of its folder, which says what its content depends on.
-    pub(crate) fn name(&self, leans: bool) -> String {
-        if leans { format!("{}-{}", self.diff_id, self.chain_id) } else { self.diff_id.clone() }
+    pub(crate) fn name(&self, content: Content) -> String {
+        match content {
+            Content::Own => self.diff_id.clone(),
+            Content::LeansOnLower => format!("{}-{}", self.diff_id, self.chain_id),
+        }
     }
+}
+
+/// What the content of an unpacked layer depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// On the layer alone.
+    Own,
+    /// On the layers below it too: a name in it leads through one of theirs.
+    LeansOnLower,
 }
 
 /// A layer that is being unpacked; its folder's descriptor holds the lock.
@@ -91,7 +103,7 @@ impl Store {
 
     /// The folder of a layer, and its name; none if it is not there.
     pub(crate) fn layer(&self, key: &Key) -> Result<Option<(OwnedFd, String)>> {
-        for name in [key.name(false), key.name(true)] {
+        for name in [Content::Own, Content::LeansOnLower].map(|content| key.name(content)) {
             match fs::openat(self.layers.as_fd(), &name, FOLDER, 0) {
                 Ok(fd) => return Ok(Some((fd, name))),
                 Err(Errno::ENOENT) => {}

@@ -1,6 +1,7 @@
 //! The namespaces: joining them, and what they carry.
 
 use super::{Init, namespaces, process, sysctl};
+use crate::acts::process as acts;
 use crate::channel::FromInit;
 use crate::config::Namespace;
 use crate::fault::{Call, Outcome, Refusal};
@@ -30,7 +31,7 @@ impl Init<'_> {
             EnterStep::OfInit(kinds) => self.follow(kinds),
             EnterStep::Fork => self.fork(),
             EnterStep::Session => nix::unistd::setsid().map(drop).call(|| "setsid".into()),
-            EnterStep::Keyring(keyring) => process::keyring(keyring),
+            EnterStep::Keyring(keyring) => acts::keyring(keyring),
             EnterStep::Loopback => process::loopback(),
             EnterStep::Hostname(name) => nix::unistd::sethostname(name).call(|| "sethostname".into()),
             EnterStep::Domainname(name) => proc::set_domainname(name).call(|| "setdomainname".into()),

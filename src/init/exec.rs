@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd};
 impl Init<'_> {
     pub(super) fn prepare(&mut self, args: &[String], env: &[String], computed: &[Computed]) -> Outcome {
         (self.args, self.env) = (strings(args)?, environment(env, computed)?);
-        self.close_all_but(self.inherited.keep_fds)?;
+        self.close_all_but(self.inherited.first_closed_fd)?;
         proc::reset_signals().call(|| "sigprocmask".into())
     }
 

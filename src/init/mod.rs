@@ -6,17 +6,16 @@ mod copy_up;
 mod enter;
 mod exec;
 mod hooks;
-mod labels;
-pub(crate) mod mounts;
-pub mod namespaces;
+mod mounts;
+mod namespaces;
 mod null;
 mod overlay;
 mod passwd;
 mod paths;
-pub(crate) mod process;
+mod process;
 mod program;
 pub mod reaper;
-pub(crate) mod root;
+mod root;
 mod sysctl;
 mod terminal;
 mod wait;
@@ -39,7 +38,7 @@ pub struct Inherited<'a> {
     /// The steps to take.
     pub steps: &'a [Planned<Step>],
     /// The number of the first descriptor that the process does not keep.
-    pub keep_fds: i32,
+    pub first_closed_fd: i32,
     /// What hooks are told about the container.
     pub about: &'a About,
     /// The init of a container that is there, to enter its namespaces.
@@ -63,7 +62,7 @@ impl Inherited<'_> {
         keep.extend(self.trees.iter().flatten().map(AsRawFd::as_raw_fd));
         keep.extend(self.listener.iter().chain(&self.init).map(AsRawFd::as_raw_fd));
         keep.sort_unstable();
-        let mut next = self.keep_fds;
+        let mut next = self.first_closed_fd;
         for fd in keep {
             proc::close_between(next, fd)?;
             next = fd + 1;

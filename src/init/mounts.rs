@@ -3,11 +3,12 @@
 use super::Init;
 use super::copy_up;
 use super::paths::{self, Make};
+use crate::acts::trees;
 use crate::config::Device;
 use crate::config::rules::may_cover_in_proc;
 use crate::fault::{Call, Outcome, Refusal};
-use crate::plan::{CopyUp, Filesystem, Lookup, MountStep, Source, Symlink, Tree, below, bind};
-use crate::sys::mount::{self, Change, Follow, Reach, attr};
+use crate::plan::{CopyUp, Filesystem, Lookup, MountStep, Source, Tree, below};
+use crate::sys::mount::{self, Change, Reach, attr};
 use crate::sys::{self, Errno, fs, xattr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -69,7 +70,7 @@ impl Init<'_> {
         let shown = || format!("open_tree {}", tree.source.display());
         let from = paths::open(self.root()?, path, fs::O_PATH, Lookup::Follow).call(shown)?;
         let copy = mount::clone_tree_fd(from.as_fd(), tree.reach).call(shown)?;
-        change(tree, copy.as_fd())?;
+        trees::change(tree, copy.as_fd())?;
         Ok(copy)
     }
 
@@ -219,65 +220,6 @@ impl Init<'_> {
         }
         fs::symlinkat("pts/ptmx", dir.as_fd(), &name).call(|| "symlink /dev/ptmx".into())
     }
-}
-
-/// A detached copy of a host mount, changed before anybody can see it, but for the mapping of ids. A symlink that is to be
-/// copied comes as it is.
-pub(crate) fn clone_tree(tree: &Tree) -> Outcome<OwnedFd> {
-    let source = tree.source.display();
-    let follow = if tree.symlink == Symlink::Followed { Follow::Last } else { Follow::ToLast };
-    let copy = mount::clone_tree(&tree.source, tree.reach, follow).call(|| format!("open_tree {source}"))?;
-    if tree.symlink == Symlink::Copied && fs::is_symlink(copy.as_fd()) {
-        return Ok(copy);
-    }
-    if let Some((kind, major, minor)) = tree.device {
-        let stat = fs::stat_fd(copy.as_fd()).call(|| format!("fstat {source}"))?;
-        if stat.st_mode & libc::S_IFMT != kind || stat.st_rdev != fs::makedev(major, minor) {
-            let call = format!("the host's {source} is not the device {major}:{minor}");
-            return Err(Refusal::kernel(call, Errno::ENODEV));
-        }
-    }
-    change(tree, copy.as_fd())?;
-    Ok(copy)
-}
-
-/// Change a copy as its mount asks.
-fn change(tree: &Tree, copy: BorrowedFd<'_>) -> Outcome {
-    set_flags(tree, copy)?;
-    for (reach, change) in &tree.changes {
-        mount::mount_setattr(copy, *reach, *change)
-            .call(|| format!("mount_setattr {}", tree.source.display()))?;
-    }
-    Ok(())
-}
-
-/// Give a bind mount the flags that it names, and refuse what its user namespace may not have. Without rights over the host, as in
-/// another container, the kernel locks them too.
-fn set_flags(tree: &Tree, copy: BorrowedFd<'_>) -> Outcome {
-    let source = tree.source.display();
-    let set = |change| mount::mount_setattr(copy, Reach::Top, change);
-    let call = || format!("mount_setattr {source}");
-    if let Some(flags) = tree.flags.filter(|_| !tree.locked) {
-        match set(flags.exactly()) {
-            Err(Errno::EPERM) => {}
-            set => return set.call(call),
-        }
-    }
-    if tree.flags.is_none() && !tree.locked {
-        return Ok(());
-    }
-    let locked =
-        |names| Refusal::kernel(format!("{source} is {names}, which its user namespace locks"), Errno::EPERM);
-    let has = mount::flags(copy).call(|| format!("fstatvfs {source}"))?;
-    let has = match tree.flags {
-        None => has,
-        Some(flags) => {
-            set(flags.within(has).map_err(locked)?).call(call)?;
-            mount::flags(copy).call(|| format!("fstatvfs {source}"))?
-        }
-    };
-    let refused = if tree.locked { bind::refused_of_tree(&tree.changes, has) } else { None };
-    refused.map_or(Ok(()), |names| Err(locked(names)))
 }
 
 /// A mount that is put on several places: the first time it is attached itself, after that copies of it are, since

@@ -1,10 +1,10 @@
 //! What it takes to be at home in a new or joined namespace.
 
 use super::process::write_own_file;
-use crate::config::{IdMaps, Namespace, TimeOffset, ids};
+use crate::config::{Namespace, TimeOffset};
 use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::Groups;
-use crate::sys::{self, Errno, cred, fs, process as proc};
+use crate::sys::{Errno, cred, fs, process as proc};
 use std::os::fd::AsFd;
 
 /// A new time namespace, with its clocks set before the first process is in it, and into it.
@@ -32,17 +32,4 @@ pub(super) fn become_root(groups: Groups) -> Outcome {
     cred::set_dumpable(false).call(|| "prctl".into())?;
     // A change of ids clears it.
     cred::set_parent_death_signal(libc::SIGKILL).call(|| "prctl".into())
-}
-
-/// Whether this process's user namespace maps ids as `maps` says.
-pub fn has_maps(maps: &IdMaps) -> sys::Result<bool> {
-    for (path, ranges) in [("/proc/self/uid_map", &maps.uids), ("/proc/self/gid_map", &maps.gids)] {
-        let fd = fs::open(path, fs::O_RDONLY, 0)?;
-        let text = fs::read_all(fd.as_fd(), 1 << 16)?;
-        let numbers = |text: &str| text.split_whitespace().map(String::from).collect::<Vec<_>>();
-        if numbers(&String::from_utf8_lossy(&text)) != numbers(&ids::map_file(ranges)) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

@@ -29,12 +29,6 @@ pub(crate) fn open_beneath(mount: BorrowedFd<'_>, path: &str, flags: i32) -> sys
     fs::openat2(mount, path, flags, 0, fs::RESOLVE_BENEATH | fs::RESOLVE_NO_MAGICLINKS)
 }
 
-/// Open what is at `path` below a directory of the kernel's, if it is on the same mount.
-pub(crate) fn open_same_mount(dir: BorrowedFd<'_>, path: &str, flags: i32) -> sys::Result<OwnedFd> {
-    let resolve = fs::RESOLVE_BENEATH | fs::RESOLVE_NO_XDEV | fs::RESOLVE_NO_MAGICLINKS;
-    fs::openat2(dir, path, flags, 0, resolve)
-}
-
 /// A reference (`O_PATH`) to what is at `path` inside `root`; what is missing is made, with its parents.
 pub(crate) fn open_or_make(
     root: BorrowedFd<'_>,

@@ -1,19 +1,15 @@
 //! What the process is: limits, scheduling, ids, capabilities, working directory.
 
+use super::Init;
 use super::exec::find;
-use super::{Init, labels};
-use crate::config::Scheduler;
+use crate::acts::{labels, process as acts};
 use crate::fault::{Call, Outcome, Refusal};
-use crate::plan::{HardLimit, ProcessStep, SessionKeyring};
-use crate::sys::schedule::SchedAttr;
+use crate::plan::ProcessStep;
 use crate::sys::{Errno, cred, fs, process as proc, schedule, signal};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// How many processors a kernel can be built for (CONFIG_NR_CPUS). One that knows fewer takes as many.
 const MOST_PROCESSORS: usize = 8192;
-
-/// Who may do what with a session keyring: its possessor all, its owner what the kernel gives (view, read, link), and find it by name.
-const SESSION_KEYRING: u32 = 0x3f1b_0000;
 
 /// Write a file of this process's own in the host's /proc. For an ordinary user it is root's while nobody may look into this process.
 pub(super) fn write_own_file(path: &str, value: &str) -> Outcome {
@@ -32,55 +28,9 @@ fn write_to(opened: Result<OwnedFd, Errno>, path: &str, value: &str) -> Outcome 
     fs::write_once(fd.as_fd(), value.as_bytes()).call(|| format!("write {value:?} to {path}"))
 }
 
-/// Set how process `pid` gets processors, 0 for this one.
-pub(crate) fn set_scheduler(pid: i32, scheduler: &Scheduler) -> Result<(), Errno> {
-    let Scheduler { policy, flags, nice, priority, runtime, deadline, period } = *scheduler;
-    schedule::set_scheduler(pid, SchedAttr { policy, flags, nice, priority, runtime, deadline, period })
-}
-
-/// Give standard descriptors that are pipes to `uid`, the group stays. Where the file system takes no owner, or this process may
-/// not give it, they stay whose they are: a process that only reads and writes them misses nothing.
-pub(crate) fn give_stdio(uid: u32) -> Outcome {
-    for (fd, name) in [(proc::stdin(), "input"), (proc::stdout(), "output"), (proc::stderr(), "error")] {
-        let is_anothers_pipe =
-            |stat: libc::stat| stat.st_mode & libc::S_IFMT == libc::S_IFIFO && stat.st_uid != uid;
-        if !fs::stat_fd(fd).is_ok_and(is_anothers_pipe) {
-            continue;
-        }
-        match fs::chown_fd(fd, uid, u32::MAX) {
-            Ok(()) | Err(Errno::EPERM | Errno::EROFS | Errno::EINVAL) => {}
-            Err(errno) => return Err(Refusal::kernel(format!("chown {uid} of standard {name}"), errno)),
-        }
-    }
+fn umask(mask: u32) -> Outcome {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(mask));
     Ok(())
-}
-
-/// Let a process have a limit that is above its ceiling. Without the right to raise that, it is for setrlimit(2) to say so.
-pub(crate) fn raise_hard_limit(pid: i32, ceiling: &HardLimit) -> Result<(), Errno> {
-    let raise = || match proc::rlimit(pid, ceiling.resource)? {
-        (soft, hard) if hard < ceiling.hard => proc::set_rlimit(pid, ceiling.resource, soft, ceiling.hard),
-        _ => Ok(()),
-    };
-    match raise() {
-        Err(Errno::EPERM) => Ok(()),
-        done => done,
-    }
-}
-
-/// The session keyring of this name, which is made if it is not there, so that who comes later finds it. A kernel without keyrings
-/// has none to share, so there is nothing to refuse.
-pub(crate) fn keyring(keyring: &SessionKeyring) -> Outcome {
-    keyring.label.as_deref().map_or(Ok(()), labels::keys)?;
-    match cred::join_session_keyring(&keyring.name) {
-        Ok(serial) => cred::set_key_permissions(serial, SESSION_KEYRING).call(|| "keyctl".into()),
-        Err(Errno::ENOSYS) => Ok(()),
-        Err(Errno::EDQUOT) => Err(Refusal::kernel(
-            "keyctl: a session keyring of the container's own is more than this user may have \
-             (kernel.keys.maxkeys, kernel.keys.maxbytes; --no-new-keyring makes none)",
-            Errno::EDQUOT,
-        )),
-        Err(errno) => Err(Refusal::kernel("keyctl", errno)),
-    }
 }
 
 /// Bring up `lo`, netdevice(7).
@@ -91,11 +41,13 @@ pub(super) fn loopback() -> Outcome {
 impl Init<'_> {
     pub(super) fn take_process_step(&mut self, step: &ProcessStep) -> Outcome {
         match step {
-            ProcessStep::HardLimit(ceiling) => raise_hard_limit(0, ceiling).call(|| "prlimit".into()),
+            ProcessStep::HardLimit(ceiling) => acts::raise_hard_limit(0, ceiling).call(|| "prlimit".into()),
             ProcessStep::Rlimit { resource, soft, hard, .. } => {
                 proc::set_rlimit(0, *resource, *soft, *hard).call(|| format!("setrlimit {soft} {hard}"))
             }
-            ProcessStep::Scheduler(scheduler) => set_scheduler(0, scheduler).call(|| "sched_setattr".into()),
+            ProcessStep::Scheduler(scheduler) => {
+                acts::set_scheduler(0, scheduler).call(|| "sched_setattr".into())
+            }
             ProcessStep::IoPriority(priority) => {
                 schedule::set_io_priority(0, *priority).call(|| "ioprio_set".into())
             }
@@ -112,13 +64,10 @@ impl Init<'_> {
             ProcessStep::AllProcessors => all_processors(),
             ProcessStep::AppArmor(profile) => labels::apparmor(profile),
             ProcessStep::SelinuxLabel(label) => labels::selinux(label),
-            ProcessStep::Umask(mask) => {
-                nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(*mask));
-                Ok(())
-            }
+            ProcessStep::Umask(mask) => umask(*mask),
             ProcessStep::NoNewPrivileges => cred::no_new_privs().call(|| "prctl".into()),
             ProcessStep::Bounding { drop, .. } => bounding(*drop),
-            ProcessStep::StdioOwner(uid) => give_stdio(*uid),
+            ProcessStep::StdioOwner(uid) => acts::give_stdio(*uid),
             ProcessStep::Ids { uid, gid, groups } => ids(*uid, *gid, groups.as_deref()),
             ProcessStep::Capabilities { effective, permitted, inheritable, ambient } => {
                 capabilities(*effective, *permitted, *inheritable, *ambient)

@@ -1,7 +1,8 @@
 //! The root filesystem: attaching it and making it `/`.
 
 use super::paths::{self, Make};
-use super::{Init, mounts, null};
+use super::{Init, null};
+use crate::acts::trees;
 use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::{Lookup, RootStep, Tree};
 use crate::sys::mount::{self, Change, Reach};
@@ -9,20 +10,13 @@ use crate::sys::{Errno, fs};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-/// Make every mount of this namespace a slave, so that nothing done here reaches the host.
-pub(crate) fn slave() -> Outcome {
-    let root = fs::open("/", fs::O_PATH | fs::O_DIRECTORY, 0).call(|| "open /".into())?;
-    let change = Change { propagation: libc::MS_SLAVE, ..Change::default() };
-    mount::mount_setattr(root.as_fd(), Reach::Tree, change).call(|| "mount_setattr /".into())
-}
-
 /// How many mounts may be stacked on the root of the host, with those that init put there.
 const STACK_LIMIT: usize = 100;
 
 impl Init<'_> {
     pub(super) fn take_root_step(&mut self, step: &RootStep) -> Outcome {
         match step {
-            RootStep::Slave => slave(),
+            RootStep::Slave => trees::slave(),
             RootStep::CloneTree(tree) => self.clone_tree(tree),
             RootStep::Root { slot, path } => self.attach_root(*slot, path),
             RootStep::Overlay(overlay) => self.overlay(overlay),
@@ -55,7 +49,7 @@ impl Init<'_> {
         if tree.id_map.is_some() {
             return Err(Refusal::message("only root can map the ids of a mount"));
         }
-        self.inherited.trees.push(Some(mounts::clone_tree(tree)?));
+        self.inherited.trees.push(Some(trees::clone_tree(tree)?));
         Ok(())
     }
 

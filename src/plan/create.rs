@@ -3,13 +3,14 @@
 use super::mounts::{self, Mounts};
 use super::process::Way;
 use super::{
-    Console, EnterStep, Home, HostStep, Keyring, Launch, NetDevice, Options, Pivot, Plan, Planned,
-    ProcessStep, Request, RootStep, Settle, Start, Step, cgroup, devices, overlay, planned, process,
-    resources, systemd,
+    Console, EnterStep, Home, HostStep, Keyring, Launch, NetDevice, Pivot, Plan, Planned, ProcessStep,
+    Request, RootStep, Settle, Start, Step, cgroup, devices, overlay, planned, process, resources, systemd,
 };
+use crate::config::bind_flags::Flags;
 use crate::config::rules::sysctl_namespace;
-use crate::config::{Config, IdMaps, Invalid, Mount, Namespace, Place};
+use crate::config::{Config, IdMaps, Invalid, Mount, Namespace, Options, Place};
 use crate::host::Host;
+use crate::sys::mount::{Change, Reach, attr};
 use std::borrow::Cow;
 use std::path::Path;
 
@@ -45,8 +46,8 @@ fn plan_for(purpose: Purpose, config: &Config, request: &Request, host: &Host) -
         Purpose::Trial => init.push(planned("", ProcessStep::Ready)),
     }
     let launch = launch(config, host, cgroup.is_some());
-    let keep_fds = 3 + request.preserve_fds as i32;
-    Ok(Plan { id: request.id.clone(), cgroup, keep_fds, host: parent, launch, settle, init, warnings })
+    let first_closed_fd = 3 + request.preserve_fds as i32;
+    Ok(Plan { id: request.id.clone(), cgroup, first_closed_fd, host: parent, launch, settle, init, warnings })
 }
 
 /// What a container is made for.
@@ -149,7 +150,7 @@ fn limits(
     if host.is_root {
         steps.push(planned("linux.resources.devices", HostStep::DeviceFilter(filter)));
     }
-    steps.extend(delegation(config)?);
+    steps.extend(delegation(config));
     Ok(steps)
 }
 
@@ -160,11 +161,15 @@ pub(super) fn with_notify<'a>(config: &'a Config, folder: Option<&Path>) -> Cow<
         return Cow::Borrowed(config);
     };
     let mut config = config.clone();
+    let set = attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC;
+    let top = Change { set, ..Change::default() };
+    let named = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    let flags = Flags { set: named, cleared: 0 };
     config.mounts.push(Mount {
         destination: NOTIFY_FOLDER.into(),
         fstype: String::new(),
         source: folder.to_string_lossy().into_owned(),
-        options: ["bind", "ro", "nosuid", "nodev", "noexec"].map(String::from).to_vec(),
+        options: Options { bind: Some(Reach::Top), top, flags: Some(flags), ..Options::default() },
         id_maps: IdMaps::default(),
     });
     if let Some(process) = &mut config.process {
@@ -179,20 +184,17 @@ const NOTIFY_FOLDER: &str = "/run/notify";
 
 /// config-linux.md: Cgroup ownership. A container that sees its cgroup as the root of a namespace of its own, and can write
 /// there, gets it; what root of the host owns is the host root's anyway.
-fn delegation(config: &Config) -> Result<Option<Planned<HostStep>>, Invalid> {
-    let Some((uid, gid)) = config.id_maps.root().filter(|root| *root != (0, 0)) else { return Ok(None) };
+fn delegation(config: &Config) -> Option<Planned<HostStep>> {
+    let (uid, gid) = config.id_maps.root().filter(|root| *root != (0, 0))?;
     if *config.namespaces.of(Namespace::Cgroup) != Place::New {
-        return Ok(None);
+        return None;
     }
-    for (i, mount) in config.mounts.iter().enumerate() {
-        if matches!(mount.fstype.as_str(), "cgroup" | "cgroup2") && !mount.is_bind() {
-            let field = format!("mounts[{i}]");
-            if !Options::parse(&mount.options, &field)?.read_only() {
-                return Ok(Some(planned(field, HostStep::Delegate { uid, gid })));
-            }
-        }
-    }
-    Ok(None)
+    let is_writable = |mount: &Mount| {
+        let is_cgroup = matches!(mount.fstype.as_str(), "cgroup" | "cgroup2") && !mount.is_bind();
+        is_cgroup && !mount.options.read_only()
+    };
+    let at = config.mounts.iter().position(is_writable);
+    at.map(|i| planned(format!("mounts[{i}]"), HostStep::Delegate { uid, gid }))
 }
 
 /// Without a cgroup a limit is an error. Every engine's config.json has rules for devices, and who asks for no cgroup cannot

@@ -37,7 +37,7 @@ pub struct Exec {
     /// The container's id.
     pub id: String,
     /// The number of the first descriptor that the process does not keep.
-    pub keep_fds: i32,
+    pub first_closed_fd: i32,
     /// Where the child is born.
     pub cgroup: ExecCgroup,
     /// The processors that the runtime is on until the child is in the container's cgroup.
@@ -95,9 +95,9 @@ pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Ho
         init: None,
     };
     steps.append(&mut process::steps(config, process, way, host)?);
-    let keep_fds = 3 + request.preserve_fds as i32;
+    let first_closed_fd = 3 + request.preserve_fds as i32;
     let initial_cpus = process.exec_affinity.initial.clone();
-    Ok(Exec { id: request.id.clone(), keep_fds, cgroup: request.cgroup.clone(), initial_cpus, steps })
+    Ok(Exec { id: request.id.clone(), first_closed_fd, cgroup: request.cgroup.clone(), initial_cpus, steps })
 }
 
 /// What is done before the namespaces are entered: the host's /proc is in reach, and its rights hold.
@@ -133,7 +133,7 @@ fn with_the_hosts_rights(config: &Config, process: &Process, host: &Host) -> Vec
 
 impl Display for Exec {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "process in container {}, descriptors 0 to {}", self.id, self.keep_fds - 1)?;
+        writeln!(f, "process in container {}, descriptors 0 to {}", self.id, self.first_closed_fd - 1)?;
         if let Some(cpus) = &self.initial_cpus {
             writeln!(f, "parent:\n  processors {}    # process.execCPUAffinity.initial", cpus.list)?;
         }

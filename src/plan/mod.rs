@@ -4,14 +4,12 @@
 //! init then takes in order. Each step carries the field of config.json that asked for it, so that whoever runs it can
 //! name that field when the kernel refuses. `Display` is what `knarr plan` prints and what the golden tests compare.
 
-pub mod bind;
 mod cgroup;
 mod create;
 pub mod devices;
 mod exec;
 pub mod gvariant;
 mod mounts;
-mod options;
 mod overlay;
 mod process;
 pub mod resources;
@@ -25,7 +23,6 @@ pub(crate) use cgroup::unit_of;
 pub use create::create;
 pub use exec::{Exec, ExecCgroup, ExecRequest, exec};
 pub(crate) use mounts::below;
-pub use options::{NAMES as MOUNT_OPTIONS, Options, Symlink};
 pub use steps::{
     Computed, Console, CopyUp, EnterStep, Filesystem, Groups, HardLimit, HostStep, IdSource, Launch, Lookup,
     MountStep, NetDevice, OverlayStep, ProcessStep, RootStep, SessionKeyring, Settle, Source, Step, Tree,
@@ -148,7 +145,7 @@ pub struct Plan {
     /// The container's cgroup; none if it has none.
     pub cgroup: Option<Home>,
     /// The number of the first descriptor that the process does not keep: standard ones and what the caller passes on.
-    pub keep_fds: i32,
+    pub first_closed_fd: i32,
     /// What the parent does first.
     pub host: Vec<Planned<HostStep>>,
     /// How the parent makes init.
@@ -163,7 +160,7 @@ pub struct Plan {
 
 impl Display for Plan {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "container {}, descriptors 0 to {}", self.id, self.keep_fds - 1)?;
+        writeln!(f, "container {}, descriptors 0 to {}", self.id, self.first_closed_fd - 1)?;
         writeln!(f, "parent, in the host's namespaces:")?;
         numbered(f, &self.host)?;
         writeln!(f, "launch:\n  {}", self.launch)?;

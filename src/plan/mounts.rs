@@ -1,12 +1,13 @@
 //! `mounts`, devices and links of /dev, masked and read-only paths: config.json to steps.
 
-use super::bind::Flags;
-use super::options::{Options, Symlink, reach_and_kind};
 use super::process;
 use super::{
     CopyUp, Filesystem, HostStep, IdSource, Lookup, MountStep, Planned, RootStep, Source, Step, Tree, planned,
 };
-use crate::config::{Config, Device, Invalid, Mount, Namespace, Overlay, Place, Propagation, annotation};
+use crate::config::mount_options::reach_and_kind;
+use crate::config::{
+    Config, Device, Invalid, Mount, Namespace, Options, Overlay, Place, Propagation, Symlink, annotation,
+};
 use crate::host::Host;
 use crate::sys::mount::{Change, Reach, attr};
 use std::path::{Component, Path, PathBuf};
@@ -184,7 +185,7 @@ impl<'a> Mounts<'a> {
     }
 
     fn mount(&mut self, mount: &Mount, field: &str) -> Result<(), Invalid> {
-        let options = Options::parse(&mount.options, field)?;
+        let options = &mount.options;
         let named = format!("{field} {}", mount.destination);
         let lookup = match mount.fstype.as_str() {
             "proc" | "sysfs" => Lookup::NoSymlinks,
@@ -192,27 +193,27 @@ impl<'a> Mounts<'a> {
             _ => Lookup::Follow,
         };
         if options.remount {
-            return self.remount(&mount.destination, &options, &named);
+            return self.remount(&mount.destination, options, &named);
         }
-        if let Some(layer) = only_layer(&mount.fstype, &options) {
+        if let Some(layer) = only_layer(&mount.fstype, options) {
             let slot = self.layer(&named, Path::new(&layer));
             let attrs = options.top.set | options.tree.set | attr::RDONLY;
             self.step(named, RootStep::Glass { target: mount.destination.clone(), slot, attrs });
             return Ok(());
         }
         let source = if let Some(reach) = options.bind {
-            let tree = self.bind(mount, reach, &options);
-            self.bound(&named, tree, mount, &options)
+            let tree = self.bind(mount, reach, options);
+            self.bound(&named, tree, mount, options)
         } else if let Some((source, reach)) = self.host_tree(&mount.fstype) {
             let whole = |change| (reach, change);
             let changes = options.changes().into_iter().map(|(_, change)| whole(change)).collect();
             let tree = self.copy(&source, reach, changes);
             Source::Tree(self.add(&named, tree))
         } else {
-            Source::New(self.filesystem(mount, &options, &named)?)
+            Source::New(self.filesystem(mount, options, &named)?)
         };
-        let copy_up = if mount.fstype == "tmpfs" { copy_up(&options) } else { CopyUp::Nothing };
-        let propagation = if options.bind.is_some() { Vec::new() } else { options.propagation };
+        let copy_up = if mount.fstype == "tmpfs" { copy_up(options) } else { CopyUp::Nothing };
+        let propagation = if options.bind.is_some() { Vec::new() } else { options.propagation.clone() };
         let held = self.is_gone_on_from(&mount.destination);
         let target = mount.destination.clone();
         self.step(named, RootStep::Mount(MountStep { target, lookup, source, propagation, copy_up, held }));
@@ -246,7 +247,7 @@ impl<'a> Mounts<'a> {
             .late
             .iter()
             .any(|planned| matches!(&planned.step, Step::Root(RootStep::Attributes { target, .. }) if target == destination));
-        let remounted = mounts.iter().filter(|mount| mount.options.iter().any(|option| option == "remount"));
+        let remounted = mounts.iter().filter(|mount| mount.options.remount);
         let mut paths =
             masked_paths.iter().chain(readonly_paths).chain(remounted.map(|mount| &mount.destination));
         is_late || paths.any(|path| below(path, destination).is_some())
@@ -286,7 +287,7 @@ impl<'a> Mounts<'a> {
         let source = if maps.is_empty() { IdSource::Joined } else { IdSource::Maps(maps.clone()) };
         Tree {
             id_map: mapped.map(|reach| (reach, source)),
-            flags: Flags::named(&mount.options),
+            flags: options.flags,
             locked: self.config.namespaces.own(Namespace::User),
             symlink: options.source,
             ..self.copy(Path::new(&mount.source), reach, options.of_bind())

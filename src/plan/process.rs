@@ -1,7 +1,7 @@
 //! The process: from a container with its mounts in place to execve(2).
 
 use super::{Computed, Groups, HardLimit, Planned, ProcessStep, SessionKeyring, Step, planned, seccomp};
-use crate::config::{Capabilities, Config, Hook, Invalid, Namespace, Process, annotation, ids};
+use crate::config::{Capabilities, Config, Hook, Invalid, Namespace, Process, annotation};
 use crate::host::Host;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -39,15 +39,10 @@ pub(super) fn steps(
     let sets = grantable(&process.capabilities, host.known_capabilities, available);
     let bounding = ProcessStep::Bounding { drop: available & !sets.bounding, keep: sets.bounding };
     step("process.capabilities.bounding", bounding);
-    let user = &process.user;
-    // The root of a user namespace has dropped the caller's already, where that is allowed at all.
-    let as_they_are = groups(config) == Groups::Callers
-        || (config.namespaces.own(Namespace::User) && user.additional_gids.is_empty());
-    let groups = (!as_they_are).then(|| user.additional_gids.clone());
     if !process.terminal {
-        step("process.user", ProcessStep::StdioOwner(user.uid));
+        step("process.user", ProcessStep::StdioOwner(process.user.uid));
     }
-    step("process.user", ProcessStep::Ids { uid: user.uid, gid: user.gid, groups });
+    step("process.user", ids(config, process));
     let filter = config.seccomp.as_ref().map(seccomp::compile).transpose()?;
     // Without no_new_privs a filter takes CAP_SYS_ADMIN (seccomp(2)), so that stays until the filter is in force. Hooks do
     // not inherit it: it is in neither the bounding nor the ambient set.
@@ -81,6 +76,15 @@ pub(super) fn steps(
     Ok(steps)
 }
 
+fn ids(config: &Config, process: &Process) -> ProcessStep {
+    let user = &process.user;
+    // The root of a user namespace has dropped the caller's already, where that is allowed at all.
+    let as_they_are = groups(config) == Groups::Callers
+        || (config.namespaces.own(Namespace::User) && user.additional_gids.is_empty());
+    let groups = (!as_they_are).then(|| user.additional_gids.clone());
+    ProcessStep::Ids { uid: user.uid, gid: user.gid, groups }
+}
+
 /// The ceilings of the process's limits, as steps. A user namespace has no right to raise them.
 pub(super) fn ceilings<T>(process: &Process, step: fn(HardLimit) -> T) -> impl Iterator<Item = Planned<T>> {
     process.rlimits.iter().enumerate().map(move |(i, limit)| {
@@ -96,7 +100,7 @@ pub(super) fn ceilings<T>(process: &Process, step: fn(HardLimit) -> T) -> impl I
 /// give away what belongs to the host's.
 pub(super) fn stdio_owner(config: &Config, process: &Process, host: &Host) -> Option<u32> {
     let needed = config.namespaces.own(Namespace::User) && host.is_root && !process.terminal;
-    ids::outside(&config.id_maps.uids, process.user.uid).filter(|_| needed)
+    crate::config::ids::outside(&config.id_maps.uids, process.user.uid).filter(|_| needed)
 }
 
 /// Whose supplementary groups the process has: engines say by an annotation that the caller's are to be kept.

@@ -1,7 +1,7 @@
 //! `delete`, and the end of `run`.
 
+use super::hooks::run_poststop;
 use super::rdt;
-use super::undo::run_poststop;
 use crate::host;
 use crate::state::{Container, State};
 use crate::sys::{Errno, process};

@@ -1,10 +1,11 @@
 //! `exec`: a process for a container that is there.
 
 use super::birth::{Seat, born_in, is_out_of_reach};
-use super::create::{hand_terminal, write_pid_file};
 use super::death;
 use super::foreground::Signals;
+use super::record::write_pid_file;
 use super::start::hand_over;
+use super::terminal::hand_terminal;
 use crate::cgroup::{self, Cgroup};
 use crate::channel::{self, FromInit, ParentEnd};
 use crate::fault::Fault;
@@ -73,7 +74,7 @@ impl Target {
 
 /// What goes into running the process.
 #[derive(Debug)]
-pub struct Order<'a> {
+pub struct ExecOrder<'a> {
     /// The container.
     pub target: Target,
     /// What is done.
@@ -111,17 +112,17 @@ pub struct Running {
 }
 
 /// Run the process, or leave nothing behind.
-pub fn exec(order: &Order<'_>) -> Result<Running> {
+pub fn exec(order: &ExecOrder<'_>) -> Result<Running> {
     if let Some(cpus) = &order.plan.initial_cpus {
         let call = || format!("process.execCPUAffinity.initial: sched_setaffinity \"{}\"", cpus.list);
         schedule::set_affinity(&cpus.words).with_context(call)?;
     }
     let (channel, theirs) = channel::pair_with_senders().context("socketpair")?;
     let enterer = launch(order, theirs).map_err(|cause| order.explain(cause))?;
-    let mut parent = Parent { order, channel, process: None, signals: None, terminal: None };
+    let mut talk = Conversation { order, channel, process: None, signals: None, terminal: None };
     let reap = |child: &OwnedFd| process::wait(child.as_fd()).context("waitid");
-    let running = parent.until_running().and_then(|()| reap(&enterer));
-    let Parent { process, signals, terminal, .. } = parent;
+    let running = talk.until_running().and_then(|()| reap(&enterer));
+    let Conversation { process, signals, terminal, .. } = talk;
     let (cause, process) = match (running, process) {
         (Ok(_), Some((pid, pidfd))) => match order.executed(pid, &pidfd) {
             Ok(()) => return Ok(Running { pidfd, signals, terminal }),
@@ -147,7 +148,7 @@ fn refused_with(cause: &anyhow::Error, errno: Errno) -> bool {
     cause.downcast_ref::<Fault>().is_some_and(|fault| fault.refusal.errno == Some(errno))
 }
 
-impl Order<'_> {
+impl ExecOrder<'_> {
     /// An error if the process, which has closed its end of the channel, has done so by dying, unless somebody has killed it.
     fn executed(&self, pid: i32, pidfd: &OwnedFd) -> Result<()> {
         let cgroup = self.target.cgroup.as_ref();
@@ -222,7 +223,7 @@ impl Order<'_> {
 
 /// Make the child that enters the container, in a cgroup of the container's. That a process without CLONE_INTO_CGROUP would be in
 /// the caller's, limited by nothing and not killed with the container, is never an option.
-fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
+fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
     let target = &order.target;
     let born = match (&order.plan.cgroup, &target.cgroup) {
         (ExecCgroup::Below(path), Some(cgroup)) => {
@@ -257,7 +258,7 @@ fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
             let Ok(init) = target.init.try_clone() else { process::exit_now(1) };
             init::run(Inherited {
                 steps: &order.plan.steps,
-                keep_fds: order.plan.keep_fds,
+                first_closed_fd: order.plan.first_closed_fd,
                 about: &target.container.state.about,
                 init: Some(init),
                 namespaces: Vec::new(),
@@ -270,8 +271,8 @@ fn launch(order: &Order<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
 }
 
 /// The parent's side of the conversation with the child.
-struct Parent<'a> {
-    order: &'a Order<'a>,
+struct Conversation<'a> {
+    order: &'a ExecOrder<'a>,
     channel: ParentEnd,
     /// Its pid, and it.
     process: Option<(i32, OwnedFd)>,
@@ -279,7 +280,7 @@ struct Parent<'a> {
     terminal: Option<OwnedFd>,
 }
 
-impl Parent<'_> {
+impl Conversation<'_> {
     fn until_running(&mut self) -> Result<()> {
         loop {
             if let (Some(signals), Some((_, pidfd))) = (&self.signals, &self.process) {
@@ -298,7 +299,7 @@ impl Parent<'_> {
                     self.hand_over(number).context("linux.seccomp.listenerPath")?;
                     self.channel.done().context("sendmsg to the child")?;
                 }
-                Some(FromInit::HostHooks | FromInit::Ready) => bail!("the child speaks out of turn"),
+                Some(message @ (FromInit::HostHooks | FromInit::Ready)) => return Err(message.unexpected()),
             }
         }
     }
@@ -331,7 +332,7 @@ impl Parent<'_> {
     }
 
     fn hand_over(&self, number: i32) -> Result<()> {
-        let Some((pid, pidfd)) = &self.process else { bail!("the child speaks out of turn") };
+        let Some((pid, pidfd)) = &self.process else { return Err(FromInit::Listener(number).unexpected()) };
         let container = &self.order.target.container;
         hand_over(&container.state, &container.status()?.to_string(), *pid, pidfd, number)
     }

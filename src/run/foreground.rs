@@ -4,7 +4,7 @@ use super::notify::Notify;
 use super::relay;
 use crate::log::say;
 use crate::sys::process::{self, Exit};
-use crate::sys::{Errno, describe, fs, signal, tty};
+use crate::sys::{Errno, describe, signal};
 use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -131,22 +131,6 @@ pub fn attend(
             signals.forward_until(pidfd.as_fd(), pidfd, notify)?;
             process::wait(pidfd.as_fd()).context("waitid")
         }
-    }
-}
-
-/// Whether the caller has a terminal to relay to: one of the standard descriptors, or that of the session.
-pub fn has_terminal() -> bool {
-    let standard = [process::stdin(), process::stdout(), process::stderr()];
-    standard.into_iter().any(|fd| tty::size(fd).is_ok())
-        || fs::open("/dev/tty", fs::O_RDWR | fs::O_NOCTTY, 0).is_ok()
-}
-
-/// Give the container's terminal the size of the caller's, before the process can ask for it.
-pub(super) fn copy_size(terminal: &OwnedFd) {
-    // Without a terminal of the caller's there is no size to copy.
-    let size = tty::size(process::stdin()).or_else(|_| tty::size(process::stdout()));
-    if let Ok(size) = size {
-        let _ = tty::set_size(terminal.as_fd(), size);
     }
 }
 

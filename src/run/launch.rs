@@ -1,11 +1,12 @@
 //! The clone3(2) that makes a container's init, in the namespaces that it starts in.
 
 use super::birth::{Seat, born_in, is_out_of_reach};
+use crate::acts::process::has_maps;
 use crate::cgroup::Cgroup;
 use crate::channel::{self, FromInit, InitEnd, ParentEnd};
 use crate::config::Namespace;
 use crate::fault::{Call, Fault, Refusal};
-use crate::init::{self, Inherited, namespaces};
+use crate::init::{self, Inherited};
 use crate::plan::{Launch, Plan, Unit};
 use crate::state::About;
 use crate::sys::process::{self, Cloned};
@@ -83,8 +84,8 @@ fn become_init(plan: &Plan, about: &About, opened: Opened, channel: InitEnd) -> 
     // Until the container is recorded it does not outlive this command.
     let _ = cred::set_parent_death_signal(libc::SIGKILL);
     let Opened { namespaces, trees, listener, .. } = opened;
-    let (steps, keep_fds) = (&plan.init, plan.keep_fds);
-    init::run(Inherited { steps, keep_fds, about, init: None, namespaces, trees, listener, channel })
+    let (steps, first_closed_fd) = (&plan.init, plan.first_closed_fd);
+    init::run(Inherited { steps, first_closed_fd, about, init: None, namespaces, trees, listener, channel })
 }
 
 /// Make init through a process that joins namespaces first. Init is the parent's child all the same (`CLONE_PARENT`), born
@@ -172,8 +173,7 @@ fn join(launch: &Launch, opened: &Opened) -> Result<(), Fault> {
 /// Engines give the mappings of a user namespace that is joined too. Files were given owners by them, so others would be wrong.
 fn check_maps(launch: &Launch) -> Result<(), Fault> {
     let maps = &launch.expected_maps;
-    let has =
-        if maps.is_empty() { Ok(true) } else { namespaces::has_maps(maps).call(|| "read uid_map".into()) };
+    let has = if maps.is_empty() { Ok(true) } else { has_maps(maps).call(|| "read uid_map".into()) };
     let check = has.and_then(|has| match has {
         true => Ok(()),
         false => Err(Refusal::message("the user namespace that is joined maps other ids")),

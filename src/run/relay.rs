@@ -3,8 +3,9 @@
 //! Nothing here waits but poll(2): who does not read, on either side, keeps neither the other direction nor a signal from getting
 //! through.
 
-use super::foreground::{Origin, Signals, copy_size, deliver};
+use super::foreground::{Origin, Signals, deliver};
 use super::notify::Notify;
+use super::terminal::copy_size;
 use crate::sys::process::{self, Exit};
 use crate::sys::tty::{self, Termios};
 use crate::sys::{Errno, fs};

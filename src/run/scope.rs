@@ -5,7 +5,7 @@ use crate::cgroup::{self, Cgroup};
 use crate::fault::{Fault, Refusal};
 use crate::plan::systemd::{Property, Scope};
 use crate::plan::{Planned, Unit};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use std::path::Path;
 
 /// A scope whose place is held for init.
@@ -34,9 +34,8 @@ impl<'a> Started<'a> {
     }
 
     /// Init is in it: in `cgroup`.
-    pub(super) fn settle(self, cgroup: Option<&Cgroup>) -> Result<()> {
+    pub(super) fn settle(self, cgroup: &Cgroup) -> Result<()> {
         drop(self.holder);
-        let cgroup = cgroup.context("the scope has no cgroup")?;
         Ok(tell(&self.asked.unit, &self.asked.later, cgroup)?)
     }
 }

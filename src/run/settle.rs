@@ -2,10 +2,10 @@
 
 use super::net_devices::Moved;
 use super::rdt;
+use crate::acts::process::{raise_hard_limit, set_scheduler};
 use crate::channel;
 use crate::config::{IdMaps, IdRange, ids};
 use crate::fault::{Call, Fault, Outcome, Refusal};
-use crate::init::process::{raise_hard_limit, set_scheduler};
 use crate::plan::{Planned, Settle};
 use crate::sys::process::{self, Cloned};
 use crate::sys::{self, Errno, fs, schedule};

@@ -1,6 +1,6 @@
 //! `start`, and the second half of `run`.
 
-use super::create::run_hook;
+use super::hooks::run_hook;
 use super::notify::{Notify, host_socket};
 use super::{death, delete};
 use crate::channel::{FromInit, ParentEnd};
@@ -65,7 +65,7 @@ pub fn finish(container: Container, channel: &ParentEnd) -> Result<Container> {
                     .context("linux.seccomp.listenerPath")?;
                 channel.done().context("sendmsg to init")?;
             }
-            Some(_) => bail!("init speaks out of turn"),
+            Some(message) => return Err(message.unexpected()),
         }
     }
     if let Some(cause) = death::of_unexecuted(container.state.pid) {

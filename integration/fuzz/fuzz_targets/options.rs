@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use knarr::plan::Options;
+use knarr::config::Options;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -1,8 +1,8 @@
 //! A detached copy of a host mount, which the parent or init makes.
 
 use super::text::{change_text, device_letter};
-use crate::config::IdMaps;
-use crate::plan::{Symlink, bind};
+use crate::config::bind_flags::{self, Flags};
+use crate::config::{IdMaps, Symlink};
 use crate::sys::mount::{Change, Reach};
 use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ pub struct Tree {
     /// What is changed on it, in order.
     pub changes: Vec<(Reach, Change)>,
     /// The flags of a bind mount that names any, before what is changed.
-    pub flags: Option<bind::Flags>,
+    pub flags: Option<Flags>,
     /// Whether the flags of its source are not the container's to clear.
     pub locked: bool,
     /// How the ids of its files are mapped.
@@ -49,7 +49,7 @@ impl Display for Tree {
             Symlink::Copied => write!(f, " (a symlink is copied)")?,
         }
         if let Some(flags) = &self.flags {
-            let set = bind::names(flags.set);
+            let set = bind_flags::names(flags.set);
             write!(f, ", flags {}", if set.is_empty() { "none" } else { &set })?;
             if self.locked {
                 write!(f, " beside those of its source")?;

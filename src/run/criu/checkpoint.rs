@@ -4,7 +4,7 @@ use super::field::{kind, opts as field};
 use super::options::config_file;
 use super::rpc::{self, Message};
 use super::{
-    Criu, DumpOptions, Options, Place, failure, find, inode, make_folder, tell_folders, tell_network,
+    Criu, DumpOptions, Options, Surroundings, failure, find, inode, make_folder, tell_folders, tell_network,
     with_those_below, yard,
 };
 use crate::config::{self, Config, Namespace};
@@ -61,7 +61,8 @@ pub fn checkpoint(request: &Checkpoint<'_>) -> Result<()> {
     message.text(field::CGROUP_YARD, yard.as_os_str().as_encoded_bytes());
     let cgroups = host::cgroup_root()?;
     let prepare = || yard::enter().and_then(|()| yard::lay_out(&yard, &cgroups));
-    let criu = Criu::start(&program, &Place { prepare: &prepare, folders, ..Place::callers() })?;
+    let criu =
+        Criu::start(&program, &Surroundings { prepare: &prepare, folders, ..Surroundings::callers() })?;
     tell_folders(&criu, &mut message);
     let answer = criu.ask(&rpc::request(asked, Some(&message)), &mut |report| match (
         report.script.as_str(),

@@ -10,7 +10,7 @@ mod yard;
 
 pub use checkpoint::{Checkpoint, checkpoint};
 pub use options::{CgroupsMode, DumpOptions, NetworkLock, Options, RestoreOptions};
-pub use restore::{Order, Restored, restore};
+pub use restore::{RestoreOrder, Restored, restore};
 
 use crate::fault::{Call, Outcome, Refusal};
 use crate::host;
@@ -36,7 +36,7 @@ const OLDEST: (u64, u64) = (3, 17);
 const MESSAGE_MAX: usize = 40 << 10;
 
 /// Which of the host's namespaces and files a process of CRIU works with.
-struct Place<'a> {
+struct Surroundings<'a> {
     /// The cgroup that it is born in; none: the caller's.
     cgroup: Option<BorrowedFd<'a>>,
     /// What it does first.
@@ -58,10 +58,10 @@ enum Output {
     Kept,
 }
 
-impl Place<'_> {
+impl Surroundings<'_> {
     /// The caller's, for a request that mounts nothing.
     fn callers() -> Self {
-        Place {
+        Surroundings {
             cgroup: None,
             prepare: &|| Ok(()),
             keep: Vec::new(),
@@ -89,7 +89,7 @@ struct Report {
 }
 
 impl Criu {
-    fn start(program: &Path, place: &Place<'_>) -> Result<Criu> {
+    fn start(program: &Path, place: &Surroundings<'_>) -> Result<Criu> {
         let (channel, theirs) = socket::seqpacket_pair().context("socketpair")?;
         let printed = memfd_create(c"criu", MFdFlags::MFD_CLOEXEC).context("memfd_create")?;
         let string =
@@ -195,7 +195,7 @@ fn become_criu(
     program: &Path,
     args: &[CString],
     env: &[CString],
-    place: &Place<'_>,
+    place: &Surroundings<'_>,
     channel: &OwnedFd,
     printed: &OwnedFd,
 ) -> String {
@@ -239,7 +239,7 @@ fn find(program: &Path) -> Result<PathBuf> {
     let Some(found) = found else {
         bail!("{}: executable file not found in $PATH (package criu, or --criu FILE)", program.display());
     };
-    let criu = Criu::start(&found, &Place::callers())?;
+    let criu = Criu::start(&found, &Surroundings::callers())?;
     let answer = criu.ask(&rpc::request(kind::VERSION, None), &mut |_| Ok(()));
     criu.end()?;
     let answer = answer.with_context(|| found.display().to_string())?;

@@ -5,22 +5,24 @@ use super::field::{kind, opts as field};
 use super::options::config_file;
 use super::rpc::{self, Message};
 use super::{
-    Criu, Options, Output, Place, Report, RestoreOptions, failure, find, make_folder, tell_folders,
+    Criu, Options, Output, Report, RestoreOptions, Surroundings, failure, find, make_folder, tell_folders,
     tell_network, with_those_below, yard,
 };
+use crate::acts;
 use crate::cgroup::Cgroup;
 use crate::channel::FromInit;
 use crate::config::Namespace;
 use crate::fault::{Call, Outcome};
-use crate::init;
 use crate::plan::restore::{Kept, Restore};
 use crate::plan::{Plan, SessionKeyring};
-use crate::run::create::{self, Prepared, about, first_state, hand_terminal, host_hooks, host_steps, record};
+use crate::run::create::CreateOrder;
+use crate::run::hooks::host_hooks;
+use crate::run::host_steps::host_steps;
 use crate::run::launch::{Launched, Opened, launch};
+use crate::run::making::Making;
 use crate::run::settle::settle;
-use crate::run::undo::Undo;
-use crate::state::About;
-use crate::state::{Container, State};
+use crate::run::terminal::hand_terminal;
+use crate::state::{About, Container};
 use crate::sys::mount::{self, Change, Follow, Reach, attr};
 use crate::sys::{self, Errno, describe, fs, net, process};
 use anyhow::{Context, Result, anyhow, bail};
@@ -34,9 +36,9 @@ const DESCRIPTORS_LIMIT: usize = 64 << 10;
 
 /// What goes into restoring a container.
 #[derive(Debug)]
-pub struct Order<'a> {
+pub struct RestoreOrder<'a> {
     /// The container, with the trial as its plan.
-    pub container: create::Order<'a>,
+    pub container: CreateOrder<'a>,
     /// What is done beside that.
     pub restore: &'a Restore,
     /// CRIU.
@@ -61,31 +63,44 @@ pub struct Restored {
 }
 
 /// Restore the container, or leave nothing behind.
-pub fn restore(order: &Order<'_>) -> Result<Restored> {
+pub fn restore(order: &RestoreOrder<'_>) -> Result<Restored> {
     let program = find(order.program)?;
     let descriptors = descriptors(order.options.images())?;
     make_folder("--work-path", order.options.work(), 0o700)?;
-    let mut undo = Undo::default();
-    match build(order, &program, &descriptors, &mut undo) {
-        Ok(restored) => Ok(restored),
-        Err(cause) => Err(undo.roll_back(cause)),
+    let mut making = Making::begin(&order.container)?;
+    let mut init = None;
+    match build(order, &program, &descriptors, &mut making, &mut init) {
+        Ok(Built { terminal, notify }) => match init {
+            Some(pidfd) => Ok(Restored { container: making.finish(), pidfd, terminal, notify }),
+            None => Err(making.roll_back(None, anyhow!("CRIU has restored nothing"))),
+        },
+        Err(cause) => Err(making.roll_back(init, cause)),
     }
 }
 
-fn build(order: &Order<'_>, program: &Path, descriptors: &[String], undo: &mut Undo) -> Result<Restored> {
+/// What comes of a restore beside the process and its record.
+struct Built {
+    terminal: Option<OwnedFd>,
+    notify: Option<OwnedFd>,
+}
+
+fn build<'b>(
+    order: &RestoreOrder<'b>,
+    program: &Path,
+    descriptors: &[String],
+    making: &mut Making<'b>,
+    init: &mut Option<OwnedFd>,
+) -> Result<Built> {
     let own = &order.container;
-    let about = about(own);
-    let mut state = first_state(own, &about);
-    undo.dir = Some(own.store.make(&own.plan.id)?);
-    let Prepared { mut opened, scope } = host_steps(own, &mut state, undo)?;
+    let mut opened = host_steps(making)?;
     let notify = opened.notify.take();
     let namespaces = copies(&order.restore.kept, &opened)?;
-    let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup.as_fd());
-    try_mounts(own.plan, &about, opened, undo.cgroup.as_ref().map(|(cgroup, _)| cgroup))?;
+    let cgroup = making.cgroup.as_ref().map(|made| made.cgroup.as_fd());
+    try_mounts(own.plan, making.about(), opened, making.cgroup.as_ref().map(|made| &made.cgroup))?;
     // CRIU closes each when it has used it.
     let nulls = [null()?, null()?, null()?];
     let mut message = request(order, descriptors, &nulls, &namespaces)?;
-    let yard = undo.dir.as_ref().context("the container has no directory")?.yard()?;
+    let yard = making.dir.yard()?;
     message.text(field::CGROUP_YARD, yard.as_os_str().as_encoded_bytes());
     let criu = {
         let (cgroups, rootfs) = (&own.host.cgroup_root, &own.config.root.path);
@@ -93,24 +108,21 @@ fn build(order: &Order<'_>, program: &Path, descriptors: &[String], undo: &mut U
         let keep =
             namespaces.iter().map(|(.., fd)| fd.as_fd()).chain(nulls.iter().map(OwnedFd::as_fd)).collect();
         let folders = vec![order.options.images(), order.options.work()];
-        Criu::start(program, &Place { cgroup, prepare: &prepare, keep, folders, output: Output::Callers })?
+        let place = Surroundings { cgroup, prepare: &prepare, keep, folders, output: Output::Callers };
+        Criu::start(program, &place)?
     };
     tell_folders(&criu, &mut message);
-    let cgroup = undo.cgroup.as_ref().map(|(cgroup, _)| cgroup);
-    scope.map_or(Ok(()), |scope| scope.settle(cgroup))?;
+    making.settle_scope()?;
     let network = namespaces.iter().find(|(kind, ..)| *kind == Namespace::Network).map(|(.., fd)| fd.as_fd());
-    let mut parent = Parent { order, about: &about, state: &mut state, undo, network, terminal: None };
-    let answer = criu.ask(&rpc::request(kind::RESTORE, Some(&message)), &mut |report| parent.hear(report));
-    let terminal = parent.terminal;
+    let mut talk = Conversation { order, making, init, network, terminal: None };
+    let answer = criu.ask(&rpc::request(kind::RESTORE, Some(&message)), &mut |report| talk.hear(report));
+    let terminal = talk.terminal;
     criu.end()?;
     let answer = answer?;
-    if !answer.success {
-        return Err(failure(&answer, &order.options.work().join(LOG)));
+    match answer.success {
+        true => Ok(Built { terminal, notify }),
+        false => Err(failure(&answer, &order.options.work().join(LOG))),
     }
-    let (Some(dir), Some(pidfd)) = (undo.dir.take(), undo.init.take()) else {
-        bail!("CRIU has restored nothing");
-    };
-    Ok(Restored { container: Container { dir, state }, pidfd, terminal, notify })
 }
 
 /// A namespace that CRIU is given by descriptor, and what it is called in the images.
@@ -133,7 +145,7 @@ fn try_mounts(plan: &Plan, about: &About, opened: Opened, cgroup: Option<&Cgroup
         match channel.hear().context("recvmsg from init")? {
             Some(FromInit::Ready) => Ok(()),
             Some(FromInit::Failed(fault)) => Err(fault.into()),
-            Some(_) => bail!("init speaks out of turn"),
+            Some(message) => Err(message.unexpected()),
             None => bail!("init was killed before its mounts were ready"),
         }
     };
@@ -163,7 +175,7 @@ fn null() -> Result<OwnedFd> {
 }
 
 fn request(
-    order: &Order<'_>,
+    order: &RestoreOrder<'_>,
     descriptors: &[String],
     nulls: &[OwnedFd],
     namespaces: &[Given],
@@ -234,21 +246,21 @@ fn enter(yard: &Path, cgroups: &Path, rootfs: &Path, keyring: Option<&SessionKey
         mount::move_mount(null_mount()?.as_fd(), onto.as_fd())
     };
     covered().call(|| "read-only /dev/null".into())?;
-    keyring.map_or(Ok(()), init::process::keyring)
+    keyring.map_or(Ok(()), acts::process::keyring)
 }
 
 /// The parent's side of the conversation with CRIU.
-struct Parent<'a, 'b> {
-    order: &'a Order<'b>,
-    about: &'a About,
-    state: &'a mut State,
-    undo: &'a mut Undo,
+struct Conversation<'a, 'b> {
+    order: &'a RestoreOrder<'b>,
+    making: &'a mut Making<'b>,
+    /// The restored process, once there is one.
+    init: &'a mut Option<OwnedFd>,
     /// The network namespace that is joined.
     network: Option<BorrowedFd<'a>>,
     terminal: Option<OwnedFd>,
 }
 
-impl Parent<'_, '_> {
+impl Conversation<'_, '_> {
     fn hear(&mut self, report: Report) -> Result<()> {
         match report.script.as_str() {
             "setup-namespaces" => self.namespaces(report.pid),
@@ -264,22 +276,21 @@ impl Parent<'_, '_> {
 
     /// The process is in its namespaces, and nothing else of it is there yet.
     fn namespaces(&mut self, pid: i32) -> Result<()> {
-        let Order { container: own, restore, .. } = self.order;
+        let RestoreOrder { container: own, restore, .. } = self.order;
         if restore.loopback {
             loopback(pid).map_err(|errno| anyhow!("bring up lo: {}", describe(errno)))?;
         }
         let network = self.network.map(|fd| fd.try_clone_to_owned()).transpose().context("dup")?;
-        settle(&restore.settle, pid, network, &mut self.undo.moved, &self.undo.resctrl)?;
-        self.undo.poststop = Some((own.config.hooks.poststop.clone(), self.about.clone()));
-        host_hooks(own, self.about, pid)
+        settle(&restore.settle, pid, network, &mut self.making.moved, &self.making.resctrl)?;
+        self.making.began_hooks = true;
+        host_hooks(&own.config.hooks, self.making.about(), pid)
     }
 
     /// The process is restored and does not run yet.
     fn restored(&mut self, pid: i32) -> Result<()> {
         // It is this process's child, and cannot be another: nobody has reaped it.
-        self.undo.init = Some(process::pidfd_open(pid).context("pidfd_open")?);
-        let Some(dir) = &self.undo.dir else { bail!("the container has no directory") };
-        record(&self.order.container, self.state, dir, pid)
+        *self.init = Some(process::pidfd_open(pid).context("pidfd_open")?);
+        self.making.record(pid)
     }
 }
 

@@ -3,9 +3,9 @@
 //! Without one CRIU mounts cgroup2 once more, without options, and to the kernel that is a change of what all mounts of it have:
 //! `nsdelegate` and the others would be gone for the machine.
 
+use crate::acts::trees;
 use crate::fault::{Call, Outcome, Refusal};
 use crate::host;
-use crate::init::root;
 use crate::proc::cgroup::{Place, places};
 use crate::sys::mount::{self, Follow, Reach};
 use crate::sys::{self, fs, process};
@@ -15,7 +15,7 @@ use std::path::Path;
 /// Enter a mount namespace: what is mounted from here on is not seen outside, and gone with it.
 pub(super) fn enter() -> Outcome {
     process::unshare(libc::CLONE_NEWNS).call(|| "unshare of a mount namespace".into())?;
-    root::slave()
+    trees::slave()
 }
 
 /// Put the cgroup trees into the folder `yard`, under the names that CRIU looks for.

@@ -137,7 +137,7 @@ fn times(flags: u64) -> u64 {
 }
 
 /// As config.json has them.
-pub(super) fn names(flags: u64) -> String {
+pub fn names(flags: u64) -> String {
     let named = OPTIONS.iter().filter(|(_, bits, opposite)| !opposite && flags & bits != 0);
     named.map(|(name, ..)| *name).collect::<Vec<_>>().join(" ")
 }

@@ -1,6 +1,7 @@
 //! Mount options: one table, used to read `mounts[].options` and to say in `knarr features` what is known.
 
-use crate::config::{Invalid, Propagation};
+use super::bind_flags::Flags;
+use super::{Invalid, Propagation};
 use crate::sys::mount::{Change, Reach, attr};
 
 /// What an option does.
@@ -178,6 +179,8 @@ pub struct Options {
     pub target: Symlink,
     /// Parameters of the filesystem.
     pub parameters: Vec<(String, Option<String>)>,
+    /// The flags of a bind mount; none where the options name nothing of a mount's.
+    pub flags: Option<Flags>,
 }
 
 fn apply(change: &mut Change, set: u64, clear: u64) {
@@ -194,7 +197,7 @@ impl Options {
 
     /// Read the options of the mount at `field`. Later options win over earlier ones.
     pub fn parse(options: &[String], field: &str) -> Result<Options, Invalid> {
-        let mut read = Options::default();
+        let mut read = Options { flags: Flags::named(options), ..Options::default() };
         // Podman writes an empty one for `--systemd`. In mount(2)'s list, with commas between, it was nothing.
         for option in options.iter().filter(|option| !option.is_empty()) {
             let known = TABLE.binary_search_by_key(&option.as_str(), |(name, _)| name);
@@ -228,13 +231,13 @@ impl Options {
     }
 
     /// The same of a bind mount, whose own flags are another matter.
-    pub(super) fn of_bind(&self) -> Vec<(Reach, Change)> {
+    pub fn of_bind(&self) -> Vec<(Reach, Change)> {
         let own = Options { top: Change::default(), ..self.clone() };
         own.changes()
     }
 
     /// Attributes and propagation types as calls of mount_setattr(2), in order.
-    pub(super) fn changes(&self) -> Vec<(Reach, Change)> {
+    pub fn changes(&self) -> Vec<(Reach, Change)> {
         let attributes = [(Reach::Top, self.top), (Reach::Tree, self.tree)];
         let propagation = self.propagation.iter();
         let propagation =
@@ -257,7 +260,7 @@ fn parameter(option: &str) -> (String, Option<String>) {
 }
 
 /// A propagation type as mount_setattr(2) takes it.
-pub(super) fn reach_and_kind(propagation: Propagation) -> (Reach, u64) {
+pub fn reach_and_kind(propagation: Propagation) -> (Reach, u64) {
     (if propagation.recursive { Reach::Tree } else { Reach::Top }, propagation.kind)
 }
 
