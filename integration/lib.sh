@@ -23,6 +23,8 @@ requires() { # uml | native | vm | controller NAME | debian | criu | file PATH
   esac
 }
 
+disposable() { [ "$MODE" = vm ] || requires uml; } # a kernel that may break
+
 differs() { # NAME[,NAME...] WHY: these runtimes do not do what the specification or this project asks for here
   [[ ,$1, != *,$RUNTIME_NAME,* ]] || skip "$RUNTIME_NAME differs: $2"
 }

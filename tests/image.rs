@@ -483,6 +483,30 @@ fn attributes_of_files_are_those_of_the_layer() {
 }
 
 #[test]
+fn names_of_their_own_entries_count_although_records_follow() {
+    let (name, target) = ("n".repeat(150), "t".repeat(150));
+    let own = |layer: Layer| {
+        let link = format!("{target}\0");
+        layer.raw(Type::GNULongLink, b"././@LongLink", b"", 0, link.as_bytes()).raw(
+            Type::GNULongName,
+            b"././@LongLink",
+            b"",
+            0,
+            format!("{name}\0").as_bytes(),
+        )
+    };
+    let before = own(Layer::new()).pax(&[("mtime", b"5"), ("path", b"other")]);
+    let after = own(Layer::new().pax(&[("mtime", b"5"), ("path", b"other")]));
+    for (number, layer) in [before, after].into_iter().enumerate() {
+        let archive = layer.raw(Type::Symlink, b"short", b"short", 0o777, b"").bytes();
+        let root = layer_of(&folder(&format!("image-own-names-{number}")), archive).unwrap();
+        assert_eq!(tree(&root), [name.as_str()], "{number}");
+        assert_eq!(fs::read_link(root.join(&name)).unwrap().as_os_str(), target.as_str());
+        assert_eq!(fs::symlink_metadata(root.join(&name)).unwrap().mtime(), 5);
+    }
+}
+
+#[test]
 fn only_root_gets_devices_and_owners() {
     let at = folder("image-devices");
     let archive = Layer::new()

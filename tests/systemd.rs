@@ -222,6 +222,33 @@ fn annotations_are_properties() {
 }
 
 #[test]
+fn annotations_are_about_the_scope_alone() {
+    let others = [
+        ("Wants", "['debug-shell.service']"),
+        ("BindsTo", "['debug-shell.service']"),
+        ("Conflicts", "['sshd.service']"),
+        ("PropagatesStopTo", "['sshd.service']"),
+        ("OnFailure", "['debug-shell.service']"),
+        ("OnSuccessJobMode", "'isolate'"),
+        ("FailureAction", "'reboot-force'"),
+        ("JobTimeoutAction", "'poweroff'"),
+        ("RebootArgument", "'x'"),
+        ("ExecStartPre", "'/bin/touch /x'"),
+        ("Slice", "'system.slice'"),
+        ("User", "'root'"),
+        ("BPFProgram", "['x']"),
+        ("IPIngressFilterPath", "['/sys/fs/bpf/x']"),
+    ];
+    for (name, value) in others {
+        let key = format!("org.systemd.property.{name}");
+        let error = plan(|config| config["annotations"] = json!({ key: value })).unwrap_err();
+        let expected =
+            format!("annotations.org.systemd.property.{name}: is about more than the container's scope");
+        assert_eq!(error, expected);
+    }
+}
+
+#[test]
 fn an_update_tells_systemd_too() {
     let unit = Unit { manager: Manager::System, name: "pfx-web.scope".into(), slice: "a-b.slice".into() };
     let current =

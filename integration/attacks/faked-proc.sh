@@ -1,54 +1,8 @@
 # What writes labels, kernel parameters and scores does not take a folder of the container's for /proc: each takes effect, or is refused.
 # shellcheck shell=bash disable=SC2016
 
-# fakes: the folder $T/fake, which looks like /proc as far as anything is written there.
-fakes() {
-  requires uml
-  local name
-  mkdir -p "$T"/fake/{self,thread-self,1}/attr/apparmor "$T"/fake/sys/kernel
-  for name in "$T"/fake/{self,thread-self,1}; do
-    echo fake | tee "$name"/attr/{exec,current,keycreate,apparmor/exec,apparmor/current} "$name"/{oom_score_adj,status} >/dev/null
-  done
-  echo fake >"$T/fake/sys/kernel/domainname"
-}
-untouched() { [ "$(find "$T/fake" "$B/rootfs/fake" -type f -exec cat {} + | sort -u)" = fake ] || fail "$1: a fake was written to"; }
-
-# The ways to have one, as filters for jq, with $fake for the folder.
-WAYS=(
-  '(.mounts[] | select(.type == "proc")) |= {destination: "/proc", type: "none", source: $fake, options: ["bind"]}'
-  '(.mounts[] | select(.type == "proc")) |= {destination: "/proc", type: "tmpfs", source: "tmpfs"}'
-  'bind($fake + "/sys"; "/proc/sys"; [])'
-  'bind($fake + "/self/attr"; "/proc/self/attr"; [])'
-  'bind($fake + "/self"; "/proc/thread-self"; [])'
-  'bind($fake + "/self/oom_score_adj"; "/proc/self/oom_score_adj"; [])'
-  '.mounts |= map(select(.type != "proc"))' # the root filesystem's own is a link to a fake
-)
-
-# each FILTER EFFECT: FILTER asks for something, which EFFECT says is so of a container that is made; in each of the ways it is, or there
-# is no container. REFUSED and MADE count.
-each() {
-  local filter=$1 effect=$2 way
-  REFUSED=0 MADE=0
-  for way in "${WAYS[@]}"; do
-    rm -rf "$T/c1"
-    bundle c1
-    cp -a "$T/fake" "$B/rootfs/fake"
-    rmdir "$B/rootfs/proc"
-    if [[ $way == *'!= "proc"'* ]]; then ln -s fake "$B/rootfs/proc"; else mkdir "$B/rootfs/proc"; fi
-    bundle c1 --arg fake "$T/fake" "args([\"sleep\", \"100\"]) | del(.linux.maskedPaths, .linux.readonlyPaths) | $way | $filter"
-    rt run --detach --bundle "$B" c1
-    if [ "$RC" = 0 ]; then
-      MADE=$((MADE + 1))
-      pid_of c1
-      "$effect" || fail "$way: it runs, and has not what it asked for"
-      run_ok delete --force c1
-    else
-      REFUSED=$((REFUSED + 1))
-      [ "$(wc -l <<<"$ERR")" = 1 ] || fail "$way: $(said)"
-    fi
-    untouched "$way"
-  done
-}
+# shellcheck source=../words/faked-proc.sh
+. "$STAGE/words/faked-proc.sh"
 
 has_domain() { [ "$(nsenter --target "$PID" --uts cat /proc/sys/kernel/domainname)" = it.example ]; }
 test_control_with_a_true_proc() {
@@ -89,4 +43,22 @@ test_an_apparmor_profile() {
   run_ok delete --force c1
   each '.process.apparmorProfile = "knarr-fake"' is_confined
   [ $REFUSED -gt 0 ] || fail 'nothing was refused'
+}
+
+# What follows a profile's name is not a second request of the kernel.
+test_a_profile_that_holds_another_request() {
+  disposable
+  requires file /sys/kernel/security/apparmor
+  requires file /sbin/apparmor_parser
+  printf 'profile knarr-fake {\nfile,\nsignal,\n}\n' | apparmor_parser -K -r
+  local profile
+  for profile in 'knarr-fake\nexec unconfined' 'knarr-fake unconfined' 'knarr-fake\u0000exec unconfined'; do
+    rm -rf "$T/c1"
+    bundle c1 "args([\"sleep\", \"100\"]) | .process.apparmorProfile = \"$profile\""
+    rt run --detach --bundle "$B" c1
+    [ "$RC" = 0 ] || continue
+    pid_of c1
+    is_confined || fail "$profile: it is $(<"/proc/$PID/attr/current")"
+    run_ok delete --force c1
+  done
 }

@@ -100,6 +100,19 @@ test_other_calls_of_create() { always bpf keyctl seccomp pidfd_send_signal fsetx
 test_calls_of_what_is_done_with_a_container() { others clone3 openat2 close_range pidfd_open faccessat2 setns keyctl; }
 test_more_calls_of_what_is_done_with_a_container() { others pidfd_send_signal fgetxattr flock waitid socketpair statx; }
 
+# The standard library makes this call first of all, and ends the program where it is refused.
+test_without_poll_nothing_begins() {
+  differs runc,crun "not looked at"
+  local errno
+  bundle c1 'sh("echo ran")'
+  for errno in "${ERRNOS[@]}"; do
+    without poll "$errno" run --bundle "$B" c1
+    assert_eq "$RC$OUT$ERR" 134
+    nothing "poll $errno"
+  done
+  right
+}
+
 # limits: what c1's cgroup has of what `update` changes.
 limits() { echo "$(<"$C/pids.max") $(<"$C/memory.max")"; }
 # updates CALL...: each refused to `update`, which changes both limits or none.
@@ -129,7 +142,6 @@ updates() {
   right
 }
 test_control_update_where_another_call_is_refused() { ERRNOS=(EPERM) REFUSED=''; updates mknodat; assert_eq "$RC$REFUSED" 0; }
-# poll: the standard library makes it before anything of the program runs, and ends the program if it is refused.
 test_calls_of_update() {
   REFUSED=''
   updates openat2 openat read write flock fgetxattr pidfd_open fstatfs newfstatat fcntl

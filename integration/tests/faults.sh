@@ -119,31 +119,34 @@ test_parent_and_init_killed_at_each_message() {
   kill_at_each clone3
 }
 
-# stopped_at_each CALL THEN: SIGSTOP for whoever makes its Nth CALL; THEN is what the first of them gets: CONT or KILL. Meanwhile others are
-# not held up, and afterwards nothing stays.
 is_stopped() { grep -qE '^[0-9]+ +--- stopped by SIGSTOP' "$T/trace" || has_ended; }
 goes_on() {
   local pid
   while read -r pid _; do kill -CONT "$pid" 2>/dev/null || :; done < <(grep -E '^[0-9]+ +--- stopped by SIGSTOP' "$T/trace")
   has_ended
 }
+# stop_at CALL N ARGS...: the runtime, of which whoever makes its Nth CALL gets SIGSTOP. FIRST is the first of them, if there is one.
+# Meanwhile others are not held up.
+stop_at() {
+  local what="SIGSTOP at $1 #$2" rc=0
+  : >"$T/trace"
+  strace -f -q -o "$T/trace" -e "inject=$1:signal=STOP:when=$2" "$RUNTIME" --root "$ROOT" "${@:3}" >"$T/out" 2>"$T/err" </dev/null &
+  TRACER=$!
+  eventually is_stopped
+  FIRST=$(awk '/--- stopped by SIGSTOP/ {print $1; exit}' "$T/trace")
+  [ -n "$FIRST" ] || return 0
+  STOPPED=$((STOPPED + 1))
+  timeout 5 "$RUNTIME" --root "$ROOT" list >"$T/list" 2>&1 || rc=$?
+  [ "$rc" = 0 ] || fail "$what: list: $rc: $(<"$T/list")"
+}
+# stopped_at_each CALL THEN: `create`; THEN is what the first gets: CONT or KILL. Afterwards nothing stays.
 stopped_at_each() {
-  local n first rc
+  local n
   for n in 1 2 3 4; do
-    : >"$T/trace"
-    strace -f -q -o "$T/trace" -e "inject=$1:signal=STOP:when=$n" "$RUNTIME" --root "$ROOT" create --bundle "$B" c1 >"$T/out" 2>"$T/err" </dev/null &
-    TRACER=$!
-    eventually is_stopped
-    first=$(awk '/--- stopped by SIGSTOP/ {print $1; exit}' "$T/trace")
-    if [ -n "$first" ]; then
-      STOPPED=$((STOPPED + 1))
-      rc=0
-      timeout 5 "$RUNTIME" --root "$ROOT" list >"$T/list" 2>&1 || rc=$?
-      [ "$rc" = 0 ] || fail "SIGSTOP at $1 #$n: list: $rc: $(<"$T/list")"
-      kill -"$2" "$first"
-    fi
+    stop_at "$1" $n create --bundle "$B" c1
+    [ -z "$FIRST" ] || kill -"$2" "$FIRST"
     eventually goes_on
-    [ "$2" = KILL ] && [ -n "$first" ] || [ "$RC" = 0 ] || fail "SIGSTOP at $1 #$n, then SIGCONT: status $RC: $(<"$T/err")"
+    [ "$2" = KILL ] && [ -n "$FIRST" ] || [ "$RC" = 0 ] || fail "SIGSTOP at $1 #$n, then SIGCONT: status $RC: $(<"$T/err")"
     untrace "SIGSTOP at $1 #$n, then $2"
     clean "SIGSTOP at $1 #$n, then $2"
   done
@@ -230,6 +233,39 @@ test_exec_killed_at_each_message() {
   done
 }
 
+# exec_stopped_at_each CALL THEN: as stopped_at_each. Meanwhile another `exec` works.
+exec_stopped_at_each() {
+  local n rc
+  for n in 1 2 3; do
+    stop_at "$1" $n exec c1 true
+    if [ -n "$FIRST" ]; then
+      rc=0
+      timeout 5 "$RUNTIME" --root "$ROOT" exec c1 true >"$T/list" 2>&1 || rc=$?
+      [ "$rc" = 0 ] || fail "SIGSTOP at $1 #$n: another exec: $rc: $(<"$T/list")"
+      kill -"$2" "$FIRST"
+    fi
+    eventually goes_on
+    wait "$TRACER" || :
+    [ "$2" = KILL ] && [ -n "$FIRST" ] || [ "$RC" = 0 ] || fail "SIGSTOP at $1 #$n, then SIGCONT: status $RC: $(<"$T/err")"
+    alone "SIGSTOP at $1 #$n, then $2"
+  done
+}
+
+test_exec_stopped_at_each_message() {
+  differs runc,crun "other messages"
+  requires native
+  local call STOPPED=0
+  bundle c1 'args(["sleep", "1000"])'
+  run_ok run --detach --bundle "$B" c1
+  pid_of c1
+  for call in clone3 setns sendmsg recvmsg waitid; do
+    exec_stopped_at_each $call CONT
+    exec_stopped_at_each $call KILL
+  done
+  assert_status c1 running
+  [ $STOPPED -ge 10 ] || fail "only $STOPPED were stopped"
+}
+
 # CRIU traces the processes itself, so only the command's own calls are failed, and of these not the many that only read.
 CRIU_HARMLESS='read|readlink|statx|newfstatat|fstatfs|fcntl|prctl|geteuid|lseek|execve|rt_sigaction|rt_sigprocmask|prlimit64|setsockopt|shutdown'
 own_calls() { # COMMAND...: "NAME COUNT" of its calls, in CALLS
@@ -269,6 +305,65 @@ test_each_failing_call_of_restore_leaves_nothing() {
     done
   done <<<"$CALLS"
   [ "$failures" -gt 40 ] || fail "only $failures faults had an effect"
+}
+
+# Only the command itself is traced.
+own_is_stopped() { grep -q '^--- stopped by SIGSTOP' "$T/trace" || grep -qE '^\+\+\+ (exited|killed)' "$T/trace"; }
+own_has_ended() { grep -qE '^\+\+\+ (exited|killed)' "$T/trace"; }
+# restore_with SIGNAL CALL N: `restore` gets it at its Nth CALL. FIRST is its pid, if there were as many.
+restore_with() {
+  : >"$T/trace"
+  strace -q -o "$T/trace" -e "inject=$2:signal=$1:when=$3" "${RESTORE[@]}" >"$T/out" 2>"$T/err" </dev/null &
+  TRACER=$!
+  eventually own_is_stopped
+  FIRST=''
+  grep -q "SIG$1" "$T/trace" || return 0
+  COUNT=$((COUNT + 1)) FIRST=gone
+  [ "$1" = KILL ] || read -r FIRST <"/proc/$TRACER/task/$TRACER/children" || :
+}
+restored() { # WHAT: the command has ended well, and what it made is deleted
+  eventually own_has_ended
+  RC=0
+  wait "$TRACER" || RC=$?
+  [ "$RC" = 0 ] || fail "$1: status $RC: $(<"$T/err")"
+  run_ok delete --force c1
+  clean "$1"
+}
+killed() { # WHAT: what it has left goes with the next delete
+  eventually own_has_ended
+  wait "$TRACER" || :
+  rt delete --force c1
+  [ "$RC" = 0 ] || fail "$1: delete: $ERR"
+  clean "$1"
+}
+
+test_restore_stopped_and_killed_at_each_message() {
+  differs runc,crun "other messages"
+  requires native
+  requires criu
+  local call n COUNT=0
+  FLAGS=(--criu "$CRIU")
+  bundle c1 'args(["sleep", "1000"])'
+  "$RUNTIME" --root "$ROOT" run --detach --bundle "$B" c1 </dev/null >/dev/null 2>&1
+  run_ok checkpoint --image-path "$T/images" c1
+  RESTORE=("$RUNTIME" --root "$ROOT" --criu "$CRIU" restore --detach --bundle "$B" --image-path "$T/images" c1)
+  for call in clone3 sendmsg recvmsg; do
+    for n in 1 2 3 4 5 6 7 8; do
+      restore_with STOP $call $n
+      [ -n "$FIRST" ] || { restored "without $call #$n"; break; }
+      timeout 5 "$RUNTIME" --root "$ROOT" list >"$T/list" 2>&1 || fail "SIGSTOP at $call #$n: list: $(<"$T/list")"
+      kill -CONT "$FIRST"
+      restored "SIGSTOP at $call #$n, then SIGCONT"
+      restore_with STOP $call $n
+      kill -KILL "$FIRST"
+      killed "SIGSTOP at $call #$n, then SIGKILL"
+      restore_with KILL $call $n
+      killed "SIGKILL at $call #$n"
+    done
+  done
+  [ $COUNT -ge 24 ] || fail "only $COUNT signals had an effect"
+  "${RESTORE[@]}" </dev/null >/dev/null 2>&1 # the images are as they were
+  assert_status c1 running
 }
 
 test_each_failing_call_of_checkpoint_leaves_a_container() {

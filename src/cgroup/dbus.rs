@@ -22,13 +22,13 @@ const MESSAGE_LIMIT: usize = 1 << 20;
 
 /// Where a call goes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Target<'a> {
+pub struct Target<'a> {
     /// Bus name.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// Object.
-    pub(super) path: &'a str,
+    pub path: &'a str,
     /// Interface.
-    pub(super) interface: &'static str,
+    pub interface: &'static str,
 }
 
 const BUS: Target<'static> =
@@ -36,11 +36,11 @@ const BUS: Target<'static> =
 
 /// An error reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ErrorReply {
+pub struct ErrorReply {
     /// As `org.freedesktop.systemd1.UnitExists`.
-    pub(super) name: String,
+    pub name: String,
     /// For people.
-    pub(super) text: String,
+    pub text: String,
 }
 
 impl fmt::Display for ErrorReply {
@@ -53,7 +53,7 @@ impl std::error::Error for ErrorReply {}
 
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Bus {
+pub struct Bus {
     fd: OwnedFd,
     deadline: Instant,
     serial: u32,
@@ -66,25 +66,12 @@ pub(super) struct Bus {
 }
 
 impl Bus {
-    /// Connect to the bus of the machine or of the user. It is greeted with the first call.
-    pub(super) fn connect(manager: Manager) -> Result<Bus> {
+    /// Connect to the bus of the machine or of the user.
+    pub fn connect(manager: Manager) -> Result<Bus> {
         let mut last = None;
         for path in addresses(manager) {
             match socket::connect_to(&path, SockType::Stream) {
-                Ok(fd) => {
-                    let mut bus = Bus {
-                        fd,
-                        deadline: Instant::now() + TIMEOUT,
-                        serial: 0,
-                        // Without a uid: in a user namespace this process does not know what the bus calls it.
-                        unsent: b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n".into(),
-                        unread: Vec::new(),
-                        greeted: false,
-                        signals: Vec::new(),
-                    };
-                    bus.send(BUS, "Hello", &Body::default());
-                    return Ok(bus);
-                }
+                Ok(fd) => return Ok(Bus::over(fd)),
                 Err(errno) => last = Some((path, errno)),
             }
         }
@@ -94,22 +81,38 @@ impl Bus {
         }
     }
 
+    /// The bus at the other end of a connection. It is greeted with the first call.
+    pub fn over(fd: OwnedFd) -> Bus {
+        let mut bus = Bus {
+            fd,
+            deadline: Instant::now() + TIMEOUT,
+            serial: 0,
+            // Without a uid: in a user namespace this process does not know what the bus calls it.
+            unsent: b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n".into(),
+            unread: Vec::new(),
+            greeted: false,
+            signals: Vec::new(),
+        };
+        bus.send(BUS, "Hello", &Body::default());
+        bus
+    }
+
     /// Ask for signals, without waiting for the answer.
-    pub(super) fn subscribe(&mut self, rule: &str) {
+    pub fn subscribe(&mut self, rule: &str) {
         let mut body = Body::default();
         body.value(&Value::Text(rule.into()));
         self.send(BUS, "AddMatch", &body);
     }
 
     /// Call a method without waiting for its answer, and return the serial number that answers it.
-    pub(super) fn send(&mut self, target: Target<'_>, member: &str, body: &Body) -> u32 {
+    pub fn send(&mut self, target: Target<'_>, member: &str, body: &Body) -> u32 {
         self.serial += 1;
         self.unsent.extend(body.message(target, member, self.serial));
         self.serial
     }
 
     /// Call a method and wait for its answer.
-    pub(super) fn call(&mut self, target: Target<'_>, member: &str, body: &Body) -> Result<Message> {
+    pub fn call(&mut self, target: Target<'_>, member: &str, body: &Body) -> Result<Message> {
         let serial = self.send(target, member, body);
         loop {
             let message = self.receive()?;
@@ -130,7 +133,7 @@ impl Bus {
     }
 
     /// Wait for a signal for which `accept` has an answer.
-    pub(super) fn signal<T>(&mut self, accept: impl Fn(&Message) -> Option<T>) -> Result<T> {
+    pub fn signal<T>(&mut self, accept: impl Fn(&Message) -> Option<T>) -> Result<T> {
         if let Some(found) = self.signals.iter().find_map(&accept) {
             return Ok(found);
         }
@@ -231,20 +234,20 @@ fn unix_paths(addresses: &str) -> Vec<PathBuf> {
 
 /// The arguments of a call.
 #[derive(Debug, Default)]
-pub(super) struct Body {
+pub struct Body {
     data: Vec<u8>,
     signature: String,
 }
 
 impl Body {
     /// Add an argument.
-    pub(super) fn value(&mut self, value: &Value) {
+    pub fn value(&mut self, value: &Value) {
         self.signature.push_str(&value.signature());
         encode(&mut self.data, value);
     }
 
     /// Add a list of names and values of any type, `a(sv)`.
-    pub(super) fn properties<'a>(&mut self, properties: impl Iterator<Item = (&'a str, &'a Value)>) {
+    pub fn properties<'a>(&mut self, properties: impl Iterator<Item = (&'a str, &'a Value)>) {
         self.signature.push_str("a(sv)");
         array(&mut self.data, 8, |data| {
             for (name, value) in properties {
@@ -257,7 +260,7 @@ impl Body {
     }
 
     /// Add an empty array of this type.
-    pub(super) fn none_of(&mut self, element: &str) {
+    pub fn none_of(&mut self, element: &str) {
         self.value(&Value::Array(element.into(), Vec::new()));
     }
 
@@ -347,12 +350,12 @@ const KIND_SIGNAL: u8 = 4;
 
 /// A message that came in.
 #[derive(Debug, Default)]
-pub(super) struct Message {
+pub struct Message {
     kind: u8,
     reply_to: u32,
     error: String,
     /// The name of a signal.
-    pub(super) member: String,
+    pub member: String,
     data: Vec<u8>,
     body_at: usize,
     big_endian: bool,
@@ -387,7 +390,7 @@ impl Message {
     }
 
     /// Its arguments, from the first.
-    pub(super) fn reader(&self) -> Reader<'_> {
+    pub fn reader(&self) -> Reader<'_> {
         Reader { data: &self.data, at: self.body_at, big_endian: self.big_endian }
     }
 }
@@ -412,7 +415,7 @@ fn message_length(data: &[u8]) -> Result<Option<usize>> {
 
 /// What is left of a message.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub struct Reader<'a> {
     data: &'a [u8],
     at: usize,
     big_endian: bool,
@@ -437,7 +440,7 @@ impl Reader<'_> {
     }
 
     /// `u`
-    pub(super) fn u32(&mut self) -> Result<u32> {
+    pub fn u32(&mut self) -> Result<u32> {
         self.align(4)?;
         let big_endian = self.big_endian;
         let bytes: [u8; 4] = self.take(4)?.try_into()?;
@@ -445,7 +448,7 @@ impl Reader<'_> {
     }
 
     /// `s` or `o`
-    pub(super) fn text(&mut self) -> Result<String> {
+    pub fn text(&mut self) -> Result<String> {
         let length = self.u32()? as usize;
         let text = String::from_utf8_lossy(self.take(length)?).into_owned();
         self.byte()?;
@@ -453,7 +456,7 @@ impl Reader<'_> {
     }
 
     /// `v` with a `t` in it
-    pub(super) fn variant_u64(&mut self) -> Result<u64> {
+    pub fn variant_u64(&mut self) -> Result<u64> {
         let signature = self.signature()?;
         if signature != "t" {
             bail!("an answer of type {signature:?}");

@@ -3,7 +3,7 @@
 //! All files are reached from a descriptor of the cgroup, below it and on its filesystem only.
 
 mod controllers;
-mod dbus;
+pub mod dbus;
 mod delegate;
 mod devices;
 mod freezer;

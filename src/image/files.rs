@@ -130,7 +130,7 @@ fn members(archive: &Section) -> Result<HashMap<String, Member>> {
     let mut at = archive.at;
     while at < archive.end {
         let mut reader = Reader::new(Section { at, ..archive.clone() });
-        let Some(entry) = reader.next()? else { break };
+        let Some(entry) = reader.next_entry()? else { break };
         let (offset, size) = reader.extent();
         let data = at + offset;
         at = size.checked_next_multiple_of(512).and_then(|size| data.checked_add(size)).unwrap_or(u64::MAX);

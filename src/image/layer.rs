@@ -45,7 +45,7 @@ impl Unpacker {
     pub(crate) fn layer<R: Read>(&mut self, reader: &mut Reader<R>) -> Result<()> {
         self.tree.next_layer();
         self.folders.clear();
-        while let Some(entry) = reader.next()? {
+        while let Some(entry) = reader.next_entry()? {
             self.entry(&entry, reader)
                 .with_context(|| format!("entry {:?}", String::from_utf8_lossy(&entry.name)))?;
         }

@@ -8,11 +8,11 @@ pub mod config;
 mod files;
 mod layer;
 mod merged;
-mod pax;
+pub mod pax;
 pub mod progress;
 mod source;
 mod store;
-mod tarball;
+pub mod tarball;
 mod tree;
 pub mod users;
 

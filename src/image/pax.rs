@@ -6,25 +6,33 @@ use super::tarball::{Malformed, decimal, malformed};
 
 /// What the records before an entry say about it. What they do not say is none.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Extended {
+pub struct Extended {
+    /// `path`
     pub path: Option<Vec<u8>>,
+    /// `linkpath`
     pub link: Option<Vec<u8>>,
+    /// Of the data in the archive.
     pub size: Option<u64>,
+    /// Owner.
     pub uid: Option<u64>,
+    /// Group.
     pub gid: Option<u64>,
     /// Seconds and nanoseconds.
     pub mtime: Option<(i64, i64)>,
     /// Names and values, each name once.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Of a file with holes.
     pub sparse: Sparse,
 }
 
 /// The records `GNU.sparse.*`.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(crate) struct Sparse {
+pub struct Sparse {
+    /// Of the file; the header names another.
     pub name: Option<Vec<u8>>,
     /// The size of the file with its holes.
     pub size: Option<u64>,
+    /// The form: 1 has its map before the data.
     pub major: u64,
     /// Offsets and lengths in turn, of the forms 0.0 and 0.1.
     pub numbers: Vec<u64>,
@@ -33,7 +41,7 @@ pub(crate) struct Sparse {
 }
 
 /// Parse the records of one header.
-pub(crate) fn parse(mut data: &[u8]) -> Result<Extended, Malformed> {
+pub fn parse(mut data: &[u8]) -> Result<Extended, Malformed> {
     let mut extended = Extended::default();
     // Some writers fill up with NUL.
     while data.first().is_some_and(|byte| *byte != 0) {

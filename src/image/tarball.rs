@@ -13,9 +13,10 @@ const SPECIAL_LIMIT: u64 = 1 << 20;
 
 /// What is wrong with an archive.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Malformed(&'static str);
+pub struct Malformed(&'static str);
 
-pub(crate) fn malformed(what: &'static str) -> Malformed {
+/// An archive that is so.
+pub fn malformed(what: &'static str) -> Malformed {
     Malformed(what)
 }
 
@@ -35,38 +36,50 @@ impl From<Malformed> for io::Error {
 
 /// What an entry makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// A regular file of this size, whose data are these pieces, each an offset and a length; between them is nothing.
     File {
+        /// With its holes.
         size: u64,
+        /// Offsets and lengths.
         pieces: Vec<(u64, u64)>,
     },
     /// Another name for an entry.
     HardLink(Vec<u8>),
+    /// To this target.
     Symlink(Vec<u8>),
+    /// Major and minor.
     CharDevice(u32, u32),
+    /// Major and minor.
     BlockDevice(u32, u32),
+    /// A folder.
     Directory,
+    /// A named pipe.
     Fifo,
 }
 
 /// One entry of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub struct Entry {
+    /// As it stands in the archive.
     pub name: Vec<u8>,
+    /// What it is.
     pub kind: Kind,
     /// Permissions, with setuid, setgid and sticky.
     pub mode: u32,
+    /// Owner.
     pub uid: u32,
+    /// Group.
     pub gid: u32,
     /// Seconds and nanoseconds.
     pub mtime: (i64, i64),
+    /// Names and values, each name once.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// An archive that is read from the start to the end.
 #[derive(Debug)]
-pub(crate) struct Reader<R> {
+pub struct Reader<R> {
     inner: R,
     /// Data of the current entry that was not read yet.
     data: u64,
@@ -77,22 +90,24 @@ pub(crate) struct Reader<R> {
 }
 
 impl<R: Read> Reader<R> {
-    pub(crate) fn new(inner: R) -> Self {
+    /// Of the archive that this reads.
+    pub fn new(inner: R) -> Self {
         Reader { inner, data: 0, padding: 0, position: 0 }
     }
 
-    pub(crate) fn into_inner(self) -> R {
+    /// What it was made of, at the place that was read to.
+    pub fn into_inner(self) -> R {
         self.inner
     }
 
     /// Where the data of the current entry begin and how many bytes they are, before any is read.
-    pub(crate) fn extent(&self) -> (u64, u64) {
+    pub fn extent(&self) -> (u64, u64) {
         (self.position, self.data)
     }
 
     /// The next entry, none at the end. What was not read of the last one is skipped.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Entry>> {
-        let mut extended = Extended::default();
+    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+        let (mut extended, mut name, mut link) = (Extended::default(), None, None);
         loop {
             self.skip_rest()?;
             let Some(block) = self.header_block()? else { return Ok(None) };
@@ -102,16 +117,21 @@ impl<R: Read> Reader<R> {
             let size = u64::try_from(size).map_err(|_| malformed("a size is negative"))?;
             match header.kind() {
                 b'x' | b'X' => extended = pax::parse(&self.special(size)?)?,
-                b'L' => extended.path = Some(name_of(self.special(size)?)),
-                b'K' => extended.link = Some(name_of(self.special(size)?)),
+                b'L' => name = Some(name_of(self.special(size)?)),
+                b'K' => link = Some(name_of(self.special(size)?)),
                 b'g' => drop(self.special(size)?),
-                _ => return self.entry(&header, size, extended).map(Some),
+                _ => {
+                    // Those with an entry of their own count, in whatever order records come.
+                    extended.path = name.or(extended.path);
+                    extended.link = link.or(extended.link);
+                    return self.entry(&header, size, extended).map(Some);
+                }
             }
         }
     }
 
     /// Data of the current entry; none at its end.
-    pub(crate) fn read_data(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub fn read_data(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = self.data.min(buffer.len() as u64) as usize;
         if most == 0 {
             return Ok(0);
@@ -371,7 +391,7 @@ fn id(extended: Option<u64>, field: &[u8], error: &'static str) -> Result<u32, M
 }
 
 /// A number in decimal digits.
-pub(crate) fn decimal(text: &[u8]) -> Result<u64, Malformed> {
+pub fn decimal(text: &[u8]) -> Result<u64, Malformed> {
     let digits = text.iter().all(u8::is_ascii_digit);
     let text = std::str::from_utf8(text).ok().filter(|_| digits);
     text.and_then(|text| text.parse().ok()).ok_or(malformed("a number in a pax record is malformed"))

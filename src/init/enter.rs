@@ -1,6 +1,6 @@
 //! The namespaces: joining them, and what they carry.
 
-use super::{Init, namespaces, process, sysctl};
+use super::{Init, namespaces, process, sysctl, threads};
 use crate::acts::process as acts;
 use crate::channel::FromInit;
 use crate::config::Namespace;
@@ -57,7 +57,7 @@ impl Init<'_> {
             return Err(Refusal::message("there is no init to follow"));
         };
         let flags = kinds.iter().fold(0, |flags, kind| flags | kind.clone_flag());
-        proc::setns(init.as_fd(), flags).call(|| "setns".into())
+        threads::enter(init.as_fd(), flags).call(|| "setns".into())
     }
 
     /// Only a child is born in a pid namespace that was entered. It takes this process's place under the parent and says so

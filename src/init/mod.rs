@@ -18,6 +18,7 @@ pub mod reaper;
 mod root;
 mod sysctl;
 mod terminal;
+mod threads;
 mod wait;
 
 use crate::channel::{FromInit, InitEnd};

@@ -228,6 +228,38 @@ fn bitmask(list: &str) -> Option<Value> {
     Some(Value::bytes(&bytes))
 }
 
+/// Whether a property starts, stops or ends something beside the scope, places it elsewhere, or names what the manager runs or loads.
+/// Whoever writes annotations may be somebody else than whoever writes config.json.
+fn is_about_others(name: &str) -> bool {
+    const RELATIONS: [&str; 22] = [
+        "BPFProgram",
+        "BindsTo",
+        "Conflicts",
+        "Controller",
+        "Group",
+        "IPEgressFilterPath",
+        "IPIngressFilterPath",
+        "JoinsNamespaceOf",
+        "NFTSet",
+        "PIDs",
+        "PartOf",
+        "PropagatesReloadTo",
+        "PropagatesStopTo",
+        "ReloadPropagatedFrom",
+        "Requires",
+        "RequiresMountsFor",
+        "Requisite",
+        "Slice",
+        "StopPropagatedFrom",
+        "Upholds",
+        "User",
+        "Wants",
+    ];
+    RELATIONS.contains(&name)
+        || ["Exec", "On", "Trigger", "PIDFD"].iter().any(|start| name.starts_with(start))
+        || ["Action", "RebootArgument", "WantsMountsFor"].iter().any(|end| name.ends_with(end))
+}
+
 /// A property by annotation: `org.systemd.property.TimeoutStopUSec: uint64 10000000`. One in seconds, as unit files have it,
 /// is given in microseconds, as D-Bus has it.
 fn annotated(key: &str, name: &str, text: &str) -> Result<Planned<Property>, Invalid> {
@@ -237,6 +269,9 @@ fn annotated(key: &str, name: &str, text: &str) -> Result<Planned<Property>, Inv
         && name.chars().all(|c| c.is_ascii_alphabetic());
     if !is_name {
         return Err(Invalid::new(field, format!("{name:?} is not the name of a property of systemd")));
+    }
+    if is_about_others(name) {
+        return Err(Invalid::new(field, "is about more than the container's scope"));
     }
     let value = parse(text).map_err(|err| Invalid::new(&field, format!("{text:?}: {err}")))?;
     let seconds = name.strip_suffix("Sec").filter(|stem| !stem.ends_with('U'));

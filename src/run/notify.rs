@@ -44,7 +44,12 @@ impl Notify {
     /// Pass on what comes to `inner`, to `$NOTIFY_SOCKET`; none where nobody waits there.
     pub fn new(inner: OwnedFd) -> Option<Notify> {
         let outer = socket::datagram_to(&host_socket()?).ok()?;
-        Some(Notify { inner, outer })
+        Some(Notify::between(inner, outer))
+    }
+
+    /// Pass on what comes to `inner`, to whoever is at the other end of `outer`.
+    pub fn between(inner: OwnedFd, outer: OwnedFd) -> Notify {
+        Notify { inner, outer }
     }
 
     /// A descriptor that is readable when something has come.
@@ -53,7 +58,7 @@ impl Notify {
     }
 
     /// Pass on what has come.
-    pub(super) fn pass_on(&self) {
+    pub fn pass_on(&self) {
         let _ = self.take(None);
     }
 

@@ -172,9 +172,19 @@ unsafe fn born(ret: libc::c_long, pidfd: RawFd) -> Result<Cloned> {
 
 /// pidfd_open(2).
 pub fn pidfd_open(pid: i32) -> Result<OwnedFd> {
+    pidfd(pid, 0)
+}
+
+/// pidfd_open(2) of a thread; EINVAL before Linux 6.9.
+pub fn pidfd_open_thread(id: i32) -> Result<OwnedFd> {
+    // Linux 6.9: PIDFD_THREAD is O_EXCL.
+    pidfd(id, libc::O_EXCL)
+}
+
+fn pidfd(id: i32, flags: i32) -> Result<OwnedFd> {
     // SAFETY: integers only; the kernel returns a descriptor that is ours alone.
     unsafe {
-        let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, pid, 0))?;
+        let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, id, flags))?;
         Ok(OwnedFd::from_raw_fd(fd as RawFd))
     }
 }

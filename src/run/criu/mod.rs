@@ -5,7 +5,7 @@ mod checkpoint;
 mod field;
 mod options;
 mod restore;
-mod rpc;
+pub mod rpc;
 mod yard;
 
 pub use checkpoint::{Checkpoint, checkpoint};

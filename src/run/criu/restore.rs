@@ -95,8 +95,9 @@ fn build<'b>(
     let mut opened = host_steps(making)?;
     let notify = opened.notify.take();
     let namespaces = copies(&order.restore.kept, &opened)?;
-    let cgroup = making.cgroup.as_ref().map(|made| made.cgroup.as_fd());
-    try_mounts(own.plan, making.about(), opened, making.cgroup.as_ref().map(|made| &made.cgroup))?;
+    let cgroup = making.cgroup.as_ref().map(|made| &made.cgroup);
+    try_mounts(own.plan, making.about(), opened, cgroup)?;
+    let cgroup = cgroup.map(Cgroup::as_fd);
     // CRIU closes each when it has used it.
     let nulls = [null()?, null()?, null()?];
     let mut message = request(order, descriptors, &nulls, &namespaces)?;

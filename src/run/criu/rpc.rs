@@ -4,23 +4,23 @@ use super::field::{kind, notify, req, resp, restore_resp, version};
 
 /// A message that is written: fields in the order of their numbers or not, as the format allows.
 #[derive(Debug, Default)]
-pub(super) struct Message(Vec<u8>);
+pub struct Message(Vec<u8>);
 
 impl Message {
     /// A number, also of an enumeration. Negative ones are not sent.
-    pub(super) fn number(&mut self, field: u32, value: u64) -> &mut Message {
+    pub fn number(&mut self, field: u32, value: u64) -> &mut Message {
         varint(&mut self.0, u64::from(field) << 3);
         varint(&mut self.0, value);
         self
     }
 
     /// A flag that is set; one that is not is left out.
-    pub(super) fn flag(&mut self, field: u32, value: bool) -> &mut Message {
+    pub fn flag(&mut self, field: u32, value: bool) -> &mut Message {
         if value { self.number(field, 1) } else { self }
     }
 
     /// A text.
-    pub(super) fn text(&mut self, field: u32, value: impl AsRef<[u8]>) -> &mut Message {
+    pub fn text(&mut self, field: u32, value: impl AsRef<[u8]>) -> &mut Message {
         let value = value.as_ref();
         varint(&mut self.0, u64::from(field) << 3 | 2);
         varint(&mut self.0, value.len() as u64);
@@ -29,7 +29,7 @@ impl Message {
     }
 
     /// A text, if there is one.
-    pub(super) fn optional(&mut self, field: u32, value: Option<&str>) -> &mut Message {
+    pub fn optional(&mut self, field: u32, value: Option<&str>) -> &mut Message {
         match value {
             Some(value) => self.text(field, value),
             None => self,
@@ -37,12 +37,12 @@ impl Message {
     }
 
     /// A message in the message.
-    pub(super) fn message(&mut self, field: u32, value: &Message) -> &mut Message {
+    pub fn message(&mut self, field: u32, value: &Message) -> &mut Message {
         self.text(field, &value.0)
     }
 
     /// The packet.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
@@ -56,7 +56,7 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// A request of this kind, with options where it has any.
-pub(super) fn request(kind: u64, options: Option<&Message>) -> Message {
+pub fn request(kind: u64, options: Option<&Message>) -> Message {
     let mut request = Message::default();
     request.number(req::TYPE, kind);
     if let Some(options) = options {
@@ -66,7 +66,7 @@ pub(super) fn request(kind: u64, options: Option<&Message>) -> Message {
 }
 
 /// The answer to a notification.
-pub(super) fn notified(success: bool) -> Message {
+pub fn notified(success: bool) -> Message {
     let mut request = request(kind::NOTIFY, None);
     request.number(req::NOTIFY_SUCCESS, success.into());
     request
@@ -74,24 +74,26 @@ pub(super) fn notified(success: bool) -> Message {
 
 /// What CRIU says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Response {
-    pub(super) kind: u64,
-    pub(super) success: bool,
+pub struct Response {
+    /// What was asked for, or `NOTIFY`.
+    pub kind: u64,
+    /// Whether it was done.
+    pub success: bool,
     /// Of a notification.
-    pub(super) script: String,
+    pub script: String,
     /// Of a notification, or of the restored process.
-    pub(super) pid: i32,
+    pub pid: i32,
     /// An errno, 0 where there is none to tell.
-    pub(super) errno: i32,
+    pub errno: i32,
     /// What went wrong first.
-    pub(super) error: String,
+    pub error: String,
     /// Major and minor.
-    pub(super) version: (u64, u64),
+    pub version: (u64, u64),
 }
 
 impl Response {
     /// Read a packet; none if it is not well formed. What is not known is skipped.
-    pub(super) fn read(packet: &[u8]) -> Option<Response> {
+    pub fn read(packet: &[u8]) -> Option<Response> {
         let mut response = Response::default();
         for (field, value) in fields(packet)? {
             match (field, value) {

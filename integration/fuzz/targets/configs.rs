@@ -1,14 +1,14 @@
-//! Any bytes as config.json: an error or a plan, never a panic.
+//! What knarr is configured by, and what it keeps of it: an error or a plan, never a panic.
 
-#![no_main]
-
-use knarr::config;
+use knarr::config::Options;
+use knarr::config::{self, load};
 use knarr::host::Host;
 use knarr::plan::{self, CgroupDriver, Keyring, Pivot, Request, Start};
-use libfuzzer_sys::fuzz_target;
+use knarr::state::State;
 use std::path::Path;
 
-fuzz_target!(|text: &[u8]| {
+/// config.json.
+pub fn config(text: &[u8]) {
     let Ok(loaded) = config::load(text, Path::new("/bundle")) else { return };
     let known = (1 << 41) - 1;
     let host = |uid| Host {
@@ -39,4 +39,23 @@ fuzz_target!(|text: &[u8]| {
             assert!(!plan.to_string().is_empty());
         }
     }
-});
+}
+
+/// The process of `exec`.
+pub fn process(text: &[u8]) {
+    let _ = load::load_process(text, "--process", None);
+}
+
+/// A record is the same when it is written and read again.
+pub fn state(text: &[u8]) {
+    let Ok(state) = serde_json::from_slice::<State>(text) else { return };
+    let written = serde_json::to_vec(&state).expect("a record can be written");
+    assert_eq!(serde_json::from_slice::<State>(&written).expect("what was written can be read"), state);
+    assert!(!state.about.json("stopped", None).is_empty());
+}
+
+/// The options of a mount, one a line.
+pub fn options(text: &[u8]) {
+    let options: Vec<String> = String::from_utf8_lossy(text).lines().map(String::from).collect();
+    let _ = Options::parse(&options, "mounts[0]");
+}

@@ -1,18 +1,15 @@
 //! Any profile: its filter does what the profile says, on every machine.
 
-#![no_main]
-
 #[path = "../../../tests/support/agreement.rs"]
 mod agreement;
 #[path = "../../../tests/support/cbpf.rs"]
 #[allow(dead_code, reason = "the measurements count what is executed")]
 mod cbpf;
-#[allow(dead_code)]
 #[path = "../../../tests/support/naive.rs"]
+#[allow(dead_code, reason = "other tests ask for more")]
 mod naive;
 
 use agreement::{compare, machines};
-use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
 const NAMES: [&str; 12] = [
@@ -71,7 +68,8 @@ impl Bytes<'_> {
     }
 }
 
-fuzz_target!(|data: &[u8]| {
+/// A profile, chosen by the bytes.
+pub fn run(data: &[u8]) {
     let mut bytes = Bytes(data);
     let chosen = bytes.byte();
     let arches = ARCHES.iter().enumerate().filter(|(i, _)| chosen & 1 << i != 0);
@@ -89,4 +87,4 @@ fuzz_target!(|data: &[u8]| {
     for (native, machine) in machines() {
         compare(native, &machine, &profile);
     }
-});
+}
