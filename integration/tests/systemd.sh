@@ -11,7 +11,6 @@ test_a_scope_is_made_and_goes() {
   pid_of c1
   assert_match "$(<"/proc/$PID/cgroup")" "0::/system.slice/$UNIT(/container)?$"
   assert_property ActiveState=active Delegate=yes Slice=system.slice DefaultDependencies=no
-  assert_match "$(show Description)" c1
   run_ok start c1
   assert_status c1 running
   run_ok kill c1 KILL
@@ -19,6 +18,13 @@ test_a_scope_is_made_and_goes() {
   run_ok delete c1
   eventually is_unloaded
   eventually test ! -e "$C"
+}
+
+test_the_scope_tells_which_container_it_is() {
+  differs crun "says that it is a container of libcrun"
+  scope c1 .
+  run_ok create --bundle "$B" c1
+  assert_match "$(show Description)" 'container.* c1$'
 }
 
 test_the_container_is_all_that_is_in_it() {
@@ -62,7 +68,7 @@ test_limits_bite() {
 }
 
 test_one_process_and_no_more() {
-  differs runc,crun "0 is no limit in 1.1"
+  differs runc,crun "0 is no limit"
   scope c1 '.linux.resources.pids = {limit: 0} | args(["sleep", "1000"])'
   run_ok create --bundle "$B" c1
   assert_property TasksMax=1
@@ -256,7 +262,7 @@ users_bundle() { # $T/b, that user's
   mkdir "$T/b"
   cp -a "$WORK/rootfs" "$T/b/rootfs"
   "$RUNTIME" spec --rootless --bundle "$T/b"
-  jq '(.linux.uidMappings, .linux.gidMappings) |= map(.hostID = 1000) | .process.terminal = false | .process.args = ["sleep", "1000"] | .linux.cgroupsPath = ":it:c1" |
+  jq '.linux.uidMappings = [{containerID: 0, hostID: 1000, size: 1}] | .linux.gidMappings = .linux.uidMappings | .process.terminal = false | .process.args = ["sleep", "1000"] | .linux.cgroupsPath = ":it:c1" |
       .linux.resources = {memory: {limit: 67108864}, pids: {limit: 50}}' "$T/b/config.json" >"$T/config.json"
   mv "$T/config.json" "$T/b/config.json"
   chown -R user:user "$T/b"
