@@ -31,9 +31,9 @@ pub enum Cmd {
     /// Make a container; its process waits for `start`
     Create(cmd::create::Args),
     /// Let a created container's process run
-    Start(cmd::Id),
+    Start(cmd::IdArg),
     /// Print a container's state in JSON
-    State(cmd::Id),
+    State(cmd::IdArg),
     /// Send a signal to a container's process
     Kill(cmd::kill::Args),
     /// Remove a container
@@ -45,9 +45,9 @@ pub enum Cmd {
     /// List containers
     List(cmd::list::Args),
     /// Stop all processes of a container where they are
-    Pause(cmd::Id),
+    Pause(cmd::IdArg),
     /// Let the processes of a paused container go on
-    Resume(cmd::Id),
+    Resume(cmd::IdArg),
     /// List the processes of a container
     Ps(cmd::ps::Args),
     /// Print what a container uses, and when the kernel kills a process of it for memory

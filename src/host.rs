@@ -1,5 +1,6 @@
 //! Facts about this machine, asked once. A literal in tests.
 
+use crate::capability::{MOST, Set};
 use crate::proc::{cgroup, mountinfo, passwd};
 use crate::sys::mount::{CGROUP2_SUPER_MAGIC, SELINUX_MAGIC};
 use crate::sys::{self, fs};
@@ -20,10 +21,10 @@ pub struct Host {
     pub uid: u32,
     /// Whether the runtime is root with rights over the machine, and not of a user namespace.
     pub is_root: bool,
-    /// The capabilities that the running kernel knows, as a set of bits.
-    pub known_capabilities: u64,
+    /// The capabilities that the running kernel knows.
+    pub known_capabilities: Set,
     /// The capabilities in the runtime's bounding set.
-    pub bounding: u64,
+    pub bounding: Set,
     /// Whether AppArmor is enabled.
     pub apparmor: bool,
     /// Whether SELinux is enabled.
@@ -52,11 +53,11 @@ pub struct Asked {
 
 /// Ask the machine.
 pub fn probe(asked: Asked) -> Result<Host> {
-    let (mut known, mut bounding) = (0u64, 0u64);
-    for n in 0..64 {
-        let Some(is_in) = sys::cred::in_bounding_set(n) else { break };
-        known |= 1 << n;
-        bounding |= u64::from(is_in) << n;
+    let (mut known, mut bounding) = (Set::default(), Set::default());
+    for number in 0..MOST {
+        let Some(is_in) = sys::cred::in_bounding_set(number) else { break };
+        known = known.with(number);
+        bounding = if is_in { bounding.with(number) } else { bounding };
     }
     let cgroup_root = match asked.own_cgroup {
         OwnCgroup::NoCgroup => cgroup_root().unwrap_or_default(),

@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 pub mod acts;
+pub mod capability;
 pub mod cgroup;
 pub mod channel;
 pub mod check;
@@ -11,6 +12,7 @@ pub mod config;
 pub mod fault;
 pub mod hook;
 pub mod host;
+pub mod id;
 #[cfg(feature = "image")]
 pub mod image;
 pub mod init;

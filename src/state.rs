@@ -8,6 +8,7 @@ use crate::cgroup::{self, Cgroup};
 use crate::config::device_rules::DeviceRule;
 use crate::config::{Hook, Hooks};
 use crate::host;
+use crate::id::Id;
 use crate::proc::stat;
 use crate::sys::{self, Errno, fs, process};
 use anyhow::{Context, Result, anyhow, bail};
@@ -104,21 +105,6 @@ pub fn process_start(pid: i32) -> Result<Option<u64>> {
     Ok(stat::field(&text, stat::STARTTIME))
 }
 
-/// Check an id as a name: letters, digits, `_`, `+`, `-`, `.`.
-pub fn check_id(id: &str) -> Result<()> {
-    if id.is_empty() {
-        bail!("container id is empty");
-    }
-    if id.len() > 255 {
-        bail!("container id is longer than 255 bytes");
-    }
-    let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-.".contains(&b));
-    if !plain || id == "." || id == ".." {
-        bail!("invalid id format: {id:?} (allowed are letters, digits, _, +, - and .)");
-    }
-    Ok(())
-}
-
 /// All containers: the directory `--root`.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -132,17 +118,16 @@ impl Store {
     }
 
     /// Where the folder of a container's notification socket is on the host.
-    pub fn notify_folder(&self, id: &str) -> PathBuf {
+    pub fn notify_folder(&self, id: &Id) -> PathBuf {
         self.path(id).join(dir::NOTIFY_FOLDER)
     }
 
     /// Make and lock the directory of a new container.
-    pub fn make(&self, id: &str) -> Result<Dir> {
-        check_id(id)?;
+    pub fn make(&self, id: &Id) -> Result<Dir> {
         let root = self.open_root()?;
         // Between mkdir and flock another `create` may take the directory for a leftover and remove it.
         for _ in 0..16 {
-            match fs::mkdirat(root.as_fd(), id, 0o711) {
+            match fs::mkdirat(root.as_fd(), id.as_str(), 0o711) {
                 Ok(()) => {}
                 Err(Errno::EEXIST) => {
                     self.reclaim(id)?;
@@ -154,7 +139,7 @@ impl Store {
                 Ok(None) => {}
                 Ok(Some(dir)) => return Ok(dir),
                 // Whoever has the name by now sees that its directory is gone, and tries again.
-                Err(cause) => match fs::unlinkat(root.as_fd(), id, fs::Unlink::Dir) {
+                Err(cause) => match fs::unlinkat(root.as_fd(), id.as_str(), fs::Unlink::Dir) {
                     Ok(()) => return Err(cause),
                     Err(errno) => {
                         return Err(cause.context(format!("[then, cleaning up: {}]", sys::describe(errno))));
@@ -166,12 +151,12 @@ impl Store {
     }
 
     /// Lock the directory that was just made; none if it is another's by then.
-    fn lock_fresh(&self, root: &OwnedFd, id: &str) -> Result<Option<Dir>> {
+    fn lock_fresh(&self, root: &OwnedFd, id: &Id) -> Result<Option<Dir>> {
         let Some(dir) = self.open_dir(id)? else { return Ok(None) };
         dir.lock()?;
         let inode = |stat: libc::stat| (stat.st_dev, stat.st_ino);
         let opened = fs::stat_fd(dir.fd.as_fd()).map(inode).context("fstat")?;
-        let named = match fs::statat(root.as_fd(), id) {
+        let named = match fs::statat(root.as_fd(), id.as_str()) {
             Err(Errno::ENOENT) => return Ok(None),
             found => found.map(inode).with_context(|| format!("fstatat {}", dir.path.display()))?,
         };
@@ -199,7 +184,7 @@ impl Store {
     }
 
     /// Make way for a new container where a killed `create` has left its directory. Anything else in the way is an error.
-    fn reclaim(&self, id: &str) -> Result<()> {
+    fn reclaim(&self, id: &Id) -> Result<()> {
         let exists = || anyhow!("container with id {id} exists already");
         let dir = self.open_dir(id)?.ok_or_else(exists)?;
         if !dir.try_lock()? {
@@ -215,11 +200,11 @@ impl Store {
         }
     }
 
-    fn path(&self, id: &str) -> PathBuf {
+    fn path(&self, id: &Id) -> PathBuf {
         self.root.join(id)
     }
 
-    fn open_dir(&self, id: &str) -> Result<Option<Dir>> {
+    fn open_dir(&self, id: &Id) -> Result<Option<Dir>> {
         let path = self.path(id);
         match fs::open(&path, fs::O_RDONLY | fs::O_DIRECTORY | fs::O_NOFOLLOW, 0) {
             Ok(fd) => Ok(Some(Dir { fd, path })),
@@ -228,32 +213,28 @@ impl Store {
         }
     }
 
+    /// The container `id`; none if there is no such.
+    pub fn find(&self, id: &Id) -> Result<Option<Container>> {
+        let Some(dir) = self.open_dir(id)? else { return Ok(None) };
+        Ok(loaded(&dir)?.map(|state| Container { dir, state }))
+    }
+
     /// The container `id`.
-    pub fn open(&self, id: &str) -> Result<Container> {
-        check_id(id)?;
-        let dir = self.open_dir(id)?.ok_or_else(|| anyhow!("container does not exist"))?;
-        let state = match dir.load() {
-            Err(err) if err.downcast_ref() == Some(&Errno::ENOENT) => bail!("container does not exist"),
-            state => state?,
-        };
-        Ok(Container { dir, state })
+    pub fn open(&self, id: &Id) -> Result<Container> {
+        self.find(id)?.context(DOES_NOT_EXIST)
     }
 
     /// The container `id`, locked against other commands that change it.
-    pub fn open_locked(&self, id: &str) -> Result<Container> {
-        let mut container = self.open(id)?;
+    pub fn open_locked(&self, id: &Id) -> Result<Container> {
+        let container = self.open(id)?;
         container.dir.lock()?;
-        container.state = match container.dir.load() {
-            Err(err) if err.downcast_ref() == Some(&Errno::ENOENT) => bail!("container does not exist"),
-            state => state?,
-        };
-        Ok(container)
+        let state = loaded(&container.dir)?.context(DOES_NOT_EXIST)?;
+        Ok(Container { state, ..container })
     }
 
     /// What there is of `id`, locked, for a command that takes it away by force: none if there is nothing, and what was made
     /// even where its record cannot be read.
-    pub fn open_by_force(&self, id: &str) -> Result<Option<Found>> {
-        check_id(id)?;
+    pub fn open_by_force(&self, id: &Id) -> Result<Option<Found>> {
         let Some(dir) = self.open_dir(id)? else { return Ok(None) };
         dir.lock_within(FORCE_TIMEOUT)?;
         match dir.load() {
@@ -270,21 +251,29 @@ impl Store {
     }
 
     /// All containers, by id. One that vanishes meanwhile is left out; one that cannot be read is an error in its place.
-    pub fn list(&self) -> Result<Vec<(String, Result<Container>)>> {
+    pub fn list(&self) -> Result<Vec<(Id, Result<Container>)>> {
         let entries = match std::fs::read_dir(&self.root) {
             Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.with_context(|| format!("--root {}", self.root.display()))?,
         };
-        let mut ids: Vec<String> = Vec::new();
+        let mut ids: Vec<Id> = Vec::new();
         for entry in entries {
-            ids.push(entry?.file_name().to_string_lossy().into_owned());
+            ids.extend(entry?.file_name().to_string_lossy().parse::<Id>().ok());
         }
         ids.sort();
-        let open = |id: String| match self.open(&id) {
-            Err(err) if err.to_string() == "container does not exist" => None,
-            found => Some((id, found)),
-        };
-        Ok(ids.into_iter().filter(|id| check_id(id).is_ok()).filter_map(open).collect())
+        let open = |id: Id| self.find(&id).transpose().map(|found| (id, found));
+        Ok(ids.into_iter().filter_map(open).collect())
+    }
+}
+
+/// What engines look for where there is no such container.
+const DOES_NOT_EXIST: &str = "container does not exist";
+
+/// The record in a container's directory; none where there is none, as the container is gone or not made yet.
+fn loaded(dir: &Dir) -> Result<Option<State>> {
+    match dir.load() {
+        Err(err) if err.downcast_ref() == Some(&Errno::ENOENT) => Ok(None),
+        state => state.map(Some),
     }
 }
 

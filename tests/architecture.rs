@@ -9,9 +9,29 @@ use source::File;
 use std::sync::LazyLock;
 
 /// The rooms of the house, from the roof to the ground. A room may use those further down, so no two use each other.
-const FLOORS: [&str; 20] = [
-    "cli", "cmd", "run", "init", "acts", "check", "image", "log", "hook", "state", "cgroup", "channel",
-    "plan", "config", "host", "proc", "fault", "sys", "time", "nearest",
+const FLOORS: [&str; 22] = [
+    "cli",
+    "cmd",
+    "run",
+    "init",
+    "acts",
+    "check",
+    "image",
+    "log",
+    "hook",
+    "state",
+    "cgroup",
+    "channel",
+    "plan",
+    "config",
+    "host",
+    "proc",
+    "capability",
+    "id",
+    "fault",
+    "sys",
+    "time",
+    "nearest",
 ];
 
 /// What a room does not use although it is further down.
@@ -24,7 +44,7 @@ const NEVERS: [(&str, &[&str]); 5] = [
 ];
 
 /// Rooms that decide and read, and do nothing: no I/O, no environment, no clock.
-const PURE: [&str; 3] = ["plan", "proc", "nearest"];
+const PURE: [&str; 5] = ["plan", "proc", "capability", "id", "nearest"];
 
 /// The only rooms that name the types of the specification.
 const OF_THE_SPECIFICATION: [&str; 2] = ["config", "image"];

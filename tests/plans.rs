@@ -9,7 +9,7 @@ use knarr::plan::{self, CgroupDriver, ExecCgroup, ExecRequest, Keyring, Pivot, R
 use std::path::{Path, PathBuf};
 
 fn host() -> Host {
-    let known = (1 << 41) - 1;
+    let known = knarr::capability::Set::from_bits((1 << 41) - 1);
     Host {
         cgroup_root: "/sys/fs/cgroup".into(),
         own_cgroup: "/user/shell".into(),
@@ -25,7 +25,7 @@ fn host() -> Host {
 
 fn request(start: Start) -> Request {
     Request {
-        id: "web".into(),
+        id: "web".parse().unwrap(),
         start,
         pivot: Pivot::Root,
         keyring: Keyring::New,
@@ -52,7 +52,7 @@ fn folder() -> PathBuf {
 
 fn exec_request() -> ExecRequest {
     ExecRequest {
-        id: "web".into(),
+        id: "web".parse().unwrap(),
         keyring: Keyring::New,
         preserve_fds: 0,
         listen_env: Vec::new(),

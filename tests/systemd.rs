@@ -17,7 +17,7 @@ fn plan(change: impl FnOnce(&mut Value)) -> Result<String, String> {
     config["linux"]["cgroupsPath"] = "a-b.slice:pfx:web".into();
     change(&mut config);
     let request = Request {
-        id: "web".into(),
+        id: "web".parse().unwrap(),
         start: Start::OnRequest,
         pivot: Pivot::Root,
         keyring: Keyring::New,
@@ -34,8 +34,8 @@ fn plan(change: impl FnOnce(&mut Value)) -> Result<String, String> {
         delegated: false,
         uid: 0,
         is_root: true,
-        known_capabilities: 0,
-        bounding: 0,
+        known_capabilities: Default::default(),
+        bounding: Default::default(),
         apparmor: false,
         selinux: false,
     };

@@ -131,3 +131,12 @@ test_an_ordinary_user() {
   finding '/etc/subgid' '.verdict == "lacks" and (.remedy | startswith("usermod --add-subgids"))'
   finding 'user namespace' '.needed and .verdict == "ok"'
 }
+
+test_capabilities_that_the_caller_lacks() {
+  knarr_only
+  check setpriv --bounding-set=-mknod,-kill
+  finding CAP_MKNOD '.verdict == "lacks" and .found == "not in the effective set" and (.effect | test("no devices")) and (.remedy | test("cap-add"))'
+  finding CAP_KILL '.verdict == "lacks"'
+  finding 'bounding set' '.found | test("CAP_KILL.* CAP_MKNOD")'
+  assert_jq "$OUT" '[.findings[].name] | index("CAP_CHOWN") == null'
+}

@@ -31,7 +31,6 @@ test_ps_sees_sub_cgroups() {
 }
 
 test_ps_table_is_that_of_ps() {
-  requires native "ps(1) finds no boot time in UML"
   differs crun "only pids"
   three
   pid_of c1
@@ -40,6 +39,19 @@ test_ps_table_is_that_of_ps() {
   assert_eq "$(wc -l <<<"$OUT")" 4
   assert_match "$OUT" "$PID"
   assert_no_match "$OUT" bash
+}
+
+# The columns that ps(1) prints, where there is one; and without one.
+test_ps_table_needs_no_ps() {
+  requires native "ps(1) finds no boot time in UML"
+  differs runc,crun "ps(1) is called, or only pids are printed"
+  three
+  pid_of c1
+  run_ok ps c1 -ef
+  local theirs=$OUT
+  PATH=/nonexistent run_ok ps c1
+  assert_eq "$(awk '{print $1, $2, $3, $6, $8, $9}' <<<"$OUT")" "$(awk '{print $1, $2, $3, $6, $8, $9}' <<<"$theirs")"
+  assert_match "$OUT" "root +$PID +"
 }
 
 test_ps_options_follow_the_id() {

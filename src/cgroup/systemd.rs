@@ -8,6 +8,7 @@ use crate::plan::{Planned, Unit};
 use crate::sys::cred;
 use crate::sys::process::{self, Cloned};
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, OwnedFd};
 
 const MANAGER: Target<'static> = Target {
@@ -35,7 +36,7 @@ impl Holder {
         let parent = std::process::id();
         match process::clone3(0, None).context("clone3")? {
             Cloned::Child => {
-                let _ = cred::set_parent_death_signal(libc::SIGKILL);
+                let _ = cred::set_parent_death_signal(Signal::SIGKILL);
                 // It may have died before.
                 while std::os::unix::process::parent_id() == parent {
                     nix::unistd::pause();

@@ -5,6 +5,7 @@ mod cgroup;
 mod kernel;
 mod namespaces;
 mod programs;
+mod rights;
 
 pub use cgroup::holders;
 pub use kernel::at_least;
@@ -92,6 +93,7 @@ enum Caller {
 pub fn all() -> Vec<Finding> {
     let caller = if nix::unistd::geteuid().is_root() { Caller::Root } else { Caller::User };
     let mut findings = vec![kernel::version(), kernel::mount_api(caller), kernel::calls(caller)];
+    findings.extend(rights::all(caller));
     findings.extend(namespaces::all(caller));
     findings.extend(cgroup::all(caller));
     findings.extend(kernel::seccomp());

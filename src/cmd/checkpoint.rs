@@ -4,6 +4,7 @@ use super::Global;
 use super::criu::{Dump, Shared};
 use crate::config;
 use crate::host::{self, Asked, OwnCgroup};
+use crate::id::Id;
 use crate::plan::restore::externals;
 use crate::run::criu::{Checkpoint, checkpoint};
 use crate::run::delete;
@@ -45,13 +46,14 @@ fn descriptor(number: i32) -> Result<OwnedFd> {
 }
 
 fn save(args: &Args, global: &Global, status_fd: Option<OwnedFd>) -> Result<()> {
+    let id: Id = args.id.parse()?;
     let store = global.store();
-    let container = store.open_locked(&args.id)?;
+    let container = store.open_locked(&id)?;
     container.allow(Command::Checkpoint)?;
     let config = config::load(&container.dir.load_config()?, &container.state.about.bundle)?.config;
     let security_modules = config.wants_labels();
     let host = host::probe(Asked { own_cgroup: OwnCgroup::NotNeeded, security_modules })?;
-    let notify = container.dir.takes_notifications().then(|| store.notify_folder(&args.id));
+    let notify = container.dir.takes_notifications().then(|| store.notify_folder(&id));
     let request = Checkpoint {
         container: &container,
         config: &config,

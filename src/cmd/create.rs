@@ -3,6 +3,7 @@
 use super::Global;
 use crate::config::{self, Config, Invalid, Loaded, Process, Upper};
 use crate::host::{self, Asked, Host, OwnCgroup};
+use crate::id::Id;
 use crate::plan::{self, CgroupDriver, Keyring, Pivot, Plan, Request, Start};
 use crate::run::create::{CreateOrder, Made, create};
 use crate::run::notify::host_socket;
@@ -154,7 +155,7 @@ pub(super) fn asked(
     start: Start,
     fds: Fds,
 ) -> Result<(Loaded, Host, Request)> {
-    crate::state::check_id(&args.common.id)?;
+    let id: Id = args.common.id.parse()?;
     let mut loaded = config::load(&bundle.text, &bundle.folder)?;
     // Who asks for a layer for changes means to make some.
     loaded.config.root.readonly &= args.overlay.is_none();
@@ -166,7 +167,8 @@ pub(super) fn asked(
     };
     let host = host::probe(Asked { own_cgroup, security_modules: loaded.config.wants_labels() })?;
     let request = Request {
-        id: args.common.id.clone(),
+        notify: host_socket().map(|_| global.store().notify_folder(&id)),
+        id,
         start,
         pivot: if args.no_pivot { Pivot::Move } else { Pivot::Root },
         keyring: keyring(args),
@@ -175,7 +177,6 @@ pub(super) fn asked(
         cgroup_driver: global.cgroup_driver(),
         overlay: args.overlay.as_ref().map(|folder| upper(folder.as_deref())).transpose()?,
         init: args.init,
-        notify: host_socket().map(|_| global.store().notify_folder(&args.common.id)),
     };
     Ok((loaded, host, request))
 }

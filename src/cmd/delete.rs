@@ -1,6 +1,7 @@
 //! `knarr delete`.
 
 use super::Global;
+use crate::id::Id;
 use crate::run::{delete, salvage};
 use crate::state::{Command, Found};
 use anyhow::{Context, Result};
@@ -25,14 +26,15 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
 }
 
 fn delete(args: &Args, global: &Global) -> Result<Vec<String>> {
+    let id: Id = args.id.parse()?;
     if args.force {
-        return match global.store().open_by_force(&args.id)? {
+        return match global.store().open_by_force(&id)? {
             None => Ok(Vec::new()),
             Some(Found::Container(container)) => delete::destroy(*container),
-            Some(Found::Remains(dir, why)) => salvage::clear(dir, &args.id, &why),
+            Some(Found::Remains(dir, why)) => salvage::clear(dir, &id, &why),
         };
     }
-    let container = global.store().open_locked(&args.id)?;
+    let container = global.store().open_locked(&id)?;
     container.allow(Command::Delete)?;
     delete::destroy(container)
 }

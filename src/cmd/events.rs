@@ -41,7 +41,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
 }
 
 fn events(args: &Args, global: &Global) -> Result<()> {
-    let container = global.store().open(&args.id)?;
+    let container = global.store().open(&args.id.parse()?)?;
     container.allow(Command::Events)?;
     let cgroup = container.cgroup()?;
     if args.stats {

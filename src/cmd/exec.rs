@@ -3,8 +3,10 @@
 use super::Global;
 use super::create::{Console, Fds, check_console, connect, read_config};
 use super::refuse_option;
-use crate::config::{self, Config, Invalid, Process, capability};
+use crate::capability;
+use crate::config::{self, Config, Invalid, Process};
 use crate::host::{self, Asked, OwnCgroup};
+use crate::id::Id;
 use crate::plan::{self, ExecCgroup, ExecRequest, Keyring};
 use crate::run::exec::{ExecOrder, Target, Wait, WhenPaused, exec};
 use crate::run::foreground::attend;
@@ -122,11 +124,12 @@ impl Changes {
         }
         process.env.extend(self.env.iter().cloned());
         process.env = config::last_wins(&process.env);
-        let caps = self.cap.iter().try_fold(0, |set, name| Ok(set | 1u64 << capability(name)?))?;
+        let add = |set: capability::Set, name: &String| Ok(set.with(number_of(name)?));
+        let caps = self.cap.iter().try_fold(capability::Set::default(), add)?;
         let sets = &mut process.capabilities;
         // Ambient takes effect only for what is inheritable too, and nothing is made that here (CVE-2022-29162).
         for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted, &mut sets.ambient] {
-            *set |= caps;
+            *set = *set | caps;
         }
         process.no_new_privileges |= self.no_new_privs;
         for (change, to) in [
@@ -148,7 +151,7 @@ fn id(flag: &str, text: &str) -> Result<u32, Invalid> {
     id.ok_or_else(|| Invalid::new(flag, format!("{text:?} is not the number of an id")))
 }
 
-fn capability(text: &str) -> Result<u32, Invalid> {
+fn number_of(text: &str) -> Result<u32, Invalid> {
     let name = text.to_ascii_uppercase();
     let name = if name.starts_with("CAP_") { name } else { format!("CAP_{name}") };
     capability::number(&name).ok_or_else(|| Invalid::new("--cap", format!("unknown capability {text:?}")))
@@ -173,14 +176,15 @@ fn run_process(args: &Args, global: &Global) -> Result<u8> {
     // Until execve(2) no other process may look into this one or its children.
     cred::set_dumpable(false).context("prctl")?;
     let paused = if args.ignore_paused { WhenPaused::Wait } else { WhenPaused::Refuse };
-    let target = Target::new(global.store().open(&args.words[0])?, paused)?;
+    let id: Id = args.words[0].parse()?;
+    let target = Target::new(global.store().open(&id)?, paused)?;
     let container = target.container();
     let config = config::load(&container.dir.load_config()?, &container.state.about.bundle)?.config;
     let (process, warnings) = asked(args, &config)?;
     let labelled = process.apparmor_profile.is_some() || process.selinux_label.is_some();
     let host = host::probe(Asked { own_cgroup: OwnCgroup::NotNeeded, security_modules: labelled })?;
     let request = ExecRequest {
-        id: container.state.about.id.clone(),
+        id,
         keyring: if container.state.private_keyring { Keyring::New } else { Keyring::Callers },
         preserve_fds: fds.count,
         listen_env: fds.env,
@@ -274,11 +278,11 @@ mod tests {
         assert_eq!(process.env[1..], ["TERM=", "A=2"]);
         assert_eq!(asked_by("-u 7 c true").unwrap().user.gid, 0);
         let sets = asked_by("-c sys_admin -c CAP_CHOWN c true").unwrap().capabilities;
-        let added = 1 << 21 | 1;
+        let added = capability::Set::from_bits(1 << 21 | 1);
         for set in [sets.bounding, sets.effective, sets.permitted, sets.ambient] {
             assert_eq!(set & added, added);
         }
-        assert_eq!(sets.inheritable, 0);
+        assert!(sets.inheritable.is_empty());
     }
 
     #[test]

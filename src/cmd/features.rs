@@ -2,8 +2,9 @@
 
 use super::SPEC_VERSION;
 use super::print;
+use crate::capability;
 use crate::config::MOUNT_OPTIONS;
-use crate::config::{Namespace, capability, features};
+use crate::config::{Namespace, features};
 use crate::sys::{bpf, cred};
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -47,9 +48,11 @@ fn linux() -> Value {
 }
 
 /// Those that the running kernel knows: others are ignored with a warning.
-fn known_capabilities() -> Vec<&'static str> {
-    let known = |(n, name): (usize, &&'static str)| cred::in_bounding_set(n as u32).map(|_| *name);
-    capability::NAMES.iter().enumerate().filter_map(known).collect()
+fn known_capabilities() -> Vec<String> {
+    (0..capability::MOST)
+        .take_while(|n| cred::in_bounding_set(*n).is_some())
+        .filter_map(capability::name)
+        .collect()
 }
 
 fn seccomp() -> Value {

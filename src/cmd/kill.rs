@@ -28,7 +28,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
     let kill = || -> Result<()> {
         let signal = if args.signal.is_empty() { DEFAULT } else { &args.signal };
         let signal = parse_signal(signal)?;
-        let container = global.store().open(&args.id)?;
+        let container = global.store().open(&args.id.parse()?)?;
         send(&container, signal, args.all)
     };
     kill().with_context(|| format!("kill {}", args.id.escape_debug()))?;

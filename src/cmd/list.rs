@@ -39,7 +39,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
     for (id, container) in global.store().list()? {
         match container {
             Ok(container) => containers.push(container),
-            Err(err) => skip(&id, &err),
+            Err(err) => skip(id.as_str(), &err),
         }
     }
     if args.quiet {

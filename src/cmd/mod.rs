@@ -31,7 +31,7 @@ use std::io::Write;
 
 #[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
-pub struct Id {
+pub struct IdArg {
     /// The container's id
     #[arg(value_name = "ID")]
     pub id: String,

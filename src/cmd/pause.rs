@@ -1,14 +1,14 @@
 //! `knarr pause` and `knarr resume`.
 
 use super::Global;
-use super::Id;
+use super::IdArg;
 use crate::state::Command;
 use anyhow::{Context, Result};
 
 /// Stop all its processes where they are.
-pub fn pause(args: &Id, global: &Global) -> Result<u8> {
+pub fn pause(args: &IdArg, global: &Global) -> Result<u8> {
     let pause = || {
-        let container = global.store().open_locked(&args.id)?;
+        let container = global.store().open_locked(&args.id.parse()?)?;
         container.allow(Command::Pause)?;
         container.cgroup()?.freeze()
     };
@@ -17,9 +17,9 @@ pub fn pause(args: &Id, global: &Global) -> Result<u8> {
 }
 
 /// Let them go on.
-pub fn resume(args: &Id, global: &Global) -> Result<u8> {
+pub fn resume(args: &IdArg, global: &Global) -> Result<u8> {
     let resume = || {
-        let container = global.store().open_locked(&args.id)?;
+        let container = global.store().open_locked(&args.id.parse()?)?;
         container.allow(Command::Resume)?;
         container.cgroup()?.thaw()
     };

@@ -1,5 +1,7 @@
 //! `knarr ps`.
 
+mod table;
+
 use super::Global;
 use super::print;
 use crate::state::{Container, Status};
@@ -16,7 +18,7 @@ pub struct Args {
     /// The container's id
     #[arg(value_name = "ID")]
     pub id: String,
-    /// Options of ps(1), for the table; one of its columns must be PID [default: -ef]
+    /// Options of ps(1), for a table by that program; one of its columns must be PID
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "PS-OPTION")]
     pub options: Vec<String>,
 }
@@ -24,7 +26,7 @@ pub struct Args {
 /// The form of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// What ps(1) prints of them.
+    /// The columns of ps -ef, or what ps(1) prints with options of one's own
     Table,
     /// A JSON array of pids.
     Json,
@@ -33,9 +35,10 @@ pub enum Format {
 /// Print the processes of the container, with their pids as the caller sees them.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
     let text = || -> Result<String> {
-        let pids = processes(&global.store().open(&args.id)?)?;
+        let pids = processes(&global.store().open(&args.id.parse()?)?)?;
         match args.format {
             Format::Json => Ok(format!("{}\n", serde_json::to_string(&pids)?)),
+            Format::Table if args.options.is_empty() => table::table(&pids),
             Format::Table => rows(&ps(&args.options)?, &pids),
         }
     };
@@ -61,8 +64,6 @@ fn processes(container: &Container) -> Result<Vec<i32>> {
     reason = "ps(1) is no hook: it runs for the caller, with the caller's environment"
 )]
 fn ps(options: &[String]) -> Result<String> {
-    let default = ["-ef".to_string()];
-    let options = if options.is_empty() { &default } else { options };
     let mut command = std::process::Command::new("ps");
     command.args(options);
     let output = command.stdin(Stdio::null()).output().context("ps(1)")?;

@@ -66,7 +66,7 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
         Ok(container) => container,
         Err(cause) => {
             // A container that could not start is not kept either.
-            if let Ok(container) = global.store().open_locked(&id) {
+            if let Ok(container) = global.store().open_locked(&id.parse()?) {
                 for warning in
                     delete::destroy_with(container, Some(&pidfd)).context(format!("after: {cause:#}"))?
                 {

@@ -1,7 +1,7 @@
 //! `knarr state`.
 
 use super::Global;
-use super::{Id, print};
+use super::{IdArg, print};
 use crate::state::{Container, Status};
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -43,9 +43,9 @@ impl<'a> Shown<'a> {
 }
 
 /// Print the container's state.
-pub fn run(args: &Id, global: &Global) -> Result<u8> {
+pub fn run(args: &IdArg, global: &Global) -> Result<u8> {
     let text = || -> Result<String> {
-        let container = global.store().open(&args.id)?;
+        let container = global.store().open(&args.id.parse()?)?;
         let shown = Shown::of(&container, String::new())?;
         Ok(format!("{}\n", serde_json::to_string_pretty(&shown)?))
     };

@@ -91,7 +91,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
     let mut warnings = Vec::new();
     let update = || {
         let resources = asked(args)?;
-        let mut container = global.store().open_locked(&args.id)?;
+        let mut container = global.store().open_locked(&args.id.parse()?)?;
         container.allow(Command::Update)?;
         let previous = schemata(args, &container)?;
         change(&mut container, resources, &mut warnings).map_err(|cause| match previous {

@@ -3,7 +3,6 @@
 //! Only this module names oci-spec. What leaves it has no `Option` that stands for a default.
 
 pub mod bind_flags;
-pub mod capability;
 pub mod device_rules;
 pub mod docker;
 pub mod features;
@@ -32,6 +31,7 @@ pub use rdt::Rdt;
 pub use resolve::last_wins;
 pub use scheduling::{ExecAffinity, MemoryPolicy, NumberSet, Scheduler};
 
+use crate::capability::Set;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -238,15 +238,15 @@ pub struct User {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// What execve can ever give.
-    pub bounding: u64,
+    pub bounding: Set,
     /// In force.
-    pub effective: u64,
+    pub effective: Set,
     /// Kept over execve of a file with inheritable capabilities.
-    pub inheritable: u64,
+    pub inheritable: Set,
     /// What may be put in force.
-    pub permitted: u64,
+    pub permitted: Set,
     /// Kept over execve of a file without capabilities.
-    pub ambient: u64,
+    pub ambient: Set,
 }
 
 /// One of `process.rlimits`.

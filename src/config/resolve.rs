@@ -2,9 +2,9 @@
 
 use super::{
     Capabilities, Config, Device, Hook, HookEnv, Hooks, Invalid, Mount, Namespace, Namespaces, Options,
-    Place, Process, Propagation, Rlimit, Root, TimeOffset, User, annotation, capability, ids, resources,
-    scheduling,
+    Place, Process, Propagation, Rlimit, Root, TimeOffset, User, annotation, ids, resources, scheduling,
 };
+use crate::capability;
 use oci_spec::runtime as oci;
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
@@ -279,10 +279,10 @@ fn user(user: &oci::User) -> Result<User, Invalid> {
 
 fn capabilities(sets: &oci::LinuxCapabilities, warnings: &mut Vec<String>) -> Capabilities {
     let mut bits = |set: &Option<oci::Capabilities>| {
-        let mut bits = 0;
+        let mut bits = capability::Set::default();
         for capability in set.iter().flatten() {
             match capability::number(&format!("CAP_{capability}")) {
-                Some(n) => bits |= 1u64 << n,
+                Some(number) => bits = bits.with(number),
                 None => {
                     warnings.push(format!("process.capabilities: unknown capability {capability} ignored"));
                 }

@@ -7,6 +7,7 @@ use crate::config::Namespace;
 use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::EnterStep;
 use crate::sys::{cred, fs, process as proc};
+use nix::sys::signal::Signal;
 use std::os::fd::AsFd;
 
 impl Init<'_> {
@@ -65,7 +66,7 @@ impl Init<'_> {
     fn fork(&self) -> Outcome {
         proc::continue_as_sibling().call(|| "clone3".into())?;
         // Until the parent has made it known it does not outlive it.
-        cred::set_parent_death_signal(libc::SIGKILL).call(|| "prctl".into())?;
+        cred::set_parent_death_signal(Signal::SIGKILL).call(|| "prctl".into())?;
         self.inherited.channel.tell(&FromInit::Born(nix::unistd::getpid().as_raw())).call(|| "sendmsg".into())
     }
 }

@@ -5,6 +5,7 @@ use crate::config::{Namespace, TimeOffset};
 use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::Groups;
 use crate::sys::{Errno, cred, fs, process as proc};
+use nix::sys::signal::Signal;
 use std::os::fd::AsFd;
 
 /// A new time namespace, with its clocks set before the first process is in it, and into it.
@@ -31,5 +32,5 @@ pub(super) fn become_root(groups: Groups) -> Outcome {
     cred::set_uid(0).call(|| "setresuid 0".into())?;
     cred::set_dumpable(false).call(|| "prctl".into())?;
     // A change of ids clears it.
-    cred::set_parent_death_signal(libc::SIGKILL).call(|| "prctl".into())
+    cred::set_parent_death_signal(Signal::SIGKILL).call(|| "prctl".into())
 }

@@ -3,6 +3,7 @@
 use super::Init;
 use super::exec::find;
 use crate::acts::{labels, process as acts};
+use crate::capability::Set;
 use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::ProcessStep;
 use crate::sys::{Errno, cred, fs, process as proc, schedule, signal};
@@ -105,8 +106,8 @@ fn all_processors() -> Outcome {
     Ok(())
 }
 
-fn bounding(drop: u64) -> Outcome {
-    for n in (0..64).filter(|n| drop & (1 << n) != 0) {
+fn bounding(drop: Set) -> Outcome {
+    for n in drop.numbers() {
         cred::drop_bounding(n).call(|| format!("PR_CAPBSET_DROP {n}"))?;
     }
     Ok(())
@@ -134,10 +135,10 @@ fn denies_setgroups() -> bool {
     denied.is_ok_and(|text| text.starts_with(b"deny"))
 }
 
-fn capabilities(effective: u64, permitted: u64, inheritable: u64, ambient: u64) -> Outcome {
-    cred::capset(effective, permitted, inheritable).call(|| "capset".into())?;
+fn capabilities(effective: Set, permitted: Set, inheritable: Set, ambient: Set) -> Outcome {
+    cred::capset(effective.bits(), permitted.bits(), inheritable.bits()).call(|| "capset".into())?;
     cred::clear_ambient().call(|| "PR_CAP_AMBIENT".into())?;
-    for n in (0..64).filter(|n| ambient & (1 << n) != 0) {
+    for n in ambient.numbers() {
         cred::raise_ambient(n).call(|| format!("PR_CAP_AMBIENT_RAISE {n}"))?;
     }
     Ok(())

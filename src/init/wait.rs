@@ -14,7 +14,7 @@ impl Init<'_> {
     pub(super) fn ready(&mut self) -> Outcome {
         // The container may outlive the command that made it as soon as that has recorded it. If it dies before, the closed
         // channel tells.
-        cred::set_parent_death_signal(0).call(|| "prctl".into())?;
+        cred::set_parent_death_signal(None).call(|| "prctl".into())?;
         self.held.clear();
         proc::wipe_environment();
         let channel = &self.inherited.channel;
@@ -25,7 +25,7 @@ impl Init<'_> {
     /// The parent answers what it was told when the process was born, most often long before this. From here on the process may
     /// outlive the command.
     pub(super) fn await_record(&self) -> Outcome {
-        cred::set_parent_death_signal(0).call(|| "prctl".into())?;
+        cred::set_parent_death_signal(None).call(|| "prctl".into())?;
         self.inherited.channel.await_done().call(|| "recvmsg".into())
     }
 

@@ -131,8 +131,8 @@ mod tests {
             delegated: false,
             uid,
             is_root: uid == 0,
-            known_capabilities: 0,
-            bounding: 0,
+            known_capabilities: Default::default(),
+            bounding: Default::default(),
             apparmor: false,
             selinux: false,
         };

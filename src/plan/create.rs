@@ -136,7 +136,7 @@ fn limits(
     let cgroup = match &home.unit {
         None => HostStep::Cgroup { path, controllers },
         Some(unit) => {
-            let scope = systemd::scope(config, unit, resources, &request.id)?;
+            let scope = systemd::scope(config, unit, resources, request.id.as_str())?;
             if !scope.later.is_empty() {
                 limits.retain(|write| write.file != "pids.max");
             }
@@ -352,7 +352,7 @@ fn namespace_owner(purpose: Purpose, config: &Config, request: &Request) -> Vec<
         }
     }
     if request.keyring == Keyring::New && purpose == Purpose::Process {
-        let keyring = process::keyring(&request.id, config.process.as_ref());
+        let keyring = process::keyring(request.id.as_str(), config.process.as_ref());
         steps.push(planned(keyring.field, EnterStep::Keyring(keyring.step)));
     }
     for (name, value) in &config.sysctl {

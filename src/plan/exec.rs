@@ -5,13 +5,14 @@ use super::{
 };
 use crate::config::{Config, ExecAffinity, Invalid, Namespace, NumberSet, Place, Process};
 use crate::host::Host;
+use crate::id::Id;
 use std::fmt::{self, Display, Formatter};
 
 /// What the caller of `exec` asks beside the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecRequest {
     /// The container's id.
-    pub id: String,
+    pub id: Id,
     /// Whether the container's processes have a session keyring of their own.
     pub keyring: Keyring,
     /// How many descriptors after standard error the process keeps.
@@ -35,7 +36,7 @@ pub enum ExecCgroup {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exec {
     /// The container's id.
-    pub id: String,
+    pub id: Id,
     /// The number of the first descriptor that the process does not keep.
     pub first_closed_fd: i32,
     /// Where the child is born.
@@ -78,7 +79,7 @@ pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Ho
     }
     steps.push(planned("", EnterStep::Session));
     if request.keyring == Keyring::New {
-        let keyring = process::keyring(&request.id, Some(process));
+        let keyring = process::keyring(request.id.as_str(), Some(process));
         steps.push(planned(keyring.field, EnterStep::Keyring(keyring.step)));
     }
     if process.terminal {

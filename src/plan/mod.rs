@@ -30,6 +30,7 @@ pub use steps::{
 };
 
 use crate::config::Upper;
+use crate::id::Id;
 use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 
@@ -37,7 +38,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// The container's id.
-    pub id: String,
+    pub id: Id,
     /// When the process starts.
     pub start: Start,
     /// How the new root is entered.
@@ -141,7 +142,7 @@ pub struct Unit {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// The container's id.
-    pub id: String,
+    pub id: Id,
     /// The container's cgroup; none if it has none.
     pub cgroup: Option<Home>,
     /// The number of the first descriptor that the process does not keep: standard ones and what the caller passes on.

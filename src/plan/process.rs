@@ -1,8 +1,10 @@
 //! The process: from a container with its mounts in place to execve(2).
 
 use super::{Computed, Groups, HardLimit, Planned, ProcessStep, SessionKeyring, Step, planned, seccomp};
+use crate::capability::Set;
 use crate::config::{Capabilities, Config, Hook, Invalid, Namespace, Process, annotation};
 use crate::host::Host;
+use caps::Capability;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -46,7 +48,8 @@ pub(super) fn steps(
     let filter = config.seccomp.as_ref().map(seccomp::compile).transpose()?;
     // Without no_new_privs a filter takes CAP_SYS_ADMIN (seccomp(2)), so that stays until the filter is in force. Hooks do
     // not inherit it: it is in neither the bounding nor the ambient set.
-    let for_filter = if filter.is_some() && !process.no_new_privileges { available & SYS_ADMIN } else { 0 };
+    let needs_right = filter.is_some() && !process.no_new_privileges;
+    let for_filter = if needs_right { available & Capability::CAP_SYS_ADMIN.into() } else { Set::default() };
     step("process.capabilities", capabilities(&sets, for_filter));
     step("process.cwd", ProcessStep::Cwd(process.cwd.clone()));
     step(
@@ -59,7 +62,8 @@ pub(super) fn steps(
     steps.extend(gate);
     let prepare = planned("process.args", prepare(process, listen));
     let filter = filter.map(|filter| planned("linux.seccomp", ProcessStep::Seccomp(filter)));
-    let reduce = (for_filter != 0).then(|| planned("process.capabilities", capabilities(&sets, 0)));
+    let reduce = (!for_filter.is_empty())
+        .then(|| planned("process.capabilities", capabilities(&sets, Set::default())));
     if hooks.is_some() {
         // Hooks execute what is the container's, so the filter is for them too.
         steps.extend(filter.into_iter().chain(reduce).chain(hooks));
@@ -180,10 +184,7 @@ pub(super) fn selinux(host: &Host, field: &str, label: &str) -> Result<(), Inval
     Err(Invalid::new(field, format!("\"{label}\": SELinux is not enabled on this machine")))
 }
 
-/// The bit of CAP_SYS_ADMIN.
-const SYS_ADMIN: u64 = 1 << 21;
-
-fn capabilities(sets: &Capabilities, beside: u64) -> ProcessStep {
+fn capabilities(sets: &Capabilities, beside: Set) -> ProcessStep {
     ProcessStep::Capabilities {
         effective: sets.effective | beside,
         permitted: sets.permitted | beside,
@@ -220,7 +221,7 @@ fn prepare(process: &Process, listen: &[String]) -> ProcessStep {
 
 /// The sets, without what this kernel does not know. A capability outside the permitted set cannot be in force, and one
 /// that is not both permitted and inheritable cannot be ambient (capabilities(7)).
-fn grantable(sets: &Capabilities, known: u64, available: u64) -> Capabilities {
+fn grantable(sets: &Capabilities, known: Set, available: Set) -> Capabilities {
     let granted = known & available;
     Capabilities {
         bounding: sets.bounding & known,

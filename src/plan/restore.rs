@@ -141,8 +141,8 @@ pub fn restore(config: &Config, request: &Request, host: &Host) -> Result<Restor
     // All masks are called the same.
     let mut keys = BTreeSet::new();
     externals.retain(|external| keys.insert(external.key.clone()));
-    let keyring =
-        (request.keyring == Keyring::New).then(|| process::keyring(&request.id, config.process.as_ref()));
+    let keyring = (request.keyring == Keyring::New)
+        .then(|| process::keyring(request.id.as_str(), config.process.as_ref()));
     let rdt = config.rdt.as_ref().map(|_| planned("linux.intelRdt", Settle::ResctrlGroup));
     let settle = rdt.into_iter().chain(net_devices(config)).collect();
     let loopback = *config.namespaces.of(Namespace::Network) == Place::New;

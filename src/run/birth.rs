@@ -6,6 +6,7 @@ use crate::plan::Unit;
 use crate::sys::process::{self, Cloned};
 use crate::sys::{Errno, cred};
 use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
 use std::os::fd::AsFd;
 
 /// What systemd calls a cgroup.
@@ -47,7 +48,7 @@ fn moved_to(seat: Seat<'_>) -> Result<Cloned> {
     match process::clone3(0, None).context("clone3")? {
         Cloned::Child => {
             drop(parent);
-            let _ = cred::set_parent_death_signal(libc::SIGKILL);
+            let _ = cred::set_parent_death_signal(Signal::SIGKILL);
             // The parent closes its end where systemd has refused.
             match child.await_done() {
                 Ok(()) => Ok(Cloned::Child),

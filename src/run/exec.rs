@@ -17,6 +17,7 @@ use crate::state::{Command, Container, Status, refuse};
 use crate::sys::process::{self, Cloned, Exit};
 use crate::sys::{Errno, cred, schedule, socket};
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -254,7 +255,7 @@ fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
     match born {
         Cloned::Parent { pidfd, .. } => Ok(pidfd),
         Cloned::Child => {
-            let _ = cred::set_parent_death_signal(libc::SIGKILL);
+            let _ = cred::set_parent_death_signal(Signal::SIGKILL);
             let Ok(init) = target.init.try_clone() else { process::exit_now(1) };
             init::run(Inherited {
                 steps: &order.plan.steps,

@@ -57,7 +57,7 @@ fn host_step<'a>(planned: &'a Planned<HostStep>, making: &mut Making<'a>, opened
             cgroup.enable(root, path, controllers)?;
         }
         HostStep::ResctrlGroup(rdt) => {
-            let made = making.resctrl.make(rdt, &making.order.plan.id);
+            let made = making.resctrl.make(rdt, making.order.plan.id.as_str());
             making.state.resctrl.clone_from(&making.resctrl.made);
             making.dir.save(&making.state)?;
             made.map_err(fault)?;

@@ -12,6 +12,7 @@ use crate::state::About;
 use crate::sys::process::{self, Cloned};
 use crate::sys::{Errno, cred, fs};
 use anyhow::{Context, Result, anyhow};
+use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What the parent has opened for init.
@@ -82,7 +83,7 @@ pub(super) fn launch(
 
 fn become_init(plan: &Plan, about: &About, opened: Opened, channel: InitEnd) -> ! {
     // Until the container is recorded it does not outlive this command.
-    let _ = cred::set_parent_death_signal(libc::SIGKILL);
+    let _ = cred::set_parent_death_signal(Signal::SIGKILL);
     let Opened { namespaces, trees, listener, .. } = opened;
     let (steps, first_closed_fd) = (&plan.init, plan.first_closed_fd);
     init::run(Inherited { steps, first_closed_fd, about, init: None, namespaces, trees, listener, channel })
@@ -105,7 +106,7 @@ fn launch_through(
     match between {
         Cloned::Child => {
             drop(parent);
-            let _ = cred::set_parent_death_signal(libc::SIGKILL);
+            let _ = cred::set_parent_death_signal(Signal::SIGKILL);
             if plan.launch.through.contains(&Namespace::User) {
                 // There are no ids to map, so nobody need look into it.
                 let _ = cred::set_dumpable(false);

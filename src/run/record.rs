@@ -14,7 +14,7 @@ use std::path::Path;
 pub(super) fn first_state(order: &CreateOrder<'_>) -> State {
     let about = About {
         oci_version: order.config.oci_version.clone(),
-        id: order.plan.id.clone(),
+        id: order.plan.id.to_string(),
         bundle: order.bundle.into(),
         annotations: order.config.annotations.clone(),
     };

@@ -2,6 +2,7 @@
 
 use crate::cgroup::Record;
 use crate::host;
+use crate::id::Id;
 use crate::log;
 use crate::state::Dir;
 use crate::sys::Errno;
@@ -10,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// Kill what is in the container's cgroup, remove that and the directory. `why` says what is wrong with the record. Returns what
 /// is left to be said.
-pub fn clear(dir: Dir, id: &str, why: &anyhow::Error) -> Result<Vec<String>> {
+pub fn clear(dir: Dir, id: &Id, why: &anyhow::Error) -> Result<Vec<String>> {
     // A `create` that was killed before it recorded anything has made nothing else.
     let never_recorded = why.downcast_ref() == Some(&Errno::ENOENT) && dir.load_config().is_err();
     let mut notes = Vec::new();
@@ -41,7 +42,7 @@ pub fn clear(dir: Dir, id: &str, why: &anyhow::Error) -> Result<Vec<String>> {
 
 /// Where the cgroup may be: where the record or config.json say, as far as they can be read, or where it is by default. Which of
 /// them is the container's its mark tells.
-fn candidates(dir: &Dir, id: &str) -> Result<Vec<PathBuf>> {
+fn candidates(dir: &Dir, id: &Id) -> Result<Vec<PathBuf>> {
     let root = match host::cgroup_root() {
         Err(err) if is_want(&err) => return Err(err),
         Err(_) => return Ok(Vec::new()),

@@ -1,6 +1,7 @@
 //! Who a process is: ids, capabilities, no_new_privs, keyrings.
 
 use super::{Errno, Result, c};
+use nix::sys::signal::Signal;
 
 /// A set of capabilities, bit n for capability number n (capabilities(7)).
 pub type CapSet = u64;
@@ -23,7 +24,7 @@ pub fn drop_bounding(n: u32) -> Result<()> {
 
 /// Keep permitted capabilities over a change of uid, or stop keeping them (`PR_SET_KEEPCAPS`).
 pub fn keep_caps(keep: bool) -> Result<()> {
-    prctl(libc::PR_SET_KEEPCAPS, keep.into(), 0).map(drop)
+    nix::sys::prctl::set_keepcaps(keep)
 }
 
 /// Raise capability `n` in the ambient set.
@@ -38,17 +39,17 @@ pub fn clear_ambient() -> Result<()> {
 
 /// no_new_privs, for good (`PR_SET_NO_NEW_PRIVS`).
 pub fn no_new_privs() -> Result<()> {
-    prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map(drop)
+    nix::sys::prctl::set_no_new_privs()
 }
 
 /// Whether other processes of the same user may trace this one and open its /proc files (`PR_SET_DUMPABLE`).
 pub fn set_dumpable(dumpable: bool) -> Result<()> {
-    prctl(libc::PR_SET_DUMPABLE, dumpable.into(), 0).map(drop)
+    nix::sys::prctl::set_dumpable(dumpable)
 }
 
-/// The signal that this process gets when its parent thread ends (`PR_SET_PDEATHSIG`), 0 for none.
-pub fn set_parent_death_signal(signal: i32) -> Result<()> {
-    prctl(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong, 0).map(drop)
+/// The signal that this process gets when its parent thread ends (`PR_SET_PDEATHSIG`).
+pub fn set_parent_death_signal(signal: impl Into<Option<Signal>>) -> Result<()> {
+    nix::sys::prctl::set_pdeathsig(signal)
 }
 
 #[repr(C)]

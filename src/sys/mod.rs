@@ -17,6 +17,7 @@ pub mod refusals;
 pub mod schedule;
 pub mod signal;
 pub mod socket;
+pub mod time;
 pub mod tty;
 pub mod xattr;
 

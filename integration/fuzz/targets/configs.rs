@@ -10,7 +10,7 @@ use std::path::Path;
 /// config.json.
 pub fn config(text: &[u8]) {
     let Ok(loaded) = config::load(text, Path::new("/bundle")) else { return };
-    let known = (1 << 41) - 1;
+    let known = knarr::capability::Set::from_bits((1 << 41) - 1);
     let host = |uid| Host {
         cgroup_root: "/sys/fs/cgroup".into(),
         own_cgroup: "/user/shell".into(),
@@ -24,7 +24,7 @@ pub fn config(text: &[u8]) {
     };
     for (uid, cgroup_driver) in [(0, CgroupDriver::Cgroupfs), (1000, CgroupDriver::Systemd)] {
         let request = Request {
-            id: "web".into(),
+            id: "web".parse().expect("an id"),
             start: Start::OnRequest,
             pivot: Pivot::Root,
             keyring: Keyring::New,

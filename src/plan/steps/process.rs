@@ -2,7 +2,8 @@
 
 use super::HardLimit;
 use super::text::{hard_limit_text, io_priority_text, limit, scheduler_text};
-use crate::config::{Hook, MemoryPolicy, NumberSet, Scheduler, capability};
+use crate::capability::Set;
+use crate::config::{Hook, MemoryPolicy, NumberSet, Scheduler};
 use crate::plan::seccomp;
 use std::fmt::{self, Display, Formatter};
 
@@ -53,10 +54,10 @@ pub enum ProcessStep {
     NoNewPrivileges,
     /// Drop all but these capabilities from the bounding set.
     Bounding {
-        /// To drop, by number.
-        drop: u64,
+        /// To drop.
+        drop: Set,
         /// What stays, for the reader.
-        keep: u64,
+        keep: Set,
     },
     /// Give standard descriptors that are pipes to this user, who could not open them by name otherwise.
     StdioOwner(u32),
@@ -72,13 +73,13 @@ pub enum ProcessStep {
     /// capset(2) and the ambient set.
     Capabilities {
         /// In force.
-        effective: u64,
+        effective: Set,
         /// May be put in force.
-        permitted: u64,
+        permitted: Set,
         /// Kept over execve.
-        inheritable: u64,
+        inheritable: Set,
         /// Kept over execve without file capabilities.
-        ambient: u64,
+        ambient: Set,
     },
     /// chdir(2), and check that it is inside the root; with rights that the process's user may not have, so a refusal is none yet.
     EarlyCwd(String),
@@ -146,7 +147,7 @@ impl Display for ProcessStep {
             ProcessStep::SelinuxLabel(label) => write!(f, "SELinux label {label} on execve"),
             ProcessStep::Umask(mask) => write!(f, "umask {mask:04o}"),
             ProcessStep::NoNewPrivileges => write!(f, "no new privileges"),
-            ProcessStep::Bounding { keep, .. } => write!(f, "bounding set {}", capability::describe(*keep)),
+            ProcessStep::Bounding { keep, .. } => write!(f, "bounding set {keep}"),
             ProcessStep::StdioOwner(uid) => write!(f, "standard pipes belong to {uid}"),
             ProcessStep::Ids { uid, gid, groups: Some(groups) } => {
                 write!(f, "ids {uid}:{gid} groups {groups:?}")
@@ -159,10 +160,7 @@ impl Display for ProcessStep {
                     ("inheritable", inheritable),
                     ("ambient", ambient),
                 ];
-                let sets: Vec<String> = sets
-                    .iter()
-                    .map(|(name, set)| format!("{name} {}", capability::describe(**set)))
-                    .collect();
+                let sets: Vec<String> = sets.iter().map(|(name, set)| format!("{name} {set}")).collect();
                 write!(f, "capabilities {}", sets.join("; "))
             }
             ProcessStep::EarlyCwd(path) => write!(f, "working directory {path}"),
