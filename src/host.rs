@@ -85,8 +85,8 @@ fn is_delegated(root: &Path, own: &str) -> bool {
     sys::fs::writable(&above).is_ok() && sys::fs::writable(&above.join("cgroup.procs")).is_ok()
 }
 
-/// The user of the machine that the runtime works for. An engine of an ordinary user calls it as the root of a user namespace of
-/// theirs, which has no more rights over the machine than they have. Such a root has a session, and is not called root.
+/// The user of the machine that the runtime works for. A rootless engine calls it as root of a user namespace of its own. Told
+/// by: uid 0, XDG_RUNTIME_DIR set, USER is not root.
 pub fn user() -> u32 {
     let uid = nix::unistd::geteuid().as_raw();
     let in_session = std::env::var_os("XDG_RUNTIME_DIR").is_some();

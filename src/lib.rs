@@ -23,4 +23,5 @@ pub mod proc;
 pub mod run;
 pub mod state;
 pub mod sys;
+pub mod template;
 pub mod time;

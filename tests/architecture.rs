@@ -9,7 +9,7 @@ use source::File;
 use std::sync::LazyLock;
 
 /// The rooms of the house, from the roof to the ground. A room may use those further down, so no two use each other.
-const FLOORS: [&str; 22] = [
+const FLOORS: [&str; 23] = [
     "cli",
     "cmd",
     "run",
@@ -17,6 +17,7 @@ const FLOORS: [&str; 22] = [
     "acts",
     "check",
     "image",
+    "template",
     "log",
     "hook",
     "state",
@@ -166,6 +167,43 @@ fn files_and_functions_fit_their_room() {
 #[test]
 fn nothing_is_a_stub_or_a_test_double() {
     none(stubs);
+}
+
+/// The counts of docs/architecture.md: `cargo test --test architecture -- --ignored --nocapture`.
+#[test]
+#[ignore = "prints, and cannot fail"]
+fn counts() {
+    let mut lines: Vec<usize> =
+        FILES.iter().flat_map(|file| &file.functions).map(|function| function.lines).collect();
+    lines.sort_unstable();
+    let at = |percent: usize| lines[lines.len() * percent / 100];
+    let uses = |one: &str, other: &str| {
+        let path = format!("crate::{other}");
+        FILES
+            .iter()
+            .filter(|file| file.room == one)
+            .any(|file| file.paths.iter().any(|used| *used == path || used.starts_with(&format!("{path}::"))))
+    };
+    let pairs =
+        FLOORS.iter().enumerate().flat_map(|(i, one)| FLOORS[i + 1..].iter().map(move |other| (one, other)));
+    let circles = pairs.filter(|(one, other)| uses(one, other) && uses(other, one)).count();
+    let sum = |count: fn(&File) -> usize| FILES.iter().map(count).sum::<usize>();
+    let bools = |file: &File| file.functions.iter().filter(|function| function.bools > 0).count();
+    let shapes = |file: &File| file.text.matches("std::error::Error for ").count();
+    let tuples =
+        |file: &File| file.text.matches(", Errno)>").count() + file.text.matches("Option<Errno>)>").count();
+    println!("files                              {}", FILES.len());
+    println!("lines of code                      {}", sum(|file| file.lines));
+    println!("lines of comments                  {}", sum(|file| file.comments));
+    println!("functions                          {}", lines.len());
+    println!("their lines, median, 9 of 10, most {} {} {}", at(50), at(90), lines[lines.len() - 1]);
+    println!("longest file                       {}", FILES.iter().map(|file| file.lines).max().unwrap());
+    println!("rooms that use each other          {circles}");
+    println!("types of error                     {}", sum(shapes));
+    println!("results with an errno in a tuple   {}", sum(tuples));
+    println!("functions with a bool parameter    {}", sum(bools));
+    println!("comments wider than {} columns    {}", source::COMMENT_COLUMNS, sum(|file| file.wide.len()));
+    println!("uses of unsafe                     {}", sum(|file| file.unsafety));
 }
 
 /// What `rule` says of a file at `name` with this text.

@@ -105,7 +105,7 @@ fn spec_takes_what_people_change_first() {
     let text = std::fs::read_to_string(bundle.join("config.json")).unwrap();
     let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(config["process"]["args"], serde_json::json!(["echo", "--hi"]));
-    let default: serde_json::Value = serde_json::from_str(knarr::config::spec::DEFAULT).unwrap();
+    let default: serde_json::Value = serde_json::from_str(knarr::template::spec::DEFAULT).unwrap();
     for place in ["/process/args", "/process/terminal", "/root/readonly"] {
         let changed = config.pointer(place).unwrap().clone();
         assert_ne!(&changed, default.pointer(place).unwrap(), "{place}");
@@ -120,7 +120,7 @@ fn fields_that_nobody_knows_are_named_with_what_was_meant() {
     let at = bundle.to_str().unwrap();
     std::fs::create_dir(bundle.join("rootfs")).unwrap();
     let config = |change: fn(&mut serde_json::Value)| {
-        let mut config = serde_json::from_str(knarr::config::spec::DEFAULT).unwrap();
+        let mut config = serde_json::from_str(knarr::template::spec::DEFAULT).unwrap();
         change(&mut config);
         std::fs::write(bundle.join("config.json"), config.to_string()).unwrap();
     };
@@ -136,7 +136,7 @@ fn fields_that_nobody_knows_are_named_with_what_was_meant() {
     let check = text(&knarr(&["check", "--bundle", at]).stdout);
     assert!(check.contains("linux.frob: unknown field"), "{check}");
 
-    let mut spec = serde_json::from_str(knarr::config::spec::DEFAULT).unwrap();
+    let mut spec = serde_json::from_str(knarr::template::spec::DEFAULT).unwrap();
     rename(&mut spec, "/process", "args", "argz");
     rename(&mut spec, "/mounts/0", "destination", "destinatoin");
     std::fs::write(bundle.join("config.json"), spec.to_string()).unwrap();

@@ -6,6 +6,7 @@
 use knarr::config;
 use knarr::host::Host;
 use knarr::plan::{self, CgroupDriver, ExecCgroup, ExecRequest, Keyring, Pivot, Request, Start};
+use knarr::template;
 use std::path::{Path, PathBuf};
 
 fn host() -> Host {
@@ -125,7 +126,7 @@ fn restore_plan_of(text: &str, request: &Request) -> Result<String, String> {
 
 #[test]
 fn only_root_of_the_machine_comes_back_from_a_pid_namespace() {
-    let mut config: serde_json::Value = serde_json::from_str(config::spec::DEFAULT).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(template::spec::DEFAULT).unwrap();
     config["linux"]["namespaces"] =
         serde_json::json!([{"type": "mount"}, {"type": "uts"}, {"type": "pid", "path": "/proc/42/ns/pid"}]);
     let loaded = config::load(config.to_string().as_bytes(), Path::new("/bundle")).unwrap();
@@ -140,7 +141,7 @@ fn only_root_of_the_machine_comes_back_from_a_pid_namespace() {
 
 #[test]
 fn what_criu_would_lose_is_refused() {
-    let default: serde_json::Value = serde_json::from_str(config::spec::DEFAULT).unwrap();
+    let default: serde_json::Value = serde_json::from_str(template::spec::DEFAULT).unwrap();
     let refused = |change: &dyn Fn(&mut serde_json::Value)| {
         let mut config = default.clone();
         change(&mut config);
@@ -187,7 +188,7 @@ fn compare_with_golden(folder: &Path, at_least: usize, plan_of: impl Fn(&str) ->
 #[test]
 fn the_default_spec_is_one_of_the_golden_configs() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans/default.json");
-    assert_eq!(std::fs::read_to_string(golden).unwrap(), config::spec::DEFAULT);
+    assert_eq!(std::fs::read_to_string(golden).unwrap(), template::spec::DEFAULT);
 }
 
 #[test]
@@ -195,7 +196,7 @@ fn requests_change_the_plan() {
     let plan = |change: fn(&mut Request)| {
         let mut request = request(Start::AtOnce);
         change(&mut request);
-        plan_of(config::spec::DEFAULT, &request).unwrap()
+        plan_of(template::spec::DEFAULT, &request).unwrap()
     };
     let plain = plan(|_| {});
     assert!(!plain.contains("await start") && !plain.contains("listen for start"));

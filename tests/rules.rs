@@ -1,7 +1,8 @@
 //! What the specification forbids, field by field: each line is a change to the default config.json and the error it meets.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
-use knarr::config::{self, spec::DEFAULT};
+use knarr::config;
+use knarr::template::spec::DEFAULT;
 use serde_json::{Value, json};
 use std::path::Path;
 

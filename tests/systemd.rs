@@ -6,14 +6,15 @@ use knarr::config::resources::Limit;
 use knarr::config::update::Current;
 use knarr::config::update::resolve;
 use knarr::host::Host;
-use knarr::plan::systemd::Manager;
+use knarr::plan::systemd::Instance;
 use knarr::plan::update::update;
 use knarr::plan::{self, CgroupDriver, HostStep, Keyring, Pivot, Request, Start, Unit};
+use knarr::template;
 use serde_json::{Value, json};
 use std::path::Path;
 
 fn plan(change: impl FnOnce(&mut Value)) -> Result<String, String> {
-    let mut config: Value = serde_json::from_str(config::spec::DEFAULT).unwrap();
+    let mut config: Value = serde_json::from_str(template::spec::DEFAULT).unwrap();
     config["linux"]["cgroupsPath"] = "a-b.slice:pfx:web".into();
     change(&mut config);
     let request = Request {
@@ -250,7 +251,7 @@ fn annotations_are_about_the_scope_alone() {
 
 #[test]
 fn an_update_tells_systemd_too() {
-    let unit = Unit { manager: Manager::System, name: "pfx-web.scope".into(), slice: "a-b.slice".into() };
+    let unit = Unit { instance: Instance::System, name: "pfx-web.scope".into(), slice: "a-b.slice".into() };
     let current =
         Current { quota_us: Some(Limit::To(20_000)), period_us: Some(100_000), memory: None, weight: None };
     let asked = json!({ "cpu": { "period": 30_000 }, "pids": { "limit": 66 } });

@@ -6,7 +6,7 @@ mod wire;
 pub use wire::{Body, Message, Reader};
 
 use crate::plan::gvariant::Value;
-use crate::plan::systemd::Manager;
+use crate::plan::systemd::Instance;
 use crate::sys::{self, Errno, socket};
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -70,9 +70,9 @@ pub struct Bus {
 
 impl Bus {
     /// Connect to the bus of the machine or of the user.
-    pub fn connect(manager: Manager) -> Result<Bus> {
+    pub fn connect(instance: Instance) -> Result<Bus> {
         let mut last = None;
-        for path in addresses(manager) {
+        for path in addresses(instance) {
             match socket::connect_to(&path, SockType::Stream) {
                 Ok(fd) => return Ok(Bus::over(fd)),
                 Err(errno) => last = Some((path, errno)),
@@ -209,15 +209,15 @@ impl Bus {
 }
 
 /// The sockets to try, in order.
-fn addresses(manager: Manager) -> Vec<PathBuf> {
+fn addresses(instance: Instance) -> Vec<PathBuf> {
     let given = |name| std::env::var(name).map(|text| unix_paths(&text)).unwrap_or_default();
-    match manager {
-        Manager::System => {
+    match instance {
+        Instance::System => {
             let mut paths = given("DBUS_SYSTEM_BUS_ADDRESS");
             paths.push("/run/dbus/system_bus_socket".into());
             paths
         }
-        Manager::User => {
+        Instance::User => {
             let mut paths = given("DBUS_SESSION_BUS_ADDRESS");
             paths.extend(std::env::var_os("XDG_RUNTIME_DIR").map(|folder| PathBuf::from(folder).join("bus")));
             paths.push(format!("/run/user/{}/bus", nix::unistd::geteuid()).into());

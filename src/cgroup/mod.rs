@@ -105,7 +105,7 @@ pub fn missing(root: &Path, path: &str) -> usize {
 /// Make the names of `path` that are missing: the last one's descriptor, and how many were made. On an error none stay.
 fn make_chain(top: &OwnedFd, path: &str) -> Outcome<(OwnedFd, usize)> {
     let names: Vec<&str> = path.split('/').collect();
-    // The names that were made are `depth` in a row, the last one of them the `last`-th of all.
+    // Made so far: names[last - depth .. last].
     let (mut depth, mut last) = (0, 0);
     let mut make = || -> Outcome<OwnedFd> {
         for end in 1..=names.len() {

@@ -59,7 +59,7 @@ impl Drop for Holder {
 pub fn start(scope: &Scope) -> Result<Holder, Fault> {
     let call = || -> Result<Holder> {
         let holder = Holder::new()?;
-        let mut bus = Bus::connect(scope.unit.manager)?;
+        let mut bus = Bus::connect(scope.unit.instance)?;
         bus.subscribe(JOBS);
         bus.send(MANAGER, "Subscribe", &Body::default());
         let body = transient(scope, holder.pid);
@@ -92,7 +92,7 @@ pub fn set(unit: &Unit, properties: &[Planned<Property>]) -> Result<(), Fault> {
         let mut body = named(unit);
         body.value(&Value::Bool(true));
         body.properties(pairs(properties));
-        let mut bus = Bus::connect(unit.manager)?;
+        let mut bus = Bus::connect(unit.instance)?;
         bus.call(MANAGER, "SetUnitProperties", &body)?;
         // systemd answers first and writes then, before it takes another message.
         bus.call(PEER, "Ping", &Body::default()).map(drop)
@@ -106,7 +106,7 @@ pub fn attach(unit: &Unit, below: &str, pid: i32) -> Result<()> {
         let mut body = named(unit);
         body.value(&Value::Text(if below.is_empty() { String::new() } else { format!("/{below}") }));
         body.value(&Value::Array("u".into(), vec![Value::Uint32(pid.unsigned_abs())]));
-        Bus::connect(unit.manager)?.call(MANAGER, "AttachProcessesToUnit", &body).map(drop)
+        Bus::connect(unit.instance)?.call(MANAGER, "AttachProcessesToUnit", &body).map(drop)
     };
     call().with_context(|| format!("systemd: move a process to {}", unit.name))
 }
@@ -119,7 +119,7 @@ pub fn period(unit: &Unit) -> Result<Option<u64>> {
         let mut body = Body::default();
         body.value(&Value::Text("org.freedesktop.systemd1.Scope".into()));
         body.value(&Value::Text("CPUQuotaPeriodUSec".into()));
-        Bus::connect(unit.manager)?.call(properties, "Get", &body)?.reader().variant_u64()
+        Bus::connect(unit.instance)?.call(properties, "Get", &body)?.reader().variant_u64()
     };
     let period = call().with_context(|| format!("systemd: the period of {}", unit.name))?;
     Ok(Some(period).filter(|period| *period != u64::MAX))
@@ -139,7 +139,7 @@ fn object(unit: &str) -> String {
 /// End a scope, in which no process is left, and forget that it may have failed. One that is not there any more is no error.
 pub fn stop(unit: &Unit) -> Result<()> {
     let call = || -> Result<()> {
-        let mut bus = Bus::connect(unit.manager)?;
+        let mut bus = Bus::connect(unit.instance)?;
         bus.subscribe(JOBS);
         bus.send(MANAGER, "Subscribe", &Body::default());
         let mut body = named(unit);

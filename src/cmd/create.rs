@@ -247,8 +247,8 @@ pub(super) fn make(
     foreground: Console,
     fds: Fds,
 ) -> Result<Made> {
-    // Until execve(2) no other process may look into this one or into init. The files through which an ordinary user maps ids
-    // are root's while that holds, so for them init closes itself as soon as its ids are mapped.
+    // Until execve(2) no other process may look into this one or into init. An ordinary user stays dumpable until its ids are
+    // mapped: the kernel makes uid_map root's otherwise.
     if host::user() == 0 {
         cred::set_dumpable(false).context("prctl")?;
     }

@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn asked_by(line: &str) -> Result<Process, String> {
-        let config = config::load(config::spec::DEFAULT.as_bytes(), Path::new("/")).unwrap().config;
+        let config = config::load(crate::template::spec::DEFAULT.as_bytes(), Path::new("/")).unwrap().config;
         let words = std::iter::once("exec").chain(line.split(' '));
         let line = Line::try_parse_from(words).map_err(|err| err.to_string())?;
         asked(&line.args, &config).map(|(process, _)| process).map_err(|err| format!("{err:#}"))

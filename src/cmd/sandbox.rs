@@ -1,8 +1,8 @@
 //! `knarr run --host-root`: a bundle that is not there.
 
 use super::create::{Bundle, Console};
-use crate::config::sandbox::{self, Disk, Sandbox, View};
 use crate::host;
+use crate::template::sandbox::{self, Disk, Sandbox, View};
 use anyhow::{Context, Result};
 use std::io::IsTerminal;
 

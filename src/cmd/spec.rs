@@ -1,6 +1,6 @@
 //! `knarr spec`.
 
-use crate::config::spec::{Changes, DEFAULT, changed, rootless};
+use crate::template::spec::{Changes, DEFAULT, changed, rootless};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 use std::path::PathBuf;

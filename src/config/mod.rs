@@ -1,10 +1,9 @@
 //! What is asked: config.json, loaded, checked against the runtime specification and resolved.
 //!
-//! Only this module names oci-spec. What leaves it has no `Option` that stands for a default.
+//! Only this room and image/ name oci-spec. What leaves it has no `Option` that stands for a default.
 
 pub mod bind_flags;
 pub mod device_rules;
-pub mod docker;
 pub mod features;
 pub mod ids;
 pub mod load;
@@ -15,10 +14,8 @@ pub mod rdt;
 mod resolve;
 pub mod resources;
 pub mod rules;
-pub mod sandbox;
 pub mod scheduling;
 pub mod seccomp;
-pub mod spec;
 pub mod unknown;
 pub mod update;
 mod words;

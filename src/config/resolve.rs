@@ -344,7 +344,7 @@ fn hooks(hooks: &oci::Hooks) -> Hooks {
         let hooks = hooks.as_deref().unwrap_or_default().iter().enumerate();
         hooks.map(|(i, h)| hook(format!("hooks.{kind}[{i}]"), h)).collect()
     };
-    #[allow(deprecated)]
+    #[allow(deprecated, reason = "engines still write what newer specifications have dropped")]
     let prestart = list("prestart", hooks.prestart());
     Hooks {
         prestart,

@@ -165,7 +165,7 @@ fn invalid<T>(field: &str, reason: impl Into<String>) -> Result<T, Invalid> {
 }
 
 /// The fields that ask for something which only cgroup v1 had.
-#[allow(deprecated)]
+#[allow(deprecated, reason = "engines still write what newer specifications have dropped")]
 fn of_v1(spec: &oci::LinuxResources) -> Vec<String> {
     let (cpu, memory, block_io) = (spec.cpu().as_ref(), spec.memory().as_ref(), spec.block_io().as_ref());
     let network = spec.network().as_ref();

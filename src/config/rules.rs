@@ -156,7 +156,7 @@ fn mounts(spec: &Spec) -> Result<(), Invalid> {
 
 fn hooks(spec: &Spec) -> Result<(), Invalid> {
     let Some(hooks) = spec.hooks() else { return Ok(()) };
-    #[allow(deprecated)]
+    #[allow(deprecated, reason = "engines still write what newer specifications have dropped")]
     let kinds = [
         ("prestart", hooks.prestart()),
         ("createRuntime", hooks.create_runtime()),

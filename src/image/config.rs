@@ -2,7 +2,7 @@
 
 use super::users::User;
 use crate::config::annotation;
-use crate::config::{docker, spec};
+use crate::template::{docker, spec};
 use anyhow::{Result, bail};
 use oci_spec::image::ImageConfiguration;
 use serde_json::{Map, Value, json};

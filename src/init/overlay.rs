@@ -12,10 +12,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 impl Init<'_> {
     /// Stack the layers over the root filesystem, and go on inside what comes of it.
     ///
-    /// They are attached under short names on a tmpfs that covers the root filesystem: that way there may be hundreds, their
-    /// host paths may have any characters and are not shown to the container, and every kernel takes them, as only mounts of
-    /// this namespace can be layers. What is written goes to that tmpfs too, or to a folder of the host. The new root covers
-    /// it in turn; it is gone for good with the namespace.
+    /// They are attached under short names on a tmpfs that covers the root filesystem. Short names allow hundreds of layers.
+    /// The container sees no host path. Before Linux 6.15 only mounts of this namespace can be layers. What is written goes to
+    /// that tmpfs too, or to a folder of the host. The new root covers it in turn; it is gone for good with the namespace.
     pub(super) fn overlay(&mut self, overlay: &OverlayStep) -> Outcome {
         let OverlayStep { lower, upper, parameters, keeps_owner } = overlay;
         let bench = workbench()?;

@@ -12,8 +12,8 @@ const PASSWD_LIMIT: usize = 1 << 20;
 /// The length that no path has (limits.h), in bytes.
 const PATH_MAX: usize = libc::PATH_MAX as usize;
 
-/// The home of `uid` in the container's /etc/passwd, or `/`. A file that is none, or a huge one, has no home to give, nor has one
-/// whose entry is no path that execve(2) would take.
+/// The home of `uid` in the container's /etc/passwd. `/` if that is missing, not a regular file or too large, or if the entry
+/// is not a usable path.
 pub(super) fn home(uid: u32) -> String {
     let found = || -> Option<String> {
         let root = fs::open("/", fs::O_PATH | fs::O_DIRECTORY, 0).ok()?;

@@ -1,6 +1,6 @@
 //! Where the container's cgroup lies.
 
-use super::systemd::Manager;
+use super::systemd::Instance;
 use super::{CgroupDriver, Home, Request, Unit, resources};
 use crate::config::{Config, Invalid};
 use crate::host::Host;
@@ -57,12 +57,12 @@ fn scope(path: &str, host: &Host) -> Result<Home, Invalid> {
         return Err(Invalid::new(FIELD, format!("\"{unit}\" is not the name of a unit of systemd")));
     }
     let (manager, top, default) = match host.uid {
-        0 => (Manager::System, String::new(), "system.slice"),
-        uid => (Manager::User, users(uid), "user.slice"),
+        0 => (Instance::System, String::new(), "system.slice"),
+        uid => (Instance::User, users(uid), "user.slice"),
     };
     let slice = if slice.is_empty() { default } else { slice };
     let path = format!("{top}{}{unit}", expand(slice)?);
-    Ok(Home { path, unit: Some(Unit { manager, name: unit, slice: slice.into() }) })
+    Ok(Home { path, unit: Some(Unit { instance: manager, name: unit, slice: slice.into() }) })
 }
 
 /// The cgroup of a user's systemd.
@@ -73,13 +73,13 @@ fn users(uid: u32) -> String {
 /// The service or scope that the cgroup `path` is in, and the path below its own, as systemd names cgroups.
 pub(crate) fn unit_of(path: &str, uid: u32) -> Option<(Unit, String)> {
     let (manager, path) = match path.strip_prefix(&users(uid)) {
-        Some(path) => (Manager::User, path),
-        None => (Manager::System, path),
+        Some(path) => (Instance::User, path),
+        None => (Instance::System, path),
     };
     let mut names = path.split('/');
     let name = names.find(|name| name.ends_with(".service") || name.ends_with(".scope"))?;
     let below = names.collect::<Vec<_>>().join("/");
-    Some((Unit { manager, name: name.into(), slice: String::new() }, below))
+    Some((Unit { instance: manager, name: name.into(), slice: String::new() }, below))
 }
 
 fn expand(slice: &str) -> Result<String, Invalid> {
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_unit_is_told_by_the_path() {
         let of = |path: &str, uid| {
-            unit_of(path, uid).map(|(unit, below)| format!("{:?} {} /{below}", unit.manager, unit.name))
+            unit_of(path, uid).map(|(unit, below)| format!("{:?} {} /{below}", unit.instance, unit.name))
         };
         let app = "user.slice/user-1000.slice/user@1000.service/app.slice";
         assert_eq!(of(&format!("{app}/d.service/a/b"), 1000).unwrap(), "User d.service /a/b");
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(path("-.slice::web"), "web.scope");
         let user = scope(":docker:web", &host(1000)).unwrap();
         assert_eq!(user.path, "user.slice/user-1000.slice/user@1000.service/user.slice/docker-web.scope");
-        assert_eq!(user.unit.unwrap().manager, Manager::User);
+        assert_eq!(user.unit.unwrap().instance, Instance::User);
         for wrong in [
             "/docker/web",
             "a--b.slice:p:n",

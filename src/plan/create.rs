@@ -252,9 +252,9 @@ fn launch(config: &Config, host: &Host, into_cgroup: bool) -> Launch {
     launch
 }
 
-/// With a user namespace, the others that are joined belong to another one as often as not. They are joined while there
-/// still are the rights of the parent over them; the mount namespace not, as paths of the host are needed after that. The
-/// root of a user namespace may enter the pid namespaces of that one, but has no right to come back to the machine's.
+/// Namespaces joined beside a user namespace often belong to another one, so they are joined while the parent's rights last.
+/// The mount namespace is not: host paths are needed after that. The root of a user namespace may enter the pid namespaces of
+/// that one, but has no right to come back to the machine's.
 fn through(config: &Config, host: &Host) -> Vec<Namespace> {
     let goes = |kind: Namespace| match config.namespaces.own(Namespace::User) {
         true => kind != Namespace::Mount,

@@ -56,9 +56,8 @@ impl Exec {
 
 /// Decide all that is done to run `process` in the container that `config` describes.
 ///
-/// What enters the namespaces is a child of the runtime that has closed everything of the host's, and what enters the pid
-/// namespace is that child's child: when a process of the container's can see it first, its root, its working directory and
-/// its descriptors are the container's already.
+/// Two children. The first closes all host descriptors and enters the namespaces; its child is born in the pid namespace. So
+/// the container first sees a process whose root, working directory and descriptors are the container's.
 pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Host) -> Result<Exec, Invalid> {
     let in_user_namespace = config.namespaces.own(Namespace::User);
     let mut steps = with_the_hosts_rights(config, process, host);

@@ -131,7 +131,8 @@ pub struct Home {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Unit {
     /// Which systemd.
-    pub manager: systemd::Manager,
+    #[serde(rename = "manager")]
+    pub instance: systemd::Instance,
     /// As `docker-ID.scope`.
     pub name: String,
     /// The slice that it is in.

@@ -17,7 +17,7 @@ const DEFAULT_WEIGHT: u64 = 100;
 /// Which systemd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Manager {
+pub enum Instance {
     /// The machine's.
     System,
     /// The user's, for a container that is not root's.
@@ -52,7 +52,7 @@ impl Display for Property {
 
 impl Display for Scope {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let of = if self.unit.manager == Manager::User { " of the user" } else { "" };
+        let of = if self.unit.instance == Instance::User { " of the user" } else { "" };
         write!(f, "scope {}{of} with", self.unit.name)?;
         self.properties.iter().try_for_each(|property| write!(f, " {}", property.step))?;
         self.later.iter().try_for_each(|property| write!(f, ", later {}", property.step))

@@ -222,8 +222,8 @@ impl ExecOrder<'_> {
     }
 }
 
-/// Make the child that enters the container, in a cgroup of the container's. That a process without CLONE_INTO_CGROUP would be in
-/// the caller's, limited by nothing and not killed with the container, is never an option.
+/// Make the child that enters the container, by CLONE_INTO_CGROUP wherever the container has a cgroup: otherwise the process
+/// would stay in the caller's, unlimited, and survive the container.
 fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
     let target = &order.target;
     let born = match (&order.plan.cgroup, &target.cgroup) {

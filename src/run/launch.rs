@@ -143,8 +143,7 @@ fn launch_through(
     }
 }
 
-/// Join the namespaces to go through: first with the rights of the parent, which hold over those of the host, and what it
-/// has none over with those that the joined user namespace gives.
+/// Join `through` with the parent's rights. What answers EPERM is joined again after the user namespace.
 fn join(launch: &Launch, opened: &Opened) -> Result<(), Fault> {
     let mut refused = Vec::new();
     let fault = |kind: Namespace, errno| {

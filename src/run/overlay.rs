@@ -17,7 +17,7 @@ pub(super) fn make(path: &Path, like: &Path, owner: Option<(u32, u32)>, made: &m
     let is_new = new_folder(path, made)?;
     let folder = open(path)?;
     if let (true, Some((uid, gid))) = (is_new, owner) {
-        // Whose way to what is in it leads through it.
+        // The container's root must be able to walk through it.
         fs::chown_fd(folder.as_fd(), uid, gid).call(|| format!("chown {}", path.display()))?;
     }
     let like = fs::stat_fd(open(like)?.as_fd()).call(|| format!("fstat {}", like.display()))?;

@@ -130,7 +130,7 @@ pub fn chownat(dir: BorrowedFd<'_>, name: impl AsRef<[u8]>, uid: u32, gid: u32) 
     .map(drop)
 }
 
-/// fstatat(2) of the file that `fd` refers to (also an `O_PATH` one).
+/// fstat(2) of the file that `fd` refers to (also an `O_PATH` one).
 pub fn stat_fd(fd: BorrowedFd<'_>) -> Result<libc::stat> {
     nix::sys::stat::fstat(fd)
 }

@@ -24,7 +24,13 @@ pub struct File {
     pub words: BTreeSet<String>,
     /// Lines of code: neither blank nor comments nor tests.
     pub lines: usize,
+    /// Comments: how many lines, and those of them that are wider than the house allows, by number.
+    pub comments: usize,
+    pub wide: Vec<usize>,
 }
+
+/// How wide a comment may be, in columns.
+pub const COMMENT_COLUMNS: usize = 100;
 
 /// A function.
 pub struct Function {
@@ -73,6 +79,9 @@ pub fn read((name, text): (String, String)) -> File {
         let is_test = tests.iter().any(|(first, last)| (*first..=*last).contains(&(number + 1)));
         !line.is_empty() && !line.starts_with("//") && !is_test
     };
+    let comments = file.text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("//"));
+    let wide = comments.clone().filter(|(_, line)| line.chars().count() > COMMENT_COLUMNS);
+    (file.comments, file.wide) = (comments.clone().count(), wide.map(|(number, _)| number + 1).collect());
     file.lines = file.text.lines().enumerate().filter(is_code).count();
     file
 }
@@ -89,6 +98,8 @@ impl File {
             unsafety: 0,
             words: BTreeSet::new(),
             lines: 0,
+            comments: 0,
+            wide: Vec::new(),
         }
     }
 }

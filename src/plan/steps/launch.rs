@@ -13,8 +13,7 @@ pub struct Launch {
     pub into_cgroup: bool,
     /// Whether the parent enters an existing pid namespace for the call, so that the child is born in it.
     pub joins_pid: bool,
-    /// The namespaces that a process between parent and init joins, for what the parent must not enter and what init
-    /// could not: a user namespace, and with one the others that are joined; a pid namespace without a way back.
+    /// Joined by a process between parent and init: the parent could not come back from them, init has no right to enter.
     pub through: Vec<Namespace>,
     /// What the mappings of a joined user namespace must be; empty where nothing is said.
     pub expected_maps: IdMaps,

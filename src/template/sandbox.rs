@@ -1,6 +1,7 @@
 //! The config.json of a sandbox for a command on the host's own files, with no bundle.
 
-use super::{annotation, docker, spec};
+use super::{docker, spec};
+use crate::config::annotation;
 use crate::proc::mountinfo::{Mount, mounts};
 use serde_json::{Value, json};
 
