@@ -261,3 +261,17 @@ fn options_are_read_as_by_go() {
         assert!(said.contains(part), "{args:?}: {said}");
     }
 }
+
+#[test]
+fn the_program_is_static() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_knarr")).unwrap();
+    let number = |at: usize, length: usize| {
+        program[at..at + length].iter().rev().fold(0, |number, byte| number << 8 | usize::from(*byte))
+    };
+    // ELF of 64 bits: the program headers' place, size and number; the type of each.
+    let (place, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    let kinds: Vec<usize> = (0..count).map(|header| number(place + header * size, 4)).collect();
+    const PT_LOAD: usize = 1;
+    const PT_INTERP: usize = 3;
+    assert!(kinds.contains(&PT_LOAD) && !kinds.contains(&PT_INTERP), "{kinds:?}");
+}

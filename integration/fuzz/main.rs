@@ -36,8 +36,8 @@ struct Asked {
 }
 
 fn asked() -> Option<Asked> {
-    let out = std::env::temp_dir().join("knarr-fuzz");
-    let mut asked = Asked { seconds: 10, jobs: 1, out, distil: false, own: None, names: Vec::new() };
+    let mut asked =
+        Asked { seconds: 10, jobs: 1, out: PathBuf::new(), distil: false, own: None, names: Vec::new() };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -50,13 +50,13 @@ fn asked() -> Option<Asked> {
             _ => return None,
         }
     }
-    Some(asked)
+    (!asked.out.as_os_str().is_empty()).then_some(asked)
 }
 
 fn main() -> ExitCode {
     let Some(asked) = asked() else {
         let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
-        eprintln!("fuzz [-t SECONDS] [-j JOBS] [-o FOLDER] [-d] [TARGET...]\ntargets: {}", names.join(" "));
+        eprintln!("fuzz -o FOLDER [-t SECONDS] [-j JOBS] [-d] [TARGET...]\ntargets: {}", names.join(" "));
         return ExitCode::from(2);
     };
     match &asked.own {

@@ -116,3 +116,44 @@ test_lsm_options_as_podman_asks() {
   run_ok checkpoint --help
   run_ok restore --help
 }
+
+# Images hold the memory of the container.
+test_images_are_the_callers_alone() {
+  with_criu
+  differs runc,crun "not looked at"
+  umask 0
+  counting c1
+  checkpoint c1
+  umask 022
+  assert_eq "$(stat -c %a "$T/images")" 700
+  assert_eq "$(find "$T/images" -type f ! -perm 600)" ''
+}
+
+# The root of a user namespace reads some of them when it is restored: it may by its group.
+test_images_of_a_user_namespace_are_its_roots_and_the_callers() {
+  with_criu
+  differs runc,crun "not looked at"
+  chmod 755 "$WORK" "$T"
+  umask 0
+  counting c1 'rw | userns'
+  checkpoint c1
+  umask 022
+  assert_eq "$(stat -c '%a %u %g' "$T/images")" '710 0 200000'
+  assert_eq "$(find "$T/images" -type f ! -perm 600 ! -perm 640)" ''
+  assert_eq "$(find "$T/images" -name '*.img' ! -gid 200000)" ''
+  run_ok restore --detach --bundle "$B" --image-path "$T/images" c1
+  assert_status c1 running
+}
+
+# Of all mounts of the machine's cgroup2 there is one set of options.
+test_the_options_of_the_cgroup_tree_stay() {
+  with_criu
+  differs runc,crun "not looked at"
+  local before
+  before=$(grep ' cgroup2 ' /proc/self/mounts)
+  counting c1
+  checkpoint c1
+  assert_eq "$(grep ' cgroup2 ' /proc/self/mounts)" "$before"
+  run_ok restore --detach --bundle "$B" --image-path "$T/images" c1
+  assert_eq "$(grep ' cgroup2 ' /proc/self/mounts)" "$before"
+}

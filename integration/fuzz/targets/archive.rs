@@ -136,8 +136,9 @@ fn both(archive: &[u8]) {
         match theirs.header().entry_type() {
             // These are passed over here.
             EntryType::XGlobalHeader => continue,
-            // Without a magic it takes them for files.
+            // Without a magic it takes them for files, as what it does not know.
             EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader => return,
+            _ if !b"01234567S\0".contains(&theirs.header().as_bytes()[156]) => return,
             _ => {}
         }
         match ours.next() {

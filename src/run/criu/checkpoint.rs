@@ -14,6 +14,7 @@ use crate::proc::mountinfo;
 use crate::state::Container;
 use crate::sys::{fs, mount};
 use anyhow::{Context, Result, bail};
+use nix::sys::stat::Mode;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -49,8 +50,10 @@ pub struct Checkpoint<'a> {
 pub fn checkpoint(request: &Checkpoint<'_>) -> Result<()> {
     let Checkpoint { container, options, dump, .. } = request;
     let program = find(request.program)?;
-    // What is in it is nobody else's to see. The root of a user namespace looks for files there when it is restored.
-    let mode = if request.config.namespaces.own(Namespace::User) { 0o711 } else { 0o700 };
+    // What is in it is nobody else's to see. The root of a user namespace reads some of it when it is restored, as its group.
+    let group = request.config.id_maps.root().map(|(_, group)| group);
+    let (mode, hidden) = if group.is_some() { (0o710, 0o027) } else { (0o700, 0o077) };
+    let is_new = !options.images().exists();
     make_folder("--image-path", options.images(), mode)?;
     make_folder("--work-path", options.work(), 0o700)?;
     dump.check(options.images())?;
@@ -60,7 +63,10 @@ pub fn checkpoint(request: &Checkpoint<'_>) -> Result<()> {
     let yard = container.dir.yard()?;
     message.text(field::CGROUP_YARD, yard.as_os_str().as_encoded_bytes());
     let cgroups = host::cgroup_root()?;
-    let prepare = || yard::enter().and_then(|()| yard::lay_out(&yard, &cgroups));
+    let prepare = || {
+        nix::sys::stat::umask(Mode::from_bits_truncate(hidden));
+        yard::enter().and_then(|()| yard::lay_out(&yard, &cgroups))
+    };
     let criu =
         Criu::start(&program, &Surroundings { prepare: &prepare, folders, ..Surroundings::callers() })?;
     tell_folders(&criu, &mut message);
@@ -74,7 +80,25 @@ pub fn checkpoint(request: &Checkpoint<'_>) -> Result<()> {
     // After a pre-dump it waits for the next one of a series, and there is none.
     criu.end()?;
     let answer = answer?;
-    if answer.success { Ok(()) } else { Err(failure(&answer, &options.work().join(LOG))) }
+    if !answer.success {
+        return Err(failure(&answer, &options.work().join(LOG)));
+    }
+    group.map_or(Ok(()), |group| hand_to(group, options.images(), is_new))
+}
+
+/// Give the images to `group`, and the folder that they are in where it was made for them.
+fn hand_to(group: u32, folder: &Path, is_new: bool) -> Result<()> {
+    const SAME: u32 = u32::MAX;
+    let named = |name: &[u8]| format!("--image-path: fchownat {}", String::from_utf8_lossy(name));
+    let images = fs::open(folder, fs::O_RDONLY | fs::O_DIRECTORY, 0).context("--image-path: open")?;
+    for entry in folder.read_dir().context("--image-path: getdents64")? {
+        let name = entry.context("--image-path: getdents64")?.file_name();
+        let name = name.as_encoded_bytes();
+        if name.ends_with(b".img") {
+            fs::chownat(images.as_fd(), name, SAME, group).with_context(|| named(name))?;
+        }
+    }
+    if is_new { fs::chown_fd(images.as_fd(), SAME, group).context("--image-path: fchown") } else { Ok(()) }
 }
 
 fn message(request: &Checkpoint<'_>) -> Result<Message> {
