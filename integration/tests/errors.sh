@@ -178,6 +178,13 @@ test_device_node_that_exists_and_differs() {
 }
 
 test_sysctl_that_is_not_namespaced() { refused 'sysctl|vm.swappiness' '.linux.sysctl = {"vm.swappiness": "1"}'; }
+test_sysctl_of_another_domainname() {
+  differs runc "the sysctl holds"
+  refused 'kernel.domainname' '.domainname = "sea.example" | .linux.sysctl = {"kernel.domainname": "shore"}'
+  in_container 'cat /proc/sys/kernel/domainname' '.domainname = "sea.example" | .linux.sysctl = {"kernel.domainname": "sea.example"}'
+  assert_eq "$OUT" sea.example
+}
+
 test_sysctl_of_the_hostname() { differs crun "takes it"; refused 'sysctl|kernel.hostname' '.linux.sysctl = {"kernel.hostname": "x"}'; }
 test_sysctl_with_a_path_in_it() { refused 'sysctl|net' '.linux.sysctl = {"net.../../../vm/swappiness": "1"}'; }
 test_net_sysctl_without_a_network_namespace() { refused 'sysctl|net' 'no_ns("network") | .linux.sysctl = {"net.ipv4.ip_forward": "1"}'; }

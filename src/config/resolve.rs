@@ -299,6 +299,7 @@ fn capabilities(sets: &oci::LinuxCapabilities, warnings: &mut Vec<String>) -> Ca
     }
 }
 
+#[allow(clippy::unnecessary_cast, reason = "the type of the numbers is that of the C library: i32 in musl")]
 fn rlimit(limit: &oci::PosixRlimit) -> Rlimit {
     let name = limit.typ().to_string();
     let resource = match limit.typ() {
@@ -319,7 +320,7 @@ fn rlimit(limit: &oci::PosixRlimit) -> Rlimit {
         oci::PosixRlimitType::RlimitRtprio => libc::RLIMIT_RTPRIO,
         oci::PosixRlimitType::RlimitRttime => libc::RLIMIT_RTTIME,
     };
-    Rlimit { name, resource, soft: limit.soft(), hard: limit.hard() }
+    Rlimit { name, resource: resource as u32, soft: limit.soft(), hard: limit.hard() }
 }
 
 fn device(device: &oci::LinuxDevice) -> Device {

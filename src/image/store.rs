@@ -8,7 +8,6 @@ use super::blob::digest;
 use super::tree;
 use crate::sys::{Errno, fs};
 use anyhow::{Context, Result, bail};
-use nix::fcntl::RenameFlags;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -163,8 +162,7 @@ impl Store {
                 idle.push(layer);
                 continue;
             };
-            let flags = RenameFlags::RENAME_NOREPLACE;
-            match nix::fcntl::renameat2(&self.tmp, layer.tmp.as_str(), &self.layers, name, flags) {
+            match fs::rename_unless_there(self.tmp.as_fd(), &layer.tmp, self.layers.as_fd(), name) {
                 Ok(()) => {}
                 // Of the same content: an image may have a layer twice.
                 Err(Errno::EEXIST) => idle.push(layer),

@@ -267,3 +267,14 @@ pub fn same_file(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> bool {
     let identity = |fd| stat_fd(fd).map(|stat| (stat.st_dev, stat.st_ino));
     matches!((identity(a), identity(b)), (Ok(a), Ok(b)) if a == b)
 }
+
+/// renameat2(2) with `RENAME_NOREPLACE`: EEXIST where the new name is taken. The C library need not have it.
+pub fn rename_unless_there(from: BorrowedFd<'_>, old: &str, to: BorrowedFd<'_>, new: &str) -> Result<()> {
+    let (old, new) = (c(old)?, c(new)?);
+    let (from, to) = (from.as_raw_fd(), to.as_raw_fd());
+    // SAFETY: both names are NUL-terminated and live over the call.
+    let renamed = unsafe {
+        libc::syscall(libc::SYS_renameat2, from, old.as_ptr(), to, new.as_ptr(), libc::RENAME_NOREPLACE)
+    };
+    Errno::result(renamed).map(drop)
+}

@@ -268,17 +268,21 @@ fn wait_with(pidfd: BorrowedFd<'_>, options: libc::c_int) -> Result<Exit> {
 /// The soft and the hard limit of the stack that the caller of this program has set, and those that it goes on with.
 static CALLERS_STACK: std::sync::OnceLock<[(u64, u64); 2]> = std::sync::OnceLock::new();
 
+/// The kernel's number of the resource.
+#[allow(clippy::unnecessary_cast, reason = "the type of the numbers is that of the C library: i32 in musl")]
+const RLIMIT_STACK: u32 = libc::RLIMIT_STACK as u32;
+
 /// What this program's stack may grow to at the least, in bytes: it takes 100 kB.
 const STACK: u64 = 1 << 20;
 
 /// Have a stack that is large enough, as far as the kernel allows it: it looks at the limit whenever the stack grows.
 pub fn widen_stack() {
-    let Ok((soft, hard)) = rlimit(0, libc::RLIMIT_STACK) else { return };
+    let Ok((soft, hard)) = rlimit(0, RLIMIT_STACK) else { return };
     if soft >= STACK {
         return;
     }
     for wider in [(STACK, hard.max(STACK)), (hard.min(STACK), hard)] {
-        if set_rlimit(0, libc::RLIMIT_STACK, wider.0, wider.1).is_ok() {
+        if set_rlimit(0, RLIMIT_STACK, wider.0, wider.1).is_ok() {
             let _ = CALLERS_STACK.set([(soft, hard), wider]);
             return;
         }
@@ -288,9 +292,9 @@ pub fn widen_stack() {
 /// Before execve(2): what the next program's stack may grow to is what the caller says, unless config.json has said it.
 fn give_stack_back() {
     if let Some([(soft, hard), wider]) = CALLERS_STACK.get()
-        && rlimit(0, libc::RLIMIT_STACK).as_ref() == Ok(wider)
+        && rlimit(0, RLIMIT_STACK).as_ref() == Ok(wider)
     {
-        let _ = set_rlimit(0, libc::RLIMIT_STACK, *soft, *hard);
+        let _ = set_rlimit(0, RLIMIT_STACK, *soft, *hard);
     }
 }
 

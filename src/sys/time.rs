@@ -17,7 +17,7 @@ pub struct Local {
 
 /// `seconds` since 1970; the zero of [`Local`] where that cannot be told.
 pub fn local(seconds: u64) -> Local {
-    let seconds = seconds as libc::time_t;
+    let seconds = seconds as _;
     let mut broken: std::mem::MaybeUninit<libc::tm> = std::mem::MaybeUninit::zeroed();
     // SAFETY: localtime_r(3) writes one tm to where it is told to, which is as large; all zero is a valid one.
     let tm = unsafe {
