@@ -1,7 +1,8 @@
-//! Capabilities, capabilities(7): their names, which are those of the crate `caps`, and sets of them.
+//! Capabilities, capabilities(7): their names, which are those of the crate `caps`, and sets of
+//! them.
 //!
-//! A kernel may know more than `caps` does. What has no name here is still in a set by its number, so that it does not stay
-//! in a bounding set unseen.
+//! A kernel may know more than `caps` does. What has no name here is still in a set by its number,
+//! so that it does not stay in a bounding set unseen.
 
 use caps::Capability;
 use std::fmt::{self, Display, Formatter};
@@ -71,7 +72,8 @@ impl Not for Set {
     }
 }
 
-/// The names in the order of their numbers, without `CAP_` and in lower case; a number where there is no name.
+/// The names in the order of their numbers, without `CAP_` and in lower case; a number where there
+/// is no name.
 impl Display for Set {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let short = |number: u32| match name(number) {

@@ -1,7 +1,8 @@
-//! What parent and init tell each other while a container is made: one SEQPACKET pair, one enum a direction.
+//! What parent and init tell each other while a container is made: one SEQPACKET pair, one enum a
+//! direction.
 //!
-//! A fault is the kernel's errno, the field in config.json, the call and, where the kernel had more to say, its text. A closed
-//! channel means that the other side is gone.
+//! A fault is the kernel's errno, the field in config.json, the call and, where the kernel had more
+//! to say, its text. A closed channel means that the other side is gone.
 
 use crate::fault::{Fault, Refusal};
 use crate::sys::socket::{self, Received};
@@ -19,7 +20,8 @@ pub enum FromInit {
     Ready,
     /// The process of `exec` has this pid in the reader's pid namespace; make it known, and answer.
     Born(i32),
-    /// Init's descriptor of this number is that of its seccomp notifications; take a copy, hand it to the agent, and answer.
+    /// Init's descriptor of this number is that of its seccomp notifications; take a copy, hand it
+    /// to the agent, and answer.
     Listener(i32),
     /// A step failed; init is about to exit.
     Failed(Fault),
@@ -85,7 +87,8 @@ impl InitEnd {
             FromInit::HostHooks => socket::send(self.0.as_fd(), b"H", None),
             FromInit::Terminal(fd) => socket::send(self.0.as_fd(), b"T", Some(fd.as_fd())),
             FromInit::Ready => socket::send(self.0.as_fd(), b"R", None),
-            // Written, not sent, as what has failed is: a filter is in force by now, and `write` is the call that none may notify.
+            // Written, not sent, as what has failed is: a filter is in force by now, and `write` is
+            // the call that none may notify.
             FromInit::Listener(number) => {
                 let mut data = vec![b'L'];
                 data.extend_from_slice(&number.to_le_bytes());
@@ -126,7 +129,8 @@ impl ParentEnd {
     pub fn hear(&self) -> sys::Result<Option<FromInit>> {
         let mut data = [0; MESSAGE_MAX];
         let mut receive = || socket::receive(self.0.as_fd(), &mut data);
-        // The other side is gone without having read an answer, which is told before what it has said.
+        // The other side is gone without having read an answer, which is told before what it has
+        // said.
         let received = match receive() {
             Err(Errno::ECONNRESET) => receive(),
             received => received,

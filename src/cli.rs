@@ -115,8 +115,8 @@ fn failure(command: Option<&Cmd>) -> u8 {
     if matches!(command, Some(Cmd::Exec(_))) { 255 } else { 1 }
 }
 
-/// Parse the command line, run the command, report its error. The exit status is 0, 1, 255 of a failing `exec` or, of `run` and
-/// `exec`, the process's.
+/// Parse the command line, run the command, report its error. The exit status is 0, 1, 255 of a
+/// failing `exec` or, of `run` and `exec`, the process's.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     sys::process::keep_zombies();
@@ -163,8 +163,9 @@ fn parse(args: &[OsString]) -> Result<Cli, clap::Error> {
     parsed
 }
 
-/// A wrong command line: one line says what is wrong, as for all errors, and what would be right stands below. Where a log is
-/// asked for, the line is a record in it. Help that was asked for goes to standard output.
+/// A wrong command line: one line says what is wrong, as for all errors, and what would be right
+/// stands below. Where a log is asked for, the line is a record in it. Help that was asked for goes
+/// to standard output.
 fn complain(args: &[OsString], err: &clap::Error) {
     if !err.use_stderr() {
         let _ = err.print();

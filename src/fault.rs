@@ -1,8 +1,9 @@
-//! What was not granted, in the one shape that every room gives it: a [`Refusal`], and a [`Fault`] once it is known which
-//! field of config.json asked.
+//! What was not granted, in the one shape that every room gives it: a [`Refusal`], and a [`Fault`]
+//! once it is known which field of config.json asked.
 //!
-//! Who calls the kernel names the call, by [`Call::call`]. Whoever takes a step of the plan adds the field, by
-//! [`Refusal::of`]. `Display` is what users read, and log.rs takes `field` and `errno` from here.
+//! Who calls the kernel names the call, by [`Call::call`]. Whoever takes a step of the plan adds
+//! the field, by [`Refusal::of`]. `Display` is what users read, and log.rs takes `field` and
+//! `errno` from here.
 
 use crate::sys::{self, Errno};
 use std::fmt::{self, Display, Formatter};
@@ -10,7 +11,8 @@ use std::fmt::{self, Display, Formatter};
 /// What was tried, and the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The call with its object, as `open /nonexistent`; the whole message where the kernel was not asked.
+    /// The call with its object, as `open /nonexistent`; the whole message where the kernel was not
+    /// asked.
     pub call: String,
     /// The kernel's answer.
     pub errno: Option<Errno>,

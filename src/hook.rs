@@ -1,4 +1,5 @@
-//! One hook: a process with the container's state on its standard input, an exact environment and a time limit.
+//! One hook: a process with the container's state on its standard input, an exact environment and a
+//! time limit.
 
 use crate::config::{Hook, HookEnv};
 use crate::fault::{Call, Outcome, Refusal};
@@ -20,8 +21,9 @@ pub fn environment() -> Vec<CString> {
     variables.filter_map(|entry| CString::new(entry).ok()).collect()
 }
 
-/// Run `hook` with `state` on its standard input, in directory `cwd`, and with the environment `inherited` unless it has one of its own:
-/// that is asked for in the child, so that no copy of it stays in this process. The refusal is the whole message.
+/// Run `hook` with `state` on its standard input, in directory `cwd`, and with the environment
+/// `inherited` unless it has one of its own: that is asked for in the child, so that no copy of it
+/// stays in this process. The refusal is the whole message.
 pub fn run(hook: &Hook, state: &str, cwd: &Path, inherited: &dyn Fn() -> Vec<CString>) -> Outcome {
     // Scripts look for runc's words, "error running createRuntime hook #0".
     let named = hook.field.trim_start_matches("hooks.").replace('[', " hook #").replace(']', "");
@@ -69,7 +71,8 @@ pub fn run(hook: &Hook, state: &str, cwd: &Path, inherited: &dyn Fn() -> Vec<CSt
     }
 }
 
-/// A file to read the state from: unlike a pipe it never makes the writer wait for a hook that does not read.
+/// A file to read the state from: unlike a pipe it never makes the writer wait for a hook that does
+/// not read.
 fn state_file(state: &str) -> sys::Result<OwnedFd> {
     let fd = nix::sys::memfd::memfd_create(c"state", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
     sys::fs::write_once(fd.as_fd(), state.as_bytes())?;
@@ -138,14 +141,16 @@ fn wait_until(
         if speaks {
             open = take_output(output.as_fd(), said)?;
         }
-        // A child that the hook left behind may hold the pipe open, and write to it, for as long as it likes.
+        // A child that the hook left behind may hold the pipe open, and write to it, for as long as
+        // it likes.
         if ended && (!speaks || said.len() == OUTPUT_LIMIT) {
             return Ok(true);
         }
     }
 }
 
-/// Read once; false at the end. What exceeds the limit is read and dropped, so that the hook never blocks on it.
+/// Read once; false at the end. What exceeds the limit is read and dropped, so that the hook never
+/// blocks on it.
 fn take_output(output: BorrowedFd<'_>, said: &mut Vec<u8>) -> sys::Result<bool> {
     let mut chunk = [0; OUTPUT_LIMIT];
     let n = nix::unistd::read(output, &mut chunk)?;
@@ -154,7 +159,8 @@ fn take_output(output: BorrowedFd<'_>, said: &mut Vec<u8>) -> sys::Result<bool> 
     Ok(n > 0)
 }
 
-/// The hook leads a session and with it a process group; its pid cannot be reused before it is reaped.
+/// The hook leads a session and with it a process group; its pid cannot be reused before it is
+/// reaped.
 fn kill_group(pidfd: &OwnedFd, pid: i32) {
     let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
     let _ = proc::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 pub struct Host {
     /// Where the cgroup v2 tree is mounted; empty if it is not, and need not be.
     pub cgroup_root: PathBuf,
-    /// The runtime's own cgroup, as /proc/self/cgroup gives it; asked only where a relative path needs it.
+    /// The runtime's own cgroup, as /proc/self/cgroup gives it; asked only where a relative path
+    /// needs it.
     pub own_cgroup: String,
     /// Whether an ordinary user may make cgroups beside that and start processes there.
     pub delegated: bool,
@@ -78,15 +79,16 @@ pub fn probe(asked: Asked) -> Result<Host> {
     })
 }
 
-/// Whether the caller may make a cgroup beside `own`, and a process there: that takes rights to the cgroup above both (cgroups(7)).
+/// Whether the caller may make a cgroup beside `own`, and a process there: that takes rights to the
+/// cgroup above both (cgroups(7)).
 fn is_delegated(root: &Path, own: &str) -> bool {
     let Some(above) = Path::new(own.trim_start_matches('/')).parent() else { return false };
     let above = root.join(above);
     sys::fs::writable(&above).is_ok() && sys::fs::writable(&above.join("cgroup.procs")).is_ok()
 }
 
-/// The user of the machine that the runtime works for. A rootless engine calls it as root of a user namespace of its own. Told
-/// by: uid 0, XDG_RUNTIME_DIR set, USER is not root.
+/// The user of the machine that the runtime works for. A rootless engine calls it as root of a user
+/// namespace of its own. Told by: uid 0, XDG_RUNTIME_DIR set, USER is not root.
 pub fn user() -> u32 {
     let uid = nix::unistd::geteuid().as_raw();
     let in_session = std::env::var_os("XDG_RUNTIME_DIR").is_some();
@@ -115,7 +117,8 @@ pub fn selinux() -> bool {
     root.and_then(sys::mount::fs_magic) == Ok(SELINUX_MAGIC)
 }
 
-/// The cgroup v2 mount: the usual place, the usual place of a hybrid host, or wherever /proc/self/mountinfo says.
+/// The cgroup v2 mount: the usual place, the usual place of a hybrid host, or wherever
+/// /proc/self/mountinfo says.
 pub fn cgroup_root() -> Result<PathBuf> {
     for path in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
         let magic = fs::open(path, fs::O_PATH | fs::O_DIRECTORY, 0).and_then(sys::mount::fs_magic);
@@ -154,7 +157,8 @@ pub fn user_name(passwd: &str, uid: u32) -> Option<&str> {
     std::str::from_utf8(account.name).ok()
 }
 
-/// The ranges of ids that the text of /etc/subuid or /etc/subgid gives to a user, by name or by number: the first and how many.
+/// The ranges of ids that the text of /etc/subuid or /etc/subgid gives to a user, by name or by
+/// number: the first and how many.
 pub fn id_ranges(text: &str, name: Option<&str>, uid: u32) -> Vec<(u32, u32)> {
     let range = |line: &str| {
         let mut fields = line.trim().split(':');

@@ -1,4 +1,5 @@
-//! The id of a container, as whoever makes it names it: part of paths, units and messages, so it is checked once, here.
+//! The id of a container, as whoever makes it names it: part of paths, units and messages, so it is
+//! checked once, here.
 
 use std::fmt::{self, Display, Formatter};
 use std::path::Path;

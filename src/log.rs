@@ -1,7 +1,7 @@
 //! `--log` and `--log-format`: what engines read when a command fails.
 //!
-//! A failing command writes exactly one record: containerd takes the last one with level `error`, Podman parses the whole
-//! file as one object. A command that succeeds writes only its warnings.
+//! A failing command writes exactly one record: containerd takes the last one with level `error`,
+//! Podman parses the whole file as one object. A command that succeeds writes only its warnings.
 
 use crate::config::Invalid;
 use crate::fault::{Fault, Refusal};
@@ -34,7 +34,8 @@ pub enum Level {
     Debug,
 }
 
-/// The file that `--log` names: a path, or `file:` and a path. Where else other runtimes write is refused by name.
+/// The file that `--log` names: a path, or `file:` and a path. Where else other runtimes write is
+/// refused by name.
 pub fn file(text: &str) -> Result<PathBuf, String> {
     match text.split_once(':') {
         Some((kind @ ("journald" | "syslog"), _)) => Err(format!(
@@ -58,7 +59,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// Refuse a file that cannot be written, before anything is done that would have to be told there.
+    /// Refuse a file that cannot be written, before anything is done that would have to be told
+    /// there.
     pub fn check(&self) -> anyhow::Result<()> {
         let Some(path) = &self.file else { return Ok(()) };
         let folder =
@@ -85,7 +87,8 @@ impl Log {
         self.write(record);
     }
 
-    /// Report something that was tolerated: as a record if there is a log, on standard error otherwise.
+    /// Report something that was tolerated: as a record if there is a log, on standard error
+    /// otherwise.
     pub fn warning(&self, message: &str) {
         if self.level < Level::Warning {
             return;
@@ -137,13 +140,14 @@ impl Log {
     }
 }
 
-/// Say something on standard error, in one line: names from images and command lines may hold anything, and a terminal obeys
-/// what it is sent.
+/// Say something on standard error, in one line: names from images and command lines may hold
+/// anything, and a terminal obeys what it is sent.
 pub fn say(text: &str) {
     sys::to_stderr(&format!("knarr: {}\n", plain(text)));
 }
 
-/// `text` without what ends a line, orders a terminal about or turns the direction of writing, which is escaped.
+/// `text` without what ends a line, orders a terminal about or turns the direction of writing,
+/// which is escaped.
 fn plain(text: &str) -> String {
     let is_order = |c: char| {
         let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -168,7 +172,8 @@ fn part(cause: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
-/// What tools can tell errors apart by: `field`, the place in config.json; `errno`, the kernel's answer; `code`, the kind.
+/// What tools can tell errors apart by: `field`, the place in config.json; `errno`, the kernel's
+/// answer; `code`, the kind.
 fn details(err: &anyhow::Error) -> Vec<(String, Value)> {
     let (mut field, mut errno, mut code) = (None, None, "error");
     for cause in err.chain() {
@@ -194,7 +199,8 @@ fn details(err: &anyhow::Error) -> Vec<(String, Value)> {
     details.into_iter().map(|(key, value)| (key.to_string(), Value::from(value))).collect()
 }
 
-/// What a shell would have exited with: 127 for a command that is not there, 126 for one that cannot be executed.
+/// What a shell would have exited with: 127 for a command that is not there, 126 for one that
+/// cannot be executed.
 fn step_code(fault: &Fault) -> &'static str {
     match (fault.field.as_str(), fault.refusal.errno) {
         ("process.args[0]", None | Some(Errno::ENOENT | Errno::ENOTDIR)) => "command-not-found",

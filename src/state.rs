@@ -1,4 +1,5 @@
-//! What is recorded of a container: a directory below `--root` with its state.json, and the lock on that directory.
+//! What is recorded of a container: a directory below `--root` with its state.json, and the lock on
+//! that directory.
 
 mod about;
 mod dir;
@@ -21,7 +22,8 @@ pub use about::About;
 pub use dir::Dir;
 pub use status::{Command, Status, refuse};
 
-/// The agent that answers seccomp notifications, `linux.seccomp.listenerPath` and `listenerMetadata`.
+/// The agent that answers seccomp notifications, `linux.seccomp.listenerPath` and
+/// `listenerMetadata`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agent {
     /// Its socket.
@@ -41,9 +43,11 @@ pub struct State {
     pub created: String,
     /// Init's pid in the runtime's pid namespace; 0 until there is one.
     pub pid: i32,
-    /// When that process started, in clock ticks after boot (proc_pid_stat(5), field 22): a pid alone may be reused.
+    /// When that process started, in clock ticks after boot (proc_pid_stat(5), field 22): a pid
+    /// alone may be reused.
     pub pid_start: u64,
-    /// Whether init is PID 1 of a pid namespace of its own, so that all other processes end with it.
+    /// Whether init is PID 1 of a pid namespace of its own, so that all other processes end with
+    /// it.
     pub private_pids: bool,
     /// Whether its processes have a session keyring of their own.
     pub private_keyring: bool,
@@ -125,7 +129,8 @@ impl Store {
     /// Make and lock the directory of a new container.
     pub fn make(&self, id: &Id) -> Result<Dir> {
         let root = self.open_root()?;
-        // Between mkdir and flock another `create` may take the directory for a leftover and remove it.
+        // Between mkdir and flock another `create` may take the directory for a leftover and remove
+        // it.
         for _ in 0..16 {
             match fs::mkdirat(root.as_fd(), id.as_str(), 0o711) {
                 Ok(()) => {}
@@ -176,14 +181,16 @@ impl Store {
         fs::open(&self.root, flags, 0).with_context(|| self.place())
     }
 
-    /// The store's name in errors; an ordinary user without a session is told what else there is than root's.
+    /// The store's name in errors; an ordinary user without a session is told what else there is
+    /// than root's.
     fn place(&self) -> String {
         let foreign = !nix::unistd::geteuid().is_root() && std::env::var_os("XDG_RUNTIME_DIR").is_none();
         let hint = " (an ordinary user sets XDG_RUNTIME_DIR or names a folder, and makes a bundle by `spec --rootless`)";
         format!("--root {}{}", self.root.display(), if foreign { hint } else { "" })
     }
 
-    /// Make way for a new container where a killed `create` has left its directory. Anything else in the way is an error.
+    /// Make way for a new container where a killed `create` has left its directory. Anything else
+    /// in the way is an error.
     fn reclaim(&self, id: &Id) -> Result<()> {
         let exists = || anyhow!("container with id {id} exists already");
         let dir = self.open_dir(id)?.ok_or_else(exists)?;
@@ -232,15 +239,16 @@ impl Store {
         Ok(Container { state, ..container })
     }
 
-    /// What there is of `id`, locked, for a command that takes it away by force: none if there is nothing, and what was made
-    /// even where its record cannot be read.
+    /// What there is of `id`, locked, for a command that takes it away by force: none if there is
+    /// nothing, and what was made even where its record cannot be read.
     pub fn open_by_force(&self, id: &Id) -> Result<Option<Found>> {
         let Some(dir) = self.open_dir(id)? else { return Ok(None) };
         dir.lock_within(FORCE_TIMEOUT)?;
         match dir.load() {
             Ok(state) => Ok(Some(Found::Container(Box::new(Container { dir, state })))),
             Err(_) if !dir.is_there() => Ok(None),
-            // Only what is wrong with the record itself: what this command lacks to read it is no reason to forget it.
+            // Only what is wrong with the record itself: what this command lacks to read it is no
+            // reason to forget it.
             Err(why) => match why.downcast_ref() {
                 None | Some(Errno::ENOENT | Errno::EISDIR | Errno::ELOOP | Errno::EFBIG) => {
                     Ok(Some(Found::Remains(dir, why)))
@@ -250,7 +258,8 @@ impl Store {
         }
     }
 
-    /// All containers, by id. One that vanishes meanwhile is left out; one that cannot be read is an error in its place.
+    /// All containers, by id. One that vanishes meanwhile is left out; one that cannot be read is
+    /// an error in its place.
     pub fn list(&self) -> Result<Vec<(Id, Result<Container>)>> {
         let entries = match std::fs::read_dir(&self.root) {
             Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -269,7 +278,8 @@ impl Store {
 /// What engines look for where there is no such container.
 const DOES_NOT_EXIST: &str = "container does not exist";
 
-/// The record in a container's directory; none where there is none, as the container is gone or not made yet.
+/// The record in a container's directory; none where there is none, as the container is gone or not
+/// made yet.
 fn loaded(dir: &Dir) -> Result<Option<State>> {
     match dir.load() {
         Err(err) if err.downcast_ref() == Some(&Errno::ENOENT) => Ok(None),
@@ -299,8 +309,9 @@ pub struct Container {
 }
 
 impl Container {
-    /// A pidfd of init, if that very process is still there and not a zombie. Where that cannot be asked, for want of descriptors
-    /// or memory, it is an error: who takes it for stopped deletes what runs.
+    /// A pidfd of init, if that very process is still there and not a zombie. Where that cannot be
+    /// asked, for want of descriptors or memory, it is an error: who takes it for stopped deletes
+    /// what runs.
     pub fn pidfd(&self) -> Result<Option<OwnedFd>> {
         if self.state.pid == 0 {
             return Ok(None);
@@ -310,8 +321,8 @@ impl Container {
             Err(Errno::ESRCH | Errno::EINVAL | Errno::ENOENT) => return Ok(None),
             pidfd => pidfd.context("pidfd_open of init")?,
         };
-        // Asked after the pidfd is open: what it refers to cannot change any more. Its state letter is that of its main thread
-        // alone; the whole process has ended when the pidfd says so.
+        // Asked after the pidfd is open: what it refers to cannot change any more. Its state letter
+        // is that of its main thread alone; the whole process has ended when the pidfd says so.
         let started = process_start(self.state.pid)? == Some(self.state.pid_start);
         let ended = process::has_ended(pidfd.as_fd()).context("poll of init")?;
         Ok((started && !ended).then_some(pidfd))

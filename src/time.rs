@@ -11,7 +11,8 @@ pub fn rfc3339(at: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:09}Z", since.subsec_nanos())
 }
 
-/// The Gregorian date of a day counted from 1970-01-01. Years are counted from March, so that a leap day ends one.
+/// The Gregorian date of a day counted from 1970-01-01. Years are counted from March, so that a
+/// leap day ends one.
 fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);

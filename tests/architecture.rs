@@ -1,14 +1,16 @@
-//! The shape of the source, as docs/architecture.md describes it. A rule that no test enforces is a wish; a test that no
-//! mutation fails is one too, so each rule is tried on source that breaks it.
+//! The shape of the source, as docs/architecture.md describes it. A rule that no test enforces is a
+//! wish; a test that no mutation fails is one too, so each rule is tried on source that breaks it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
 #[path = "support/source.rs"]
 mod source;
 
 use source::File;
+use std::path::Path;
 use std::sync::LazyLock;
 
-/// The rooms of the house, from the roof to the ground. A room may use those further down, so no two use each other.
+/// The rooms of the house, from the roof to the ground. A room may use those further down, so no
+/// two use each other.
 const FLOORS: [&str; 23] = [
     "cli",
     "cmd",
@@ -54,7 +56,8 @@ const MOST_LINES_OF_A_FILE: usize = 500;
 const MOST_LINES_OF_A_FUNCTION: usize = 60;
 const MOST_PARAMETERS: usize = 6;
 
-/// Functions that others call with a bool because it is what they write: fields of a message. So are the kernel's in sys.
+/// Functions that others call with a bool because it is what they write: fields of a message. So
+/// are the kernel's in sys.
 const BOOL_IS_THE_VALUE: [&str; 2] = ["flag", "notified"];
 
 /// What a file uses that stands above it, or that its room does without.
@@ -122,6 +125,14 @@ fn sizes(file: &File) -> Vec<String> {
     wrong
 }
 
+/// Comments that are wider than a page.
+fn wide_comments(file: &File) -> Vec<String> {
+    file.wide
+        .iter()
+        .map(|line| format!("{}:{line}: wider than {} columns", file.name, source::COMMENT_COLUMNS))
+        .collect()
+}
+
 fn stubs(file: &File) -> Vec<String> {
     let is_wrong = |word: &&String| {
         ["todo!", "unimplemented!", "dbg!"].contains(&word.as_str())
@@ -162,6 +173,39 @@ fn oci_spec_is_named_in_config_and_image_only() {
 #[test]
 fn files_and_functions_fit_their_room() {
     none(sizes);
+}
+
+#[test]
+fn comments_fit_a_page() {
+    none(wide_comments);
+    let line = format!("/// {}\nfn f() {{}}", "x ".repeat(50));
+    assert_eq!(said(wide_comments, "run/mod.rs", &line), ["run/mod.rs:1: wider than 100 columns"]);
+}
+
+/// Tables, code and pictures are as wide as they are.
+#[test]
+fn prose_fits_a_page() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut wide = Vec::new();
+    for folder in [".", "docs", "docs/design", "integration", "examples"] {
+        for entry in std::fs::read_dir(project.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "md") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let is_prose = |line: &str| !["|", "    ", "!["].iter().any(|other| line.starts_with(other));
+            let is_wide =
+                |(_, line): &(usize, &str)| is_prose(line) && line.chars().count() > source::COMMENT_COLUMNS;
+            wide.extend(
+                text.lines()
+                    .enumerate()
+                    .filter(is_wide)
+                    .map(|(n, _)| format!("{}:{}", path.display(), n + 1)),
+            );
+        }
+    }
+    assert!(wide.is_empty(), "{wide:#?}");
 }
 
 #[test]

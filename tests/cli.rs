@@ -25,7 +25,8 @@ fn folder(name: &str) -> PathBuf {
 fn exit_statuses_and_streams() {
     let root = folder("cli-root");
     let root = root.to_str().unwrap();
-    // Arguments, exit status, a part of standard output, a part of standard error. Empty: nothing there.
+    // Arguments, exit status, a part of standard output, a part of standard error. Empty: nothing
+    // there.
     let table: [(&[&str], i32, &str, &str); 32] = [
         (&[], 0, "Usage: knarr", ""),
         (&["--help"], 0, "Usage: knarr", ""),

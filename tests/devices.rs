@@ -14,8 +14,8 @@ struct Request {
     minor: u32,
 }
 
-/// Runs a program of the few instructions that ours are made of, and panics where the kernel's verifier would refuse it: each
-/// is reached, as there is no jump.
+/// Runs a program of the few instructions that ours are made of, and panics where the kernel's
+/// verifier would refuse it: each is reached, as there is no jump.
 fn run(program: &[u64], request: Request) -> bool {
     let mut registers: [Option<u64>; 11] = [None; 11];
     let context = [u32::from(request.access) << 16 | request.kind, request.major, request.minor];

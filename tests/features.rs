@@ -1,5 +1,5 @@
-//! `knarr features` against what is really accepted: every word that it prints loads, and every word of the specification
-//! that it does not print is refused or means something else.
+//! `knarr features` against what is really accepted: every word that it prints loads, and every
+//! word of the specification that it does not print is refused or means something else.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 #![allow(clippy::disallowed_methods, reason = "the program under test is a child")]
 
@@ -30,7 +30,8 @@ fn load(pointer: &str, value: Value) -> Result<(), String> {
     if loaded.warnings.is_empty() { Ok(()) } else { Err(loaded.warnings.join("; ")) }
 }
 
-/// A field, the words that `features` has for it, words of the specification and a word that nobody has.
+/// A field, the words that `features` has for it, words of the specification and a word that nobody
+/// has.
 fn check(
     field: &str,
     printed: &[String],
@@ -137,7 +138,8 @@ fn the_vocabulary_is_what_the_parser_takes() {
 
 #[test]
 fn hooks_run_at_all_the_times_that_are_printed() {
-    // An unknown kind of hook is an unknown property, which is ignored: what counts is that a relative path is refused.
+    // An unknown kind of hook is an unknown property, which is ignored: what counts is that a
+    // relative path is refused.
     for kind in words(&features()["hooks"]) {
         let refused = load("/hooks", json!({kind.as_str(): [{"path": "relative"}]})).unwrap_err();
         assert!(refused.contains(&format!("hooks.{kind}[0].path")), "{refused}");

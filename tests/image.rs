@@ -1,4 +1,5 @@
-//! Images, unpacked: what layers become, and what hostile ones do not become. Without root too, as far as ordinary users go.
+//! Images, unpacked: what layers become, and what hostile ones do not become. Without root too, as
+//! far as ordinary users go.
 #![cfg(feature = "image")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
@@ -273,7 +274,8 @@ fn whiteouts_are_done_where_layers_are_copied() {
     assert_eq!(fs::read_to_string(root.join("d/b")).unwrap(), "new");
 }
 
-/// What a container sees of layers, top first: each path with all that stat(2) says but inode and times, and what is in it.
+/// What a container sees of layers, top first: each path with all that stat(2) says but inode and
+/// times, and what is in it.
 fn seen(layers: &[PathBuf]) -> std::collections::BTreeMap<String, String> {
     fn walk(layers: &[PathBuf], at: &str, found: &mut std::collections::BTreeMap<String, String>) {
         let mut names = std::collections::BTreeSet::new();

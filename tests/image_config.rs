@@ -1,6 +1,8 @@
-//! Configurations of images as config.json: for each `tests/images/NAME.json` the bundle's in `tests/images/NAME.config`.
+//! Configurations of images as config.json: for each `tests/images/NAME.json` the bundle's in
+//! `tests/images/NAME.config`.
 //!
-//! `UPDATE_PLANS=1 cargo test --test image_config` writes them anew; read the difference before you commit it.
+//! `UPDATE_PLANS=1 cargo test --test image_config` writes them anew; read the difference before you
+//! commit it.
 #![cfg(feature = "image")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 

@@ -1,6 +1,8 @@
-//! Golden plans: for each `tests/plans/NAME.json`, a config.json, the text of its plan in `tests/plans/NAME.plan`.
+//! Golden plans: for each `tests/plans/NAME.json`, a config.json, the text of its plan in
+//! `tests/plans/NAME.plan`.
 //!
-//! `UPDATE_PLANS=1 cargo test --test plans` writes the texts anew; read the difference before you commit it.
+//! `UPDATE_PLANS=1 cargo test --test plans` writes the texts anew; read the difference before you
+//! commit it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
 use knarr::config;
@@ -61,7 +63,8 @@ fn exec_request() -> ExecRequest {
     }
 }
 
-/// A case of `exec`: the name of a config of this folder and, if the process is not that of the config, the process.
+/// A case of `exec`: the name of a config of this folder and, if the process is not that of the
+/// config, the process.
 fn exec_plan_of(case: &str, request: &ExecRequest) -> Result<String, String> {
     let case: serde_json::Value = serde_json::from_str(case).unwrap();
     let config = folder().join(case["config"].as_str().unwrap());

@@ -1,4 +1,5 @@
-//! What the specification forbids, field by field: each line is a change to the default config.json and the error it meets.
+//! What the specification forbids, field by field: each line is a change to the default config.json
+//! and the error it meets.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
 use knarr::config;

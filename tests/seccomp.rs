@@ -25,8 +25,8 @@ use serde_json::{Value, json};
 /// Random profiles a test; `PROPTEST_CASES` overrides it.
 const CASES: u32 = 200;
 
-// The default profiles of moby/profiles (May 2026) and containers/common 0.67 (both Apache-2.0), as the engines write them to
-// config.json for a container with their default capabilities.
+// The default profiles of moby/profiles (May 2026) and containers/common 0.67 (both Apache-2.0), as
+// the engines write them to config.json for a container with their default capabilities.
 const DOCKER: &str = include_str!("data/seccomp-docker.json");
 const DOCKER_ARM64: &str = include_str!("data/seccomp-docker-arm64.json");
 const PODMAN: &str = include_str!("data/seccomp-podman.json");
@@ -41,7 +41,8 @@ fn profiles_of_engines_compile_to_what_they_say() {
     }
 }
 
-/// Names that meet in the corners of the tables: sub-calls, numbers of their own in x32, private calls, the ends.
+/// Names that meet in the corners of the tables: sub-calls, numbers of their own in x32, private
+/// calls, the ends.
 const NAMES: [&str; 32] = [
     "read",
     "writev",
@@ -156,8 +157,8 @@ struct Comparison {
     newer: usize,
 }
 
-/// Calls that libseccomp 2.6.1 does not know on one machine: listns and rseq_slice_yield on 31-bit s390, memfd_secret on
-/// LoongArch.
+/// Calls that libseccomp 2.6.1 does not know on one machine: listns and rseq_slice_yield on 31-bit
+/// s390, memfd_secret on LoongArch.
 const GAPS: [(u32, u32); 3] = [(0x16, 470), (0x16, 471), (0xc000_0102, 447)];
 
 impl Comparison {
@@ -169,7 +170,8 @@ impl Comparison {
         calls(machine, profile, ours, |data| {
             let (our, their) = (cbpf::run(&ours.insns, &data), cbpf::run(&theirs.program, &data));
             let is_same = our.verdict == their.verdict;
-            // We mask off ipc's version and the half that socketcall's int does not have, libseccomp takes such calls for none.
+            // We mask off ipc's version and the half that socketcall's int does not have,
+            // libseccomp takes such calls for none.
             let multiplexes = machine.abis.iter().any(|abi| abi.arch == data.arch && abi.sub_calls > 0);
             let is_odd = multiplexes && matches!(data.nr, 102 | 117) && data.args[0] > 0xffff;
             if referee.is_newer(&data) {
@@ -244,7 +246,8 @@ fn filters_stay_small_and_short() {
     }
 }
 
-/// What is always allowed must be so by number alone, or the kernel's bitmap does not answer it (Linux 5.11).
+/// What is always allowed must be so by number alone, or the kernel's bitmap does not answer it
+/// (Linux 5.11).
 #[test]
 fn the_kernel_can_tell_what_is_always_allowed() {
     let (machine, profile) = (x86(), serde_json::from_str(DOCKER).expect("JSON"));

@@ -156,7 +156,8 @@ fn what_systemd_counts_otherwise() {
         [format!("MemoryMax={max}"), format!("MemorySwapMax={max}")]
     );
     assert_eq!(properties(json!({ "cpu": { "idle": 1 } })), ["CPUWeight=uint64 0", "limit cpu.idle = 1"]);
-    // Without room for the process that holds the place, the limit comes later, and is not written before.
+    // Without room for the process that holds the place, the limit comes later, and is not written
+    // before.
     assert_eq!(
         properties(json!({ "pids": { "limit": 0 } })),
         ["TasksMax=uint64 2", "later TasksMax=uint64 1"]

@@ -1,4 +1,5 @@
-//! Which edges of the library an input has taken: the counters that rustc puts there (integration/fuzz/rustc), if it did.
+//! Which edges of the library an input has taken: the counters that rustc puts there
+//! (integration/fuzz/rustc), if it did.
 
 use std::sync::Mutex;
 
@@ -6,7 +7,8 @@ use std::sync::Mutex;
 static RANGES: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
 
 /// Called by each instrumented part of the program before `main`.
-// SAFETY: no other symbol has this name, which is the compiler's own (SanitizerCoverage, inline-8bit-counters).
+// SAFETY: no other symbol has this name, which is the compiler's own (SanitizerCoverage,
+// inline-8bit-counters).
 #[unsafe(no_mangle)]
 extern "C" fn __sanitizer_cov_8bit_counters_init(start: *mut u8, stop: *mut u8) {
     let range = (start as usize, stop as usize);
@@ -46,8 +48,9 @@ impl Coverage {
     /// There may be one at a time.
     pub fn new() -> Coverage {
         let ranges = std::mem::take(&mut *RANGES.lock().expect("nobody panics with it"));
-        // SAFETY: the compiler's counters are bytes that live as long as the program; a range is given out once, and only the
-        // instrumented code, in this thread, changes them besides, never while a method of this runs.
+        // SAFETY: the compiler's counters are bytes that live as long as the program; a range is
+        // given out once, and only the instrumented code, in this thread, changes them besides,
+        // never while a method of this runs.
         let counters = ranges
             .into_iter()
             .map(|(start, stop)| unsafe { std::slice::from_raw_parts_mut(start as *mut u8, stop - start) });

@@ -1,4 +1,5 @@
-//! Tries inputs that are changed by chance, and keeps to those that reach new edges. `integration/fuzz/run` builds and starts it.
+//! Tries inputs that are changed by chance, and keeps to those that reach new edges.
+//! `integration/fuzz/run` builds and starts it.
 #![allow(clippy::print_stderr, clippy::disallowed_methods, reason = "no part of knarr")]
 
 mod coverage;
@@ -100,7 +101,8 @@ fn try_all(asked: &Asked) -> ExitCode {
                 if status.success() {
                     passed += 1;
                 } else {
-                    // One that has panicked has said what it was; one that was ended by a signal has not.
+                    // One that has panicked has said what it was; one that was ended by a signal
+                    // has not.
                     if status.code() != Some(1) {
                         let finding = finding(asked, name, "died");
                         let _ = fs::copy(current(asked, name), &finding);
@@ -194,7 +196,8 @@ impl Trial<'_> {
         text.or(panic.downcast_ref::<&str>().map(|text| (*text).into())).or(Some("a panic".into()))
     }
 
-    /// Try one; whether it reaches something new. One that panics is made smaller, kept, and the end.
+    /// Try one; whether it reaches something new. One that panics is made smaller, kept, and the
+    /// end.
     fn take(&mut self, input: &[u8], by_class: bool) -> Result<bool, String> {
         self.inputs += 1;
         SINCE.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);

@@ -1,6 +1,8 @@
-//! What execve(2) makes of the process for a security module: an AppArmor profile, a SELinux label; and that of its keys.
+//! What execve(2) makes of the process for a security module: an AppArmor profile, a SELinux label;
+//! and that of its keys.
 //!
-//! Asked for by writing to a file of /proc/self/attr. That /proc may be the container's, so it must prove to be one.
+//! Asked for by writing to a file of /proc/self/attr. That /proc may be the container's, so it must
+//! prove to be one.
 
 use crate::fault::{Call, Outcome, Refusal};
 use crate::sys::{self, Errno, fs, mount};

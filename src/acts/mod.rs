@@ -1,4 +1,5 @@
-//! What parent and init do alike: each calls it for the plan's step that is its own, by descriptors and pids.
+//! What parent and init do alike: each calls it for the plan's step that is its own, by descriptors
+//! and pids.
 
 pub mod labels;
 pub mod process;

@@ -8,7 +8,8 @@ use crate::sys::schedule::SchedAttr;
 use crate::sys::{self, Errno, cred, fs, process as proc, schedule};
 use std::os::fd::AsFd;
 
-/// Who may do what with a session keyring: its possessor all, its owner what the kernel gives (view, read, link), and find it by name.
+/// Who may do what with a session keyring: its possessor all, its owner what the kernel gives
+/// (view, read, link), and find it by name.
 const SESSION_KEYRING: u32 = 0x3f1b_0000;
 
 /// Set how process `pid` gets processors, 0 for this one.
@@ -17,8 +18,9 @@ pub fn set_scheduler(pid: i32, scheduler: &Scheduler) -> Result<(), Errno> {
     schedule::set_scheduler(pid, SchedAttr { policy, flags, nice, priority, runtime, deadline, period })
 }
 
-/// Give standard descriptors that are pipes to `uid`, the group stays. Where the file system takes no owner, or this process may
-/// not give it, they stay whose they are: a process that only reads and writes them misses nothing.
+/// Give standard descriptors that are pipes to `uid`, the group stays. Where the file system takes
+/// no owner, or this process may not give it, they stay whose they are: a process that only reads
+/// and writes them misses nothing.
 pub fn give_stdio(uid: u32) -> Outcome {
     for (fd, name) in [(proc::stdin(), "input"), (proc::stdout(), "output"), (proc::stderr(), "error")] {
         let is_anothers_pipe =
@@ -34,7 +36,8 @@ pub fn give_stdio(uid: u32) -> Outcome {
     Ok(())
 }
 
-/// Let a process have a limit that is above its ceiling. Without the right to raise that, it is for setrlimit(2) to say so.
+/// Let a process have a limit that is above its ceiling. Without the right to raise that, it is for
+/// setrlimit(2) to say so.
 pub fn raise_hard_limit(pid: i32, ceiling: &HardLimit) -> Result<(), Errno> {
     let raise = || match proc::rlimit(pid, ceiling.resource)? {
         (soft, hard) if hard < ceiling.hard => proc::set_rlimit(pid, ceiling.resource, soft, ceiling.hard),
@@ -46,8 +49,8 @@ pub fn raise_hard_limit(pid: i32, ceiling: &HardLimit) -> Result<(), Errno> {
     }
 }
 
-/// The session keyring of this name, which is made if it is not there, so that who comes later finds it. A kernel without keyrings
-/// has none to share, so there is nothing to refuse.
+/// The session keyring of this name, which is made if it is not there, so that who comes later
+/// finds it. A kernel without keyrings has none to share, so there is nothing to refuse.
 pub fn keyring(keyring: &SessionKeyring) -> Outcome {
     keyring.label.as_deref().map_or(Ok(()), labels::keys)?;
     match cred::join_session_keyring(&keyring.name) {

@@ -14,8 +14,8 @@ pub fn slave() -> Outcome {
     mount::mount_setattr(root.as_fd(), Reach::Tree, change).call(|| "mount_setattr /".into())
 }
 
-/// A detached copy of a host mount, changed before anybody can see it, but for the mapping of ids. A symlink that is to be
-/// copied comes as it is.
+/// A detached copy of a host mount, changed before anybody can see it, but for the mapping of ids.
+/// A symlink that is to be copied comes as it is.
 pub fn clone_tree(tree: &Tree) -> Outcome<OwnedFd> {
     let source = tree.source.display();
     let follow = if tree.symlink == Symlink::Followed { Follow::Last } else { Follow::ToLast };
@@ -44,8 +44,8 @@ pub fn change(tree: &Tree, copy: BorrowedFd<'_>) -> Outcome {
     Ok(())
 }
 
-/// Give a bind mount the flags that it names, and refuse what its user namespace may not have. Without rights over the host, as in
-/// another container, the kernel locks them too.
+/// Give a bind mount the flags that it names, and refuse what its user namespace may not have.
+/// Without rights over the host, as in another container, the kernel locks them too.
 fn set_flags(tree: &Tree, copy: BorrowedFd<'_>) -> Outcome {
     let source = tree.source.display();
     let set = |change| mount::mount_setattr(copy, Reach::Top, change);

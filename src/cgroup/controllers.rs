@@ -9,8 +9,9 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 impl Cgroup {
-    /// Enable `controllers` in this cgroup, which is `path` below `root`, by enabling them in every cgroup above it that has
-    /// not. What is enabled there stays so: others may rely on it by then. The fault names the field that asks for one.
+    /// Enable `controllers` in this cgroup, which is `path` below `root`, by enabling them in every
+    /// cgroup above it that has not. What is enabled there stays so: others may rely on it by then.
+    /// The fault names the field that asks for one.
     pub fn enable(&self, root: &Path, path: &str, controllers: &[Planned<String>]) -> Result<(), Fault> {
         let Some(first) = controllers.first() else { return Ok(()) };
         let here = self.list("cgroup.controllers").map_err(|refusal| refusal.of(&first.field))?;
@@ -45,8 +46,9 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Enable in this cgroup, which is `path` below `root`, whatever else the tree has: statistics come from controllers, and a
-    /// container that manages cgroups itself hands them on. Nothing depends on it, so what is refused is left.
+    /// Enable in this cgroup, which is `path` below `root`, whatever else the tree has: statistics
+    /// come from controllers, and a container that manages cgroups itself hands them on. Nothing
+    /// depends on it, so what is refused is left.
     pub fn enable_rest(&self, root: &Path, path: &str) {
         let Ok(fd) = fs::open(root, fs::O_RDONLY | fs::O_DIRECTORY, 0) else { return };
         let mut above = Cgroup { fd, path: root.into() };
@@ -98,9 +100,9 @@ impl Cgroup {
         Err(Refusal::kernel(call, errno).with_text(text))
     }
 
-    /// Whether the rule of no internal processes, cgroups(7), keeps controllers from the cgroups below. Asked before they are
-    /// enabled, because the kernel does not refuse the threaded ones, as pids: it turns this cgroup into a threaded domain,
-    /// in which no container can be born.
+    /// Whether the rule of no internal processes, cgroups(7), keeps controllers from the cgroups
+    /// below. Asked before they are enabled, because the kernel does not refuse the threaded ones,
+    /// as pids: it turns this cgroup into a threaded domain, in which no container can be born.
     fn holds_processes(&self) -> bool {
         // The root has no type, and is free of the rule.
         self.read("cgroup.type").is_ok() && self.read("cgroup.procs").is_ok_and(|procs| !procs.is_empty())

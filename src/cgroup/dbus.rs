@@ -1,5 +1,5 @@
-//! D-Bus, as far as a call of systemd needs it: one connection, calls, replies, signals. Nothing of it is touched where systemd
-//! does not make the cgroup.
+//! D-Bus, as far as a call of systemd needs it: one connection, calls, replies, signals. Nothing of
+//! it is touched where systemd does not make the cgroup.
 
 mod wire;
 

@@ -1,4 +1,5 @@
-//! A cgroup handed to the root of a user namespace, which then makes cgroups of its own below (cgroups(7): delegation).
+//! A cgroup handed to the root of a user namespace, which then makes cgroups of its own below
+//! (cgroups(7): delegation).
 
 use super::{Cgroup, FILE_LIMIT};
 use crate::fault::{Call, Outcome, Refusal};
@@ -9,7 +10,8 @@ use std::os::fd::AsFd;
 const FILES: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
 
 impl Cgroup {
-    /// Give the directory, and the files that the kernel lists for this, to `uid` and `gid`. Limits are not among them.
+    /// Give the directory, and the files that the kernel lists for this, to `uid` and `gid`. Limits
+    /// are not among them.
     pub fn delegate(&self, uid: u32, gid: u32) -> Outcome {
         let listed = fs::open("/sys/kernel/cgroup/delegate", fs::O_RDONLY, 0)
             .and_then(|fd| fs::read_all(fd.as_fd(), FILE_LIMIT));

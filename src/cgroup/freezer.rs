@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-/// How long processes may take to stop or to go on: one in a system call that cannot be interrupted stops after it.
+/// How long processes may take to stop or to go on: one in a system call that cannot be interrupted
+/// stops after it.
 const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Cgroup {
@@ -16,7 +17,8 @@ impl Cgroup {
         self.read("cgroup.events").is_ok_and(|text| text.lines().any(|line| line == "frozen 1"))
     }
 
-    /// Stop every process in it and below, and wait until they are. If that takes too long they all go on.
+    /// Stop every process in it and below, and wait until they are. If that takes too long they all
+    /// go on.
     pub fn freeze(&self) -> Result<()> {
         let deadline = Instant::now() + FREEZE_TIMEOUT;
         self.write("cgroup.freeze", "1")?;
@@ -39,8 +41,8 @@ impl Cgroup {
         Ok(())
     }
 
-    /// The kernel says `frozen 1` of a cgroup as soon as its own processes have stopped, whatever those below it still do:
-    /// each is asked (cgroup_update_frozen(), Linux 5.2 to 6.18).
+    /// The kernel says `frozen 1` of a cgroup as soon as its own processes have stopped, whatever
+    /// those below it still do: each is asked (cgroup_update_frozen(), Linux 5.2 to 6.18).
     fn wait_frozen(&self, deadline: Instant) -> Result<bool> {
         if !self.wait_for("frozen 1", deadline)? {
             return Ok(false);

@@ -9,8 +9,9 @@ use crate::sys::{self, Errno, fs};
 use anyhow::{Context, Result, bail};
 use std::os::fd::AsFd;
 
-/// What systemd writes when a property of a scope changes: also the files of its controller for which it was told nothing, or
-/// has no property at all. Not pids.max, of which it is told something else than the cgroup has, until init is born.
+/// What systemd writes when a property of a scope changes: also the files of its controller for
+/// which it was told nothing, or has no property at all. Not pids.max, of which it is told
+/// something else than the cgroup has, until init is born.
 const SYSTEMDS: [&str; 15] = [
     "cpuset.cpus",
     "cpuset.mems",
@@ -117,8 +118,8 @@ impl Cgroup {
     }
 }
 
-/// What `text`, the content of a file, has in the place that `new` takes. In a file that has a line for each device the place
-/// is that line, and a device without one has no limit.
+/// What `text`, the content of a file, has in the place that `new` takes. In a file that has a line
+/// for each device the place is that line, and a device without one has no limit.
 fn old_value(new: &str, text: &str) -> String {
     let mut words = new.split(' ');
     let device = words.next().filter(|word| word.contains(':') || new.contains('='));

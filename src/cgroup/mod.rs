@@ -79,8 +79,8 @@ pub fn make(root: &Path, path: &str) -> Result<Made> {
     bail!("mkdir {}: {}", whole.display(), sys::describe(Errno::ENOENT))
 }
 
-/// An error if processes are in the cgroup at `path`, which somebody else is about to make or to take over, or if it is frozen or
-/// would be, by one above it.
+/// An error if processes are in the cgroup at `path`, which somebody else is about to make or to
+/// take over, or if it is frozen or would be, by one above it.
 pub fn refuse_taken(path: &Path) -> Result<()> {
     for above in path.ancestors() {
         if let Some(cgroup) = Cgroup::open(above)? {
@@ -102,7 +102,8 @@ pub fn missing(root: &Path, path: &str) -> usize {
     missing
 }
 
-/// Make the names of `path` that are missing: the last one's descriptor, and how many were made. On an error none stay.
+/// Make the names of `path` that are missing: the last one's descriptor, and how many were made. On
+/// an error none stay.
 fn make_chain(top: &OwnedFd, path: &str) -> Outcome<(OwnedFd, usize)> {
     let names: Vec<&str> = path.split('/').collect();
     // Made so far: names[last - depth .. last].
@@ -214,7 +215,8 @@ impl Cgroup {
         anyhow::Error::new(errno).context(format!("{verb} {}/{name}", self.path.display()))
     }
 
-    /// An error if processes are in it, or if it is frozen: a process that is born there would never run.
+    /// An error if processes are in it, or if it is frozen: a process that is born there would
+    /// never run.
     fn refuse_used(&self) -> Result<()> {
         let processes = self.processes()?;
         if !processes.is_empty() {
@@ -227,7 +229,8 @@ impl Cgroup {
         self.refuse_frozen()
     }
 
-    /// An error if it is frozen, itself or by one above it, whatever its own cgroup.freeze says: a process that is born there never runs.
+    /// An error if it is frozen, itself or by one above it, whatever its own cgroup.freeze says: a
+    /// process that is born there never runs.
     fn refuse_frozen(&self) -> Result<()> {
         if self.is_frozen() {
             bail!(
@@ -249,7 +252,8 @@ impl Cgroup {
         self.path.ancestors().find(freezes).unwrap_or(&self.path)
     }
 
-    /// What a file holds, if that is a number: `max`, and the file of a controller that is not there, hold none.
+    /// What a file holds, if that is a number: `max`, and the file of a controller that is not
+    /// there, hold none.
     pub fn number(&self, name: &str) -> Option<u64> {
         self.read(name).ok()?.trim_end().parse().ok()
     }
@@ -273,8 +277,9 @@ impl Cgroup {
         Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
     }
 
-    /// SIGKILL every process in it and below, also frozen ones (`cgroup.kill`, Linux 5.14). That passes over a process whose
-    /// main thread has ended while others go on (Linux 5.14 to 7.2), so whoever is still listed gets the signal by its pidfd.
+    /// SIGKILL every process in it and below, also frozen ones (`cgroup.kill`, Linux 5.14). That
+    /// passes over a process whose main thread has ended while others go on (Linux 5.14 to 7.2), so
+    /// whoever is still listed gets the signal by its pidfd.
     pub fn kill(&self) -> Result<()> {
         self.write("cgroup.kill", "1")?;
         self.signal_each(libc::SIGKILL)
@@ -301,7 +306,8 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Whether any process is in it or below. None is in one that somebody has removed meanwhile: systemd removes a scope's.
+    /// Whether any process is in it or below. None is in one that somebody has removed meanwhile:
+    /// systemd removes a scope's.
     fn is_populated(&self) -> Result<bool> {
         match self.read("cgroup.events") {
             Err(err) if is_gone(&err) => Ok(false),
@@ -309,7 +315,8 @@ impl Cgroup {
         }
     }
 
-    /// Wait until no process is left. Who has been born, or was passed over, since the last signal gets one again.
+    /// Wait until no process is left. Who has been born, or was passed over, since the last signal
+    /// gets one again.
     fn wait_empty(&self) -> Result<()> {
         let deadline = Instant::now() + KILL_TIMEOUT;
         loop {
@@ -333,8 +340,9 @@ impl Cgroup {
             .map_err(|errno| self.refused("read", "cgroup.events", errno))
     }
 
-    /// Kill what is in it, and remove the cgroups below it and the last `depth` directories of its path: those that were made
-    /// for it, unless others use them too. One that was there before stays.
+    /// Kill what is in it, and remove the cgroups below it and the last `depth` directories of its
+    /// path: those that were made for it, unless others use them too. One that was there before
+    /// stays.
     pub fn remove(self, depth: usize) -> Result<()> {
         // Most often nothing is in it any more. The kernel refuses to remove one that is in use.
         if depth == 0 || !matches!(rmdir(&self.path), Ok(()) | Err(Errno::ENOENT)) {

@@ -1,4 +1,5 @@
-//! Whose a cgroup is: the path alone does not tell, as it may be made anew, or taken over when it is empty, by another container.
+//! Whose a cgroup is: the path alone does not tell, as it may be made anew, or taken over when it
+//! is empty, by another container.
 
 use super::Cgroup;
 use crate::fault::{Call, Outcome};
@@ -6,11 +7,12 @@ use crate::sys::{self, Errno, fs, xattr};
 use serde::{Deserialize, Serialize};
 use std::os::fd::BorrowedFd;
 
-/// The attribute of a cgroup's directory that names its owner. Only root can change one that is trusted; an ordinary user has
-/// the other one alone.
+/// The attribute of a cgroup's directory that names its owner. Only root can change one that is
+/// trusted; an ordinary user has the other one alone.
 const MARKS: [&str; 2] = ["trusted.knarr", "user.knarr"];
 
-/// A container, as cgroups are marked with it: device and inode of its directory, which no other container that is there has.
+/// A container, as cgroups are marked with it: device and inode of its directory, which no other
+/// container that is there has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner(String);
 

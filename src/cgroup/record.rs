@@ -13,7 +13,8 @@ pub struct Record {
     pub path: PathBuf,
     /// How many of the last directories of that path were made for it.
     pub depth: usize,
-    /// What it is marked with. None in what an earlier version has recorded, which is found by its path alone.
+    /// What it is marked with. None in what an earlier version has recorded, which is found by its
+    /// path alone.
     #[serde(default)]
     pub owner: Option<Owner>,
     /// The scope that it is, where systemd made it.
@@ -30,7 +31,8 @@ impl Record {
         Ok(ours.then_some(cgroup))
     }
 
-    /// Kill what is in it, and remove what was made for it. Of what is another container's by now nothing is touched.
+    /// Kill what is in it, and remove what was made for it. Of what is another container's by now
+    /// nothing is touched.
     pub fn remove(&self) -> Result<()> {
         let Some(cgroup) = self.open()? else {
             // A `create` that was killed before it could mark it has left it empty.

@@ -1,4 +1,5 @@
-//! What a cgroup has used, in the form of `runc events --stats`: names and units of cgroup v1, times in nanoseconds.
+//! What a cgroup has used, in the form of `runc events --stats`: names and units of cgroup v1,
+//! times in nanoseconds.
 
 use super::Cgroup;
 use crate::proc::list::ranges;

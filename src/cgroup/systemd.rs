@@ -23,8 +23,8 @@ const JOBS: &str = "type='signal',sender='org.freedesktop.systemd1',interface='o
 /// Any service answers its ping.
 const PEER: Target<'static> = Target { interface: "org.freedesktop.DBus.Peer", ..MANAGER };
 
-/// A process that does nothing but hold a place: systemd makes no scope without one, and ends one that has become empty. It
-/// ends with this value.
+/// A process that does nothing but hold a place: systemd makes no scope without one, and ends one
+/// that has become empty. It ends with this value.
 #[derive(Debug)]
 pub struct Holder {
     pid: i32,
@@ -82,8 +82,8 @@ pub fn start(scope: &Scope) -> Result<Holder, Fault> {
     call().map_err(|err| denied("start", &scope.unit, &scope.properties, &err))
 }
 
-/// Change properties of a scope, until it ends. When this returns systemd has written what it writes to the cgroup: not the
-/// values of the properties alone.
+/// Change properties of a scope, until it ends. When this returns systemd has written what it
+/// writes to the cgroup: not the values of the properties alone.
 pub fn set(unit: &Unit, properties: &[Planned<Property>]) -> Result<(), Fault> {
     if properties.is_empty() {
         return Ok(());
@@ -100,7 +100,8 @@ pub fn set(unit: &Unit, properties: &[Planned<Property>]) -> Result<(), Fault> {
     call().map_err(|err| denied("set the properties of", unit, properties, &err))
 }
 
-/// Move a process of the caller's to the cgroup `below` that of the unit, which is the caller's too.
+/// Move a process of the caller's to the cgroup `below` that of the unit, which is the caller's
+/// too.
 pub fn attach(unit: &Unit, below: &str, pid: i32) -> Result<()> {
     let call = || -> Result<()> {
         let mut body = named(unit);
@@ -111,7 +112,8 @@ pub fn attach(unit: &Unit, below: &str, pid: i32) -> Result<()> {
     call().with_context(|| format!("systemd: move a process to {}", unit.name))
 }
 
-/// The period of the CPU quota, in microseconds, if the scope has one. Without a quota the cgroup does not have it from systemd.
+/// The period of the CPU quota, in microseconds, if the scope has one. Without a quota the cgroup
+/// does not have it from systemd.
 pub fn period(unit: &Unit) -> Result<Option<u64>> {
     let call = || -> Result<u64> {
         let path = object(&unit.name);
@@ -136,7 +138,8 @@ fn object(unit: &str) -> String {
     format!("/org/freedesktop/systemd1/unit/{name}")
 }
 
-/// End a scope, in which no process is left, and forget that it may have failed. One that is not there any more is no error.
+/// End a scope, in which no process is left, and forget that it may have failed. One that is not
+/// there any more is no error.
 pub fn stop(unit: &Unit) -> Result<()> {
     let call = || -> Result<()> {
         let mut bus = Bus::connect(unit.instance)?;

@@ -1,5 +1,6 @@
-//! The cgroups below one, however many and deep they are and whatever their names: a container that may write to its cgroup made
-//! them. At no time are more than two of them open, and none is looked up by a path.
+//! The cgroups below one, however many and deep they are and whatever their names: a container that
+//! may write to its cgroup made them. At no time are more than two of them open, and none is looked
+//! up by a path.
 
 use super::{Cgroup, open_below};
 use crate::sys::{self, Errno, fs};
@@ -16,15 +17,16 @@ pub(super) enum Stop {
 }
 
 impl Cgroup {
-    /// Call `enter` with every cgroup below this one, parents first, and `leave` with its parent and its name when all below it are
-    /// done. One that vanishes meanwhile is left out.
+    /// Call `enter` with every cgroup below this one, parents first, and `leave` with its parent
+    /// and its name when all below it are done. One that vanishes meanwhile is left out.
     pub(super) fn walk(
         &self,
         mut enter: impl FnMut(BorrowedFd<'_>) -> sys::Result<Stop>,
         mut leave: impl FnMut(BorrowedFd<'_>, &CString) -> sys::Result<()>,
     ) -> sys::Result<()> {
         let mut here = open_below(self.fd.as_fd(), ".", fs::O_RDONLY | fs::O_DIRECTORY)?;
-        // Of each level on the way the names that are still to do; the last one of all but the deepest is on the way.
+        // Of each level on the way the names that are still to do; the last one of all but the
+        // deepest is on the way.
         let mut levels = vec![folders(here.as_fd())?];
         loop {
             let Some(names) = levels.last() else { return Ok(()) };

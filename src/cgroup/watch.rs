@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 /// A container that is being watched.
 ///
-/// Its end is that of init, by its pidfd: of a cgroup that is removed at once `populated 0` may never be told.
+/// Its end is that of init, by its pidfd: of a cgroup that is removed at once `populated 0` may
+/// never be told.
 #[derive(Debug)]
 pub struct Watch {
     init: OwnedFd,

@@ -3,7 +3,8 @@
 use super::{Finding, Verdict};
 use crate::config::unknown::Unknown;
 
-/// Of a bundle that `compiled` to a plan with these warnings, or did not, whose config.json has the fields `unknown`.
+/// Of a bundle that `compiled` to a plan with these warnings, or did not, whose config.json has the
+/// fields `unknown`.
 pub fn findings(compiled: Result<&[String], String>, unknown: &[Unknown]) -> Vec<Finding> {
     let name = "config.json";
     let mut findings = match compiled {

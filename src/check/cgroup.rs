@@ -18,7 +18,8 @@ const CONTROLLERS: [(&str, &str); 6] = [
     ("hugetlb", "limits of huge pages"),
 ];
 
-/// Who has each controller, from cgroup.controllers of the v2 tree's root, /proc/cgroups and /proc/self/mountinfo.
+/// Who has each controller, from cgroup.controllers of the v2 tree's root, /proc/cgroups and
+/// /proc/self/mountinfo.
 pub fn holders(v2: &str, cgroups: &str, mountinfo: &str) -> Vec<(&'static str, Holder)> {
     CONTROLLERS.map(|(name, _)| (name, holder(name, v2, cgroups, mountinfo))).to_vec()
 }

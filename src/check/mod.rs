@@ -1,4 +1,5 @@
-//! What this machine offers and lacks for containers: each answer comes from trying it, where that is cheap.
+//! What this machine offers and lacks for containers: each answer comes from trying it, where that
+//! is cheap.
 
 pub mod bundle;
 mod cgroup;

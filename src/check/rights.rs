@@ -1,4 +1,5 @@
-//! The capabilities of the caller: what root lacks, as in a container or a service, and what that means.
+//! The capabilities of the caller: what root lacks, as in a container or a service, and what that
+//! means.
 
 use super::{Caller, Finding};
 use caps::{CapSet, Capability, CapsHashSet};

@@ -1,5 +1,5 @@
-//! The command line as Go's flag package reads it, which runc's users have: one dash before a long name, `--flag=true`, and an
-//! empty path for none. Only what cannot be read otherwise comes here.
+//! The command line as Go's flag package reads it, which runc's users have: one dash before a long
+//! name, `--flag=true`, and an empty path for none. Only what cannot be read otherwise comes here.
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, Command};
@@ -71,7 +71,8 @@ fn spell(option: &Arg, value: Option<&OsStr>) -> Option<OsString> {
     Some(spelt)
 }
 
-/// Whether an empty value is as none: that of a path, but for `--root`, whose default is another place, and for `--overlay`.
+/// Whether an empty value is as none: that of a path, but for `--root`, whose default is another
+/// place, and for `--overlay`.
 fn may_be_empty(option: &Arg) -> bool {
     let is_path = option.get_value_parser().type_id() == ValueParser::path_buf().type_id();
     is_path && takes_next(option) && option.get_long() != Some("root")

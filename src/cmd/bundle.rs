@@ -12,13 +12,15 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[group(id = "bundle")]
 pub struct Args {
-    /// The image: oci:PATH[:TAG] (a folder or a tar archive), docker-archive:PATH[:REF] (of docker save), or just its path
+    /// The image: oci:PATH[:TAG] (a folder or a tar archive), docker-archive:PATH[:REF] (of docker
+    /// save), or just its path
     #[arg(long, value_name = "SOURCE")]
     pub image: String,
     /// Unpack all layers into DIR/rootfs, in place of an overlay of layers in the store
     #[arg(long)]
     pub copy: bool,
-    /// Folder in which each layer is kept once [default: /var/lib/knarr/store, of an ordinary user $XDG_DATA_HOME/knarr]
+    /// Folder in which each layer is kept once [default: /var/lib/knarr/store, of an ordinary user
+    /// $XDG_DATA_HOME/knarr]
     #[arg(long, value_name = "DIR", conflicts_with = "copy")]
     pub store: Option<PathBuf>,
     /// What is said of layers meanwhile, on standard error

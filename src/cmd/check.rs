@@ -19,7 +19,8 @@ pub struct Args {
     /// Form of the answer
     #[arg(short, long, value_enum, default_value = "table")]
     pub format: Format,
-    /// Look at a bundle, too: whether a container can be made of it here, and which fields of its config.json are unknown
+    /// Look at a bundle, too: whether a container can be made of it here, and which fields of its
+    /// config.json are unknown
     #[arg(short, long, value_name = "DIR")]
     pub bundle: Option<PathBuf>,
 }

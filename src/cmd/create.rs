@@ -45,17 +45,19 @@ pub struct Args {
     /// Unix socket that receives a pidfd of the container's process
     #[arg(long, value_name = "SOCKET")]
     pub pidfd_socket: Option<PathBuf>,
-    /// Enter the root filesystem by MS_MOVE and chroot(2) instead of pivot_root(2), for one on a ramfs
+    /// Enter the root filesystem by MS_MOVE and chroot(2) instead of pivot_root(2), for one on a
+    /// ramfs
     #[arg(long)]
     pub no_pivot: bool,
     /// Leave the process the caller's session keyring
     #[arg(long)]
     pub no_new_keyring: bool,
-    /// Put a layer for changes over the root filesystem, which stays as it is: in memory, gone with the container, or in
-    /// upper and work below DIR, for other runs to go on from
+    /// Put a layer for changes over the root filesystem, which stays as it is: in memory, gone with
+    /// the container, or in upper and work below DIR, for other runs to go on from
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
     pub overlay: Option<Option<PathBuf>>,
-    /// Run an init as PID 1 that starts the process as its child, passes signals on to it and reaps orphans
+    /// Run an init as PID 1 that starts the process as its child, passes signals on to it and reaps
+    /// orphans
     #[arg(long)]
     pub init: bool,
     /// Pass this many descriptors after standard error on to the process
@@ -195,7 +197,8 @@ fn keyring(args: &Args) -> Keyring {
 /// More descriptors than any process has open: fs.nr_open's default (proc_sys_fs(5)).
 const FD_LIMIT: u32 = 1 << 20;
 
-/// The descriptors that the caller passes on, and the variables that announce them (sd_listen_fds(3)).
+/// The descriptors that the caller passes on, and the variables that announce them
+/// (sd_listen_fds(3)).
 #[derive(Debug, Default)]
 pub(super) struct Fds {
     pub(super) count: u32,
@@ -203,9 +206,10 @@ pub(super) struct Fds {
 }
 
 impl Fds {
-    /// From `--preserve-fds` and `$LISTEN_FDS`. Engines pass the number of the last one, so there may be holes below it; that the
-    /// last one, or one of systemd's, is not open is an error. It is asked before this program opens anything, and holes are plugged
-    /// until execve(2), so that no descriptor of its own is ever passed on.
+    /// From `--preserve-fds` and `$LISTEN_FDS`. Engines pass the number of the last one, so there
+    /// may be holes below it; that the last one, or one of systemd's, is not open is an error. It
+    /// is asked before this program opens anything, and holes are plugged until execve(2), so that
+    /// no descriptor of its own is ever passed on.
     pub(super) fn take(preserve: u32) -> Result<Fds> {
         let variable = |name| std::env::var(name).ok();
         // For whom they are is said too; another process's are none of ours.
@@ -247,8 +251,8 @@ pub(super) fn make(
     foreground: Console,
     fds: Fds,
 ) -> Result<Made> {
-    // Until execve(2) no other process may look into this one or into init. An ordinary user stays dumpable until its ids are
-    // mapped: the kernel makes uid_map root's otherwise.
+    // Until execve(2) no other process may look into this one or into init. An ordinary user stays
+    // dumpable until its ids are mapped: the kernel makes uid_map root's otherwise.
     if host::user() == 0 {
         cred::set_dumpable(false).context("prctl")?;
     }

@@ -36,7 +36,8 @@ pub struct Shared {
     /// What becomes of cgroups below the container's [default: soft]
     #[arg(long, value_enum, value_name = "MODE")]
     pub manage_cgroups_mode: Option<CgroupsMode>,
-    /// Accepted for compatibility: a network namespace is always restored without its devices, which hooks or engines make
+    /// Accepted for compatibility: a network namespace is always restored without its devices,
+    /// which hooks or engines make
     #[arg(long, value_enum, value_name = "NAMESPACE", hide_possible_values = true)]
     pub empty_ns: Vec<EmptyNamespace>,
     /// How connections are blocked during the dump [default: iptables if installed, else nftables]
@@ -104,13 +105,15 @@ impl ValueEnum for NetworkLock {
 #[derive(Debug, clap::Args)]
 #[group(id = "criu-dump")]
 pub struct Dump {
-    /// Images of an earlier --pre-dump, of whose memory only what has changed is saved; relative to --image-path
+    /// Images of an earlier --pre-dump, of whose memory only what has changed is saved; relative to
+    /// --image-path
     #[arg(long, value_name = "DIR")]
     pub parent_path: Option<String>,
     /// Let the container go on
     #[arg(long)]
     pub leave_running: bool,
-    /// Save memory only, and let the container go on; the checkpoint that follows names the images with --parent-path
+    /// Save memory only, and let the container go on; the checkpoint that follows names the images
+    /// with --parent-path
     #[arg(long)]
     pub pre_dump: bool,
     /// Save memory on another machine, on which criu page-server listens
@@ -156,7 +159,8 @@ pub struct Restore {
     /// Restore established TCP connections as closed ones
     #[arg(long)]
     pub tcp_close: bool,
-    /// Put the processes under this profile, as apparmor:NAME or selinux:LABEL, in place of the one they had
+    /// Put the processes under this profile, as apparmor:NAME or selinux:LABEL, in place of the one
+    /// they had
     #[arg(long, value_name = "TYPE:NAME")]
     pub lsm_profile: Option<String>,
     /// SELinux label of the files of restored mounts, in place of the one they had

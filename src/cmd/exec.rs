@@ -24,8 +24,8 @@ pub struct Args {
     /// The container's id, the program and its arguments
     #[arg(value_name = "ID COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub words: Vec<String>,
-    /// File with the whole process in JSON, like `process` in config.json; without it the process is that of config.json with another
-    /// command
+    /// File with the whole process in JSON, like `process` in config.json; without it the process
+    /// is that of config.json with another command
     #[arg(short, long, value_name = "FILE")]
     pub process: Option<PathBuf>,
     /// Give the process a terminal
@@ -48,7 +48,8 @@ pub struct Args {
     /// Pass this many descriptors after standard error on to the process
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub preserve_fds: u32,
-    /// Run the process in this cgroup below the container's, which must be there; / is the container's own
+    /// Run the process in this cgroup below the container's, which must be there; / is the
+    /// container's own
     #[arg(long, value_name = "PATH")]
     pub cgroup: Option<String>,
     /// Also in a paused container; the process runs when it is resumed
@@ -72,7 +73,8 @@ pub struct Changes {
     /// Variable of the environment, beside those of config.json; may be repeated
     #[arg(short, long, value_name = "NAME=VALUE")]
     pub env: Vec<String>,
-    /// Capability in the bounding, effective, permitted and, where it is inheritable, ambient set; may be repeated
+    /// Capability in the bounding, effective, permitted and, where it is inheritable, ambient set;
+    /// may be repeated
     #[arg(short, long, value_name = "CAP")]
     pub cap: Vec<String>,
     /// AppArmor profile
@@ -127,7 +129,8 @@ impl Changes {
         let add = |set: capability::Set, name: &String| Ok(set.with(number_of(name)?));
         let caps = self.cap.iter().try_fold(capability::Set::default(), add)?;
         let sets = &mut process.capabilities;
-        // Ambient takes effect only for what is inheritable too, and nothing is made that here (CVE-2022-29162).
+        // Ambient takes effect only for what is inheritable too, and nothing is made that here
+        // (CVE-2022-29162).
         for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted, &mut sets.ambient] {
             *set = *set | caps;
         }
@@ -146,7 +149,8 @@ impl Changes {
 }
 
 fn id(flag: &str, text: &str) -> Result<u32, Invalid> {
-    // setresuid(2) takes -1 as "leave it": it would keep root. A name is not looked up in files of the container's.
+    // setresuid(2) takes -1 as "leave it": it would keep root. A name is not looked up in files of
+    // the container's.
     let id = text.parse().ok().filter(|id| *id != u32::MAX);
     id.ok_or_else(|| Invalid::new(flag, format!("{text:?} is not the number of an id")))
 }

@@ -17,7 +17,8 @@ pub const SPEC_VERSION: &str = "1.3.0";
 /// Options before the command.
 #[derive(Debug, clap::Args)]
 pub struct Global {
-    /// Directory in which containers are recorded [default: /run/knarr, of an ordinary user $XDG_RUNTIME_DIR/knarr]
+    /// Directory in which containers are recorded [default: /run/knarr, of an ordinary user
+    /// $XDG_RUNTIME_DIR/knarr]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// File to append a record to when a command fails: a path, or file:PATH

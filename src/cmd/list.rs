@@ -33,7 +33,8 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
     let skip = |id: &str, err: &anyhow::Error| log::say(&format!("list: {id}: {}", log::message(err)));
     let mut containers = Vec::new();
     if let Some(root) = &global.root {
-        // Where nobody has made a container yet there is none; a folder that was named is meant to be there.
+        // Where nobody has made a container yet there is none; a folder that was named is meant to
+        // be there.
         std::fs::metadata(root).with_context(|| format!("list: --root {}", root.display()))?;
     }
     for (id, container) in global.store().list()? {

@@ -37,8 +37,9 @@ pub struct IdArg {
     pub id: String,
 }
 
-/// An id that begins like an option is most often one that the command does not have, unless `--` stands before it. This is for
-/// commands that take whatever follows the id as it is, so that the parser of the command line cannot tell.
+/// An id that begins like an option is most often one that the command does not have, unless `--`
+/// stands before it. This is for commands that take whatever follows the id as it is, so that the
+/// parser of the command line cannot tell.
 fn refuse_option(id: &str, hint: &str) -> Result<()> {
     let mut before = std::env::args_os().take_while(|arg| arg != id);
     match id.strip_prefix('-').and_then(|rest| rest.chars().next()) {

@@ -22,7 +22,8 @@ pub struct Args {
     /// Do not wait for the container
     #[arg(short, long)]
     pub detach: bool,
-    /// Do not become the parent of the container's processes that lose theirs, where it has no pid namespace
+    /// Do not become the parent of the container's processes that lose theirs, where it has no pid
+    /// namespace
     #[arg(long)]
     pub no_subreaper: bool,
     /// Accepted for compatibility: CRIU enters the root filesystem its own way

@@ -24,11 +24,12 @@ pub struct Args {
     /// Do not delete the container when it has ended
     #[arg(long)]
     pub keep: bool,
-    /// Do not become the parent of the container's processes that lose theirs, where it has no pid namespace
+    /// Do not become the parent of the container's processes that lose theirs, where it has no pid
+    /// namespace
     #[arg(long)]
     pub no_subreaper: bool,
-    /// Without a bundle: run COMMAND on this machine's own files, in namespaces of its own without a network. What it changes is
-    /// gone when it ends, unless --overlay=DIR keeps it
+    /// Without a bundle: run COMMAND on this machine's own files, in namespaces of its own without
+    /// a network. What it changes is gone when it ends, unless --overlay=DIR keeps it
     #[arg(long, conflicts_with = "bundle")]
     pub host_root: bool,
     /// The command of --host-root [default: $SHELL, or sh]

@@ -31,7 +31,8 @@ pub(super) fn bundle(command: &[String], console: Console) -> Result<Bundle> {
     Ok(Bundle { folder: "/".into(), text: config.into_bytes() })
 }
 
-/// The disks below `/`. A single file of one, mounted on another, is left out: the one below it is seen.
+/// The disks below `/`. A single file of one, mounted on another, is left out: the one below it is
+/// seen.
 fn disks() -> Result<Vec<Disk>> {
     let mut disks = sandbox::disks(&host::read("/proc/self/mountinfo")?);
     disks.retain(|disk| std::path::Path::new(&disk.path).is_dir());

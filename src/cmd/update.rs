@@ -24,7 +24,8 @@ pub struct Args {
     /// The container's id
     #[arg(value_name = "ID")]
     pub id: String,
-    /// File with an object as linux.resources of config.json, - for standard input; other options are added to it
+    /// File with an object as linux.resources of config.json, - for standard input; other options
+    /// are added to it
     #[arg(short, long, value_name = "FILE")]
     pub resources: Option<PathBuf>,
     /// Share of busy block devices, 10 to 1000

@@ -1,6 +1,7 @@
-//! The flags of a bind mount, as runc has them: any that is named makes the mount have exactly those that are named, whatever its source
-//! has; none leaves it as its source is. In a user namespace what the source has is locked (mount_namespaces(7)): it stays, unless
-//! config.json names its opposite, which is refused.
+//! The flags of a bind mount, as runc has them: any that is named makes the mount have exactly
+//! those that are named, whatever its source has; none leaves it as its source is. In a user
+//! namespace what the source has is locked (mount_namespaces(7)): it stays, unless config.json
+//! names its opposite, which is refused.
 
 use crate::sys::mount::{Change, Reach, attr};
 
@@ -17,8 +18,8 @@ pub struct Flags {
 const LOCKED: u64 = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
 const TIMES: u64 = libc::MS_NOATIME | libc::MS_NODIRATIME | libc::MS_RELATIME | libc::MS_STRICTATIME;
 
-/// Each option, what it names, and whether it is the opposite. The last ones are the file system's: on a bind mount they say no more
-/// than that something was named.
+/// Each option, what it names, and whether it is the opposite. The last ones are the file system's:
+/// on a bind mount they say no more than that something was named.
 const OPTIONS: &[(&str, u64, bool)] = &[
     ("ro", libc::MS_RDONLY, false),
     ("rw", libc::MS_RDONLY, true),
@@ -90,7 +91,8 @@ impl Flags {
         change
     }
 
-    /// The same of a mount whose source has the flags `source`, which are locked; or those that would have to be cleared.
+    /// The same of a mount whose source has the flags `source`, which are locked; or those that
+    /// would have to be cleared.
     pub fn within(&self, source: u64) -> Result<Change, String> {
         let times_change = self.set & TIMES != 0 && times(self.set) != times(source);
         if source & LOCKED & !self.set == 0 && !times_change {
@@ -126,7 +128,8 @@ fn refused_of(change: &Change, source: u64) -> Option<String> {
     }
 }
 
-/// Access times as attributes. The kernel lets strict ones win, and takes relative ones where neither is named.
+/// Access times as attributes. The kernel lets strict ones win, and takes relative ones where
+/// neither is named.
 fn times(flags: u64) -> u64 {
     let mode = match flags {
         _ if flags & libc::MS_STRICTATIME != 0 => attr::STRICTATIME,

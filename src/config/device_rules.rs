@@ -1,4 +1,5 @@
-//! `linux.resources.devices`, checked and resolved: runtime-spec config-linux.md#allowed-device-list.
+//! `linux.resources.devices`, checked and resolved: runtime-spec
+//! config-linux.md#allowed-device-list.
 
 use oci_spec::runtime as oci;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
-//! What config.json may ask for, in the words that the parser takes: the vocabulary of `knarr features`.
+//! What config.json may ask for, in the words that the parser takes: the vocabulary of `knarr
+//! features`.
 
 use super::annotation;
 use oci_spec::runtime as oci;
@@ -44,7 +45,8 @@ pub fn seccomp_operators() -> Vec<Value> {
     ])
 }
 
-/// Architectures of `linux.seccomp` that programs here may be of. Others are accepted: the kernel never reports them.
+/// Architectures of `linux.seccomp` that programs here may be of. Others are accepted: the kernel
+/// never reports them.
 pub fn seccomp_arches() -> Vec<Value> {
     use oci::Arch;
     words(&[
@@ -61,7 +63,8 @@ pub fn seccomp_arches() -> Vec<Value> {
     ])
 }
 
-/// Flags of `linux.seccomp`, each with its bit for the kernel; none for one that a process with one thread has no use for.
+/// Flags of `linux.seccomp`, each with its bit for the kernel; none for one that a process with one
+/// thread has no use for.
 pub fn seccomp_flags() -> Vec<(Value, Option<u32>)> {
     use super::seccomp::{FLAG_LOG, FLAG_NEW_LISTENER, FLAG_SPEC_ALLOW, FLAG_WAIT_KILLABLE_RECV};
     use oci::LinuxSeccompFilterFlag as Flag;
@@ -96,7 +99,8 @@ pub fn memory_flags() -> Vec<Value> {
     words(&[Flag::MpolFNumaBalancing, Flag::MpolFRelativeNodes, Flag::MpolFStaticNodes])
 }
 
-/// Annotations that change what is done, so that engines let only trusted users set them. A dot at the end: a prefix.
+/// Annotations that change what is done, so that engines let only trusted users set them. A dot at
+/// the end: a prefix.
 pub const UNSAFE_ANNOTATIONS: [&str; 7] = [
     annotation::SYSTEMD_PROPERTY,
     annotation::KEEP_ORIGINAL_GROUPS,

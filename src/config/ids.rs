@@ -141,7 +141,8 @@ pub(super) fn check_user_namespace(spec: &Spec) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Mappings of a mount: both or neither, of a bind mount, and where an option asks for them, from somewhere.
+/// Mappings of a mount: both or neither, of a bind mount, and where an option asks for them, from
+/// somewhere.
 pub(super) fn check_mounts(spec: &Spec) -> Result<(), Invalid> {
     let linux = spec.linux().as_ref();
     let list = linux.and_then(|l| l.namespaces().as_deref()).unwrap_or_default();

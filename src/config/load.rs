@@ -1,5 +1,5 @@
-//! Reading config.json: size and depth limits, errors with line, column and field, and the values that the
-//! specification tells a runtime to tolerate.
+//! Reading config.json: size and depth limits, errors with line, column and field, and the values
+//! that the specification tells a runtime to tolerate.
 
 use super::unknown::{Unknown, unknown};
 use super::{Config, Invalid, Process, locate, resolve, rules, words};
@@ -21,8 +21,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
-/// The configuration in `text`, the config.json of the bundle at the absolute path `bundle`. An error names the fields that look
-/// like typing errors, as what is missing may be one of them.
+/// The configuration in `text`, the config.json of the bundle at the absolute path `bundle`. An
+/// error names the fields that look like typing errors, as what is missing may be one of them.
 pub fn load(text: &[u8], bundle: &Path) -> Result<Loaded> {
     read(text, bundle).map_err(|err| match err.downcast::<Invalid>() {
         Ok(Invalid { field, reason }) => {
@@ -64,7 +64,8 @@ fn read(text: &[u8], bundle: &Path) -> Result<Loaded> {
     Ok(Loaded { config, warnings })
 }
 
-/// Since 1.3 `pids.limit` may be left out, which asks for nothing (config-linux.md: PIDs). The parser has 0 then.
+/// Since 1.3 `pids.limit` may be left out, which asks for nothing (config-linux.md: PIDs). The
+/// parser has 0 then.
 fn forget_absent_limit(spec: &mut Spec, text: &[u8]) {
     let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
     let Some(resources) = resources.filter(|r| r.pids().is_some_and(|pids| pids.limit() == 0)) else {
@@ -80,8 +81,9 @@ fn forget_absent_limit(spec: &mut Spec, text: &[u8]) {
 const NOTHING_BUT: &str =
     r#"{"ociVersion": "1.3.0", "root": {"path": "/"}, "linux": {"namespaces": [{"type": "mount"}]}}"#;
 
-/// A process in JSON, like `process` of a config.json, and what was tolerated. `file` is its name in errors. What it does not name
-/// of who the process is and what it may do is as `container`, the container's own, has it.
+/// A process in JSON, like `process` of a config.json, and what was tolerated. `file` is its name
+/// in errors. What it does not name of who the process is and what it may do is as `container`, the
+/// container's own, has it.
 pub fn load_process(text: &[u8], file: &str, container: Option<&Process>) -> Result<(Process, Vec<String>)> {
     let document = Document { file, field: "process", tolerate: tolerate_in_process };
     let (process, mut warnings) = parse::<oci_spec::runtime::Process>(text, &document)?;
@@ -105,7 +107,8 @@ struct Named {
     user: Option<serde::de::IgnoredAny>,
 }
 
-/// Engines write the whole process. Who leaves out a profile does not ask for a process without one.
+/// Engines write the whole process. Who leaves out a profile does not ask for a process without
+/// one.
 fn complete(process: &mut Process, asked: &oci_spec::runtime::Process, container: &Process) {
     if asked.capabilities().is_none() {
         process.capabilities = container.capabilities;
@@ -195,7 +198,8 @@ fn field_of(text: &[u8], err: &serde_json::Error, file: &str, within: &str) -> S
     if field.is_empty() { file.to_string() } else { field }
 }
 
-/// A parse error with its line, its column and the field it lies in; `within` is the field that the file stands for.
+/// A parse error with its line, its column and the field it lies in; `within` is the field that the
+/// file stands for.
 pub(super) fn located(text: &[u8], err: &serde_json::Error, file: &str, within: &str) -> anyhow::Error {
     let what = no_json(text, err).map_or_else(|| words::plain(&said(err)), str::to_string);
     let place = format!("{what} ({file} line {} column {})", err.line(), err.column());
@@ -218,7 +222,8 @@ fn offset_of(text: &[u8], err: &serde_json::Error) -> usize {
     lines.map(<[u8]>::len).sum::<usize>() + err.column()
 }
 
-/// Change `config` so that values which the specification tells a runtime to accept do not stop the parser.
+/// Change `config` so that values which the specification tells a runtime to accept do not stop the
+/// parser.
 fn tolerate(config: &mut Value) -> Vec<String> {
     config.get_mut("process").map(tolerate_in_process).unwrap_or_default()
 }

@@ -1,6 +1,8 @@
-//! From a byte offset in a JSON text to the path of the value there, so that a parse error can name its field.
+//! From a byte offset in a JSON text to the path of the value there, so that a parse error can name
+//! its field.
 
-/// The path of the value that contains byte `offset` of `text`, as `mounts[2].options`; empty at the top.
+/// The path of the value that contains byte `offset` of `text`, as `mounts[2].options`; empty at
+/// the top.
 ///
 /// Only for texts that a JSON parser has read up to `offset`.
 pub(super) fn path_at(text: &[u8], offset: usize) -> String {

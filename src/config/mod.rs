@@ -1,6 +1,7 @@
 //! What is asked: config.json, loaded, checked against the runtime specification and resolved.
 //!
-//! Only this room and image/ name oci-spec. What leaves it has no `Option` that stands for a default.
+//! Only this room and image/ name oci-spec. What leaves it has no `Option` that stands for a
+//! default.
 
 pub mod bind_flags;
 pub mod device_rules;
@@ -39,7 +40,8 @@ pub mod annotation {
     pub const SYSTEMD_PROPERTY: &str = "org.systemd.property.";
     /// `1`: the process keeps the caller's supplementary groups.
     pub const KEEP_ORIGINAL_GROUPS: &str = "run.oci.keep_original_groups";
-    /// What `linux.mountLabel` is to a new mount: `context` (the default), `fscontext`, `defcontext` or `rootcontext`.
+    /// What `linux.mountLabel` is to a new mount: `context` (the default), `fscontext`,
+    /// `defcontext` or `rootcontext`.
     pub const MOUNT_CONTEXT_TYPE: &str = "run.oci.mount_context_type";
     /// Changes of the root filesystem go to memory (`ephemeral`) or to this folder.
     pub const OVERLAY: &str = "org.knarr.overlay";
@@ -53,7 +55,8 @@ pub mod annotation {
     /// What annotations that only describe an image begin with, of the image specification.
     pub const IMAGE: &str = "org.opencontainers.image.";
 
-    /// Whether an annotation of this name is known to tell a runtime what to do, this one or another.
+    /// Whether an annotation of this name is known to tell a runtime what to do, this one or
+    /// another.
     pub fn is_instruction(name: &str) -> bool {
         let runtimes = [
             SYSTEMD_PROPERTY,
@@ -71,7 +74,8 @@ pub mod annotation {
     }
 }
 
-/// A value in config.json that the runtime specification forbids, or that this runtime cannot honour.
+/// A value in config.json that the runtime specification forbids, or that this runtime cannot
+/// honour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
     /// The place in config.json, as `mounts[2].destination`.
@@ -120,7 +124,8 @@ pub struct Config {
     pub annotations: BTreeMap<String, String>,
     /// Which namespaces are new, joined or inherited.
     pub namespaces: Namespaces,
-    /// How ids are mapped into the user namespace; empty without one, and where a joined one is taken as it is.
+    /// How ids are mapped into the user namespace; empty without one, and where a joined one is
+    /// taken as it is.
     pub id_maps: IdMaps,
     /// Offsets of the clocks of a new time namespace.
     pub time_offsets: Vec<TimeOffset>,
@@ -304,7 +309,8 @@ pub enum Namespace {
 }
 
 impl Namespace {
-    /// All kinds, in the order in which they are joined: a user namespace first, for the rights it gives over the others.
+    /// All kinds, in the order in which they are joined: a user namespace first, for the rights it
+    /// gives over the others.
     pub const ALL: [Namespace; 8] = [
         Namespace::User,
         Namespace::Pid,

@@ -1,4 +1,5 @@
-//! Mount options: one table, used to read `mounts[].options` and to say in `knarr features` what is known.
+//! Mount options: one table, used to read `mounts[].options` and to say in `knarr features` what is
+//! known.
 
 use super::bind_flags::Flags;
 use super::{Invalid, Propagation};
@@ -198,7 +199,8 @@ impl Options {
     /// Read the options of the mount at `field`. Later options win over earlier ones.
     pub fn parse(options: &[String], field: &str) -> Result<Options, Invalid> {
         let mut read = Options { flags: Flags::named(options), ..Options::default() };
-        // Podman writes an empty one for `--systemd`. In mount(2)'s list, with commas between, it was nothing.
+        // Podman writes an empty one for `--systemd`. In mount(2)'s list, with commas between, it
+        // was nothing.
         for option in options.iter().filter(|option| !option.is_empty()) {
             let known = TABLE.binary_search_by_key(&option.as_str(), |(name, _)| name);
             match known.map(|at| TABLE[at].1) {

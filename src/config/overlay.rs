@@ -1,4 +1,5 @@
-//! An overlay as root filesystem: the annotations `org.knarr.overlay*`, or a mount of type overlay on `/`.
+//! An overlay as root filesystem: the annotations `org.knarr.overlay*`, or a mount of type overlay
+//! on `/`.
 
 use super::{Invalid, Mount, Root, annotation};
 use oci_spec::runtime as oci;
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 pub struct Overlay {
     /// The field that asks for it.
     pub field: String,
-    /// Read-only layers, the top one first; none is the root filesystem of the bundle, an empty list an empty root.
+    /// Read-only layers, the top one first; none is the root filesystem of the bundle, an empty
+    /// list an empty root.
     pub lower: Option<Vec<PathBuf>>,
     /// Where changes go; none: the root filesystem is read-only.
     pub upper: Option<Upper>,
@@ -36,7 +38,8 @@ pub enum Upper {
     },
 }
 
-/// What config.json asks for, if anything. A mount on `/`, which is an overlay, stays in the list: the others keep their numbers.
+/// What config.json asks for, if anything. A mount on `/`, which is an overlay, stays in the list:
+/// the others keep their numbers.
 pub(super) fn resolve(
     annotations: &BTreeMap<String, String>,
     mounts: &[Mount],
@@ -77,7 +80,8 @@ fn annotated(annotations: &BTreeMap<String, String>, bundle: &Path) -> Result<Op
     }))
 }
 
-/// A list of folders as overlayfs writes it: `:` between them, `\` before a `:` or `\` that is part of a name.
+/// A list of folders as overlayfs writes it: `:` between them, `\` before a `:` or `\` that is part
+/// of a name.
 fn folders(list: &str, field: &str, bundle: &Path) -> Result<Vec<PathBuf>, Invalid> {
     if list.is_empty() {
         return Ok(Vec::new());
@@ -103,7 +107,8 @@ fn folders(list: &str, field: &str, bundle: &Path) -> Result<Vec<PathBuf>, Inval
 /// `OVL_MAX_STACK`, fs/overlayfs/params.h.
 const MAX_LAYERS: usize = 500;
 
-/// Options that are no parameters: what they say is in `root.readonly`, or follows from the namespaces.
+/// Options that are no parameters: what they say is in `root.readonly`, or follows from the
+/// namespaces.
 const FLAGS: [&str; 3] = ["rw", "ro", "userxattr"];
 
 /// From the options of a mount of type overlay, as mount(8) takes them.

@@ -1,4 +1,5 @@
-//! `linux.intelRdt`: a share of the last-level cache and of memory bandwidth (resctrl(5) of the kernel's documentation).
+//! `linux.intelRdt`: a share of the last-level cache and of memory bandwidth (resctrl(5) of the
+//! kernel's documentation).
 
 use super::Invalid;
 use oci_spec::runtime::{LinuxIntelRdt, Spec};
@@ -8,7 +9,8 @@ use oci_spec::runtime::{LinuxIntelRdt, Spec};
 pub struct Rdt {
     /// The group's name; none for one of the container's own.
     pub group: Option<String>,
-    /// Lines of its schemata that a group that is there already must have: the specification compares these two.
+    /// Lines of its schemata that a group that is there already must have: the specification
+    /// compares these two.
     pub compared: Vec<String>,
     /// Lines that are written in any case, after those.
     pub written: Vec<String>,

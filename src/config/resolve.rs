@@ -89,7 +89,8 @@ fn wants_init(annotations: &BTreeMap<String, String>) -> Result<bool, Invalid> {
     }
 }
 
-/// oci-spec's `Linux::default()` asks for namespaces and masks; a config without `linux` asks for nothing.
+/// oci-spec's `Linux::default()` asks for namespaces and masks; a config without `linux` asks for
+/// nothing.
 fn empty_linux() -> oci::Linux {
     serde_json::from_str("{}").unwrap_or_default()
 }
@@ -103,7 +104,8 @@ fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// The names of a path, with `.`, `..` and repeated slashes resolved as text; `..` at the top stays there.
+/// The names of a path, with `.`, `..` and repeated slashes resolved as text; `..` at the top stays
+/// there.
 pub(super) fn names_of(path: &Path) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for component in path.components() {
@@ -135,13 +137,15 @@ pub(super) fn net_device((host, device): (&String, &oci::LinuxNetDevice)) -> (St
     (host.clone(), given(device.name()).unwrap_or_else(|| host.clone()))
 }
 
-/// Kernel parameters by their dotted names; of two spellings of one the last in alphabetical order wins.
+/// Kernel parameters by their dotted names; of two spellings of one the last in alphabetical order
+/// wins.
 fn sysctl<'a>(entries: impl Iterator<Item = (&'a String, &'a String)>) -> BTreeMap<String, String> {
     let sorted: BTreeMap<&String, &String> = entries.collect();
     sorted.into_iter().map(|(name, value)| (dotted_sysctl(name), value.clone())).collect()
 }
 
-/// A kernel parameter's name with dots between its parts; a `/` may separate them too, and then dots are part of names.
+/// A kernel parameter's name with dots between its parts; a `/` may separate them too, and then
+/// dots are part of names.
 pub(super) fn dotted_sysctl(name: &str) -> String {
     match name.find(['.', '/']) {
         Some(at) if name.as_bytes()[at] == b'/' => name

@@ -1,7 +1,8 @@
-//! `linux.resources`, checked and resolved: runtime-spec config-linux.md#control-groups. Its devices are in
-//! [`super::device_rules`].
+//! `linux.resources`, checked and resolved: runtime-spec config-linux.md#control-groups. Its
+//! devices are in [`super::device_rules`].
 //!
-//! `None` means that the value is left as it is, which is not a default: a cgroup that is updated has one already.
+//! `None` means that the value is left as it is, which is not a default: a cgroup that is updated
+//! has one already.
 
 use super::Invalid;
 use crate::proc::list::is_cpuset;
@@ -127,8 +128,8 @@ pub struct Rdma {
     pub objects: Option<u32>,
 }
 
-/// Checks `linux.resources` and resolves it. What only cgroup v1 had becomes a warning: engines pass on what users asked
-/// for years ago, and nothing that protects the host hangs on it.
+/// Checks `linux.resources` and resolves it. What only cgroup v1 had becomes a warning: engines
+/// pass on what users asked for years ago, and nothing that protects the host hangs on it.
 pub fn resolve(spec: &oci::LinuxResources, warnings: &mut Vec<String>) -> Result<Resources, Invalid> {
     for field in of_v1(spec) {
         warnings.push(format!("{FIELD}.{field}: ignored, cgroup v2 has nothing like it"));
@@ -353,7 +354,8 @@ fn rdma(device: &str, spec: oci::LinuxRdma) -> Result<(String, Rdma), Invalid> {
     Ok((device.to_string(), Rdma { handles: spec.hca_handles(), objects: spec.hca_objects() }))
 }
 
-/// A file of a controller. Never one of the core, as `cgroup.procs`, through which the cgroup itself would be changed.
+/// A file of a controller. Never one of the core, as `cgroup.procs`, through which the cgroup
+/// itself would be changed.
 fn unified((key, value): (&String, &String)) -> Result<(String, String), Invalid> {
     let is_name = |text: &str, more: &str| {
         !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || more.contains(c))

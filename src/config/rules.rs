@@ -244,8 +244,8 @@ fn time_offsets(spec: &Spec) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Without a new mount namespace what hides or protects something would do so for everybody in the namespace that it joins, and
-/// is an error. `mounts` are left out, with a warning.
+/// Without a new mount namespace what hides or protects something would do so for everybody in the
+/// namespace that it joins, and is an error. `mounts` are left out, with a warning.
 fn private_mounts(spec: &Spec) -> Result<(), Invalid> {
     if is_new(spec, LinuxNamespaceType::Mount) {
         return Ok(());
@@ -295,7 +295,8 @@ fn devices(spec: &Spec) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Network devices need a network namespace, and names that the kernel takes and that are not given twice.
+/// Network devices need a network namespace, and names that the kernel takes and that are not given
+/// twice.
 fn net_devices(spec: &Spec) -> Result<(), Invalid> {
     let devices = linux(spec).and_then(|l| l.net_devices().as_ref()).into_iter().flatten();
     let mut seen = HashSet::new();
@@ -345,7 +346,8 @@ pub fn sysctl_namespace(name: &str) -> Option<Namespace> {
 fn sysctls(spec: &Spec) -> Result<(), Invalid> {
     for (name, value) in linux(spec).and_then(|l| l.sysctl().as_ref()).into_iter().flatten() {
         let field = format!("linux.sysctl.{name}");
-        // net.ipv4.conf.eth0/1 and net/ipv4/ip_forward are both in use; a dot after a slash is a dot of the name.
+        // net.ipv4.conf.eth0/1 and net/ipv4/ip_forward are both in use; a dot after a slash is a
+        // dot of the name.
         let dotted = super::resolve::dotted_sysctl(name);
         let plain =
             !name.is_empty() && !name.contains("..") && !name.contains("//") && !name.starts_with(['/', '.']);

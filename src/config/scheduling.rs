@@ -1,5 +1,5 @@
-//! How the process gets processors, disks and memory: `process.scheduler`, `process.ioPriority`, `process.execCPUAffinity`,
-//! `linux.memoryPolicy`, `linux.personality`.
+//! How the process gets processors, disks and memory: `process.scheduler`, `process.ioPriority`,
+//! `process.execCPUAffinity`, `linux.memoryPolicy`, `linux.personality`.
 
 use super::Invalid;
 use crate::proc::list::ranges;

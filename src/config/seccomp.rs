@@ -11,8 +11,9 @@ use super::Invalid;
 pub struct Seccomp {
     /// For a call that no rule names.
     pub default: Action,
-    /// The architectures that the profile lists. The native one always has a filter, listed or not (as in libseccomp); the
-    /// ones that no machine of ours runs are dropped: the kernel never reports them.
+    /// The architectures that the profile lists. The native one always has a filter, listed or not
+    /// (as in libseccomp); the ones that no machine of ours runs are dropped: the kernel never
+    /// reports them.
     pub arches: Vec<Arch>,
     /// `SECCOMP_FILTER_FLAG_*` of seccomp(2), without the one for a listener.
     pub flags: u32,
@@ -68,7 +69,8 @@ pub enum Operator {
     Ge,
     /// `SCMP_CMP_GT`
     Gt,
-    /// `SCMP_CMP_MASKED_EQ`: the argument's bits under this mask equal the value, which has no other bits.
+    /// `SCMP_CMP_MASKED_EQ`: the argument's bits under this mask equal the value, which has no
+    /// other bits.
     MaskedEq(u64),
 }
 
@@ -151,7 +153,8 @@ const MAX_ERRNO: u16 = 4095;
 pub fn resolve(spec: &oci::LinuxSeccomp) -> Result<Seccomp, Invalid> {
     let default = action(spec.default_action(), spec.default_errno_ret(), "linux.seccomp.defaultErrnoRet")?;
     if default == Action::NOTIFY {
-        // Refused as runc does: init could not reach execve, every call on the way would wait for the agent.
+        // Refused as runc does: init could not reach execve, every call on the way would wait for
+        // the agent.
         return Err(Invalid::new(
             "linux.seccomp.defaultAction",
             "SCMP_ACT_NOTIFY cannot be the default action",
@@ -170,7 +173,8 @@ pub fn resolve(spec: &oci::LinuxSeccomp) -> Result<Seccomp, Invalid> {
     })
 }
 
-/// The agent, if the profile needs one. A path that no rule needs is ignored, as the specification says.
+/// The agent, if the profile needs one. A path that no rule needs is ignored, as the specification
+/// says.
 fn listener(spec: &oci::LinuxSeccomp, rules: &[Rule]) -> Result<Option<Listener>, Invalid> {
     let path = spec.listener_path().as_ref().filter(|path| !path.as_os_str().is_empty());
     let metadata = spec.listener_metadata().as_deref().unwrap_or_default();
@@ -191,7 +195,8 @@ fn listener(spec: &oci::LinuxSeccomp, rules: &[Rule]) -> Result<Option<Listener>
 /// `flags` as seccomp(2) takes them.
 fn flags(spec: &oci::LinuxSeccomp, has_listener: bool) -> u32 {
     let Some(flags) = spec.flags() else {
-        // As in runc: without it every container pays for the speculative store bypass mitigation before Linux 5.16.
+        // As in runc: without it every container pays for the speculative store bypass mitigation
+        // before Linux 5.16.
         return FLAG_SPEC_ALLOW;
     };
     flags.iter().fold(0, |bits, flag| {
@@ -203,7 +208,8 @@ fn flags(spec: &oci::LinuxSeccomp, has_listener: bool) -> u32 {
                 FLAG_WAIT_KILLABLE_RECV
             }
             oci::LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => 0,
-            // The process that loads the filter has one thread, and the kernel refuses it beside a listener.
+            // The process that loads the filter has one thread, and the kernel refuses it beside a
+            // listener.
             oci::LinuxSeccompFilterFlag::SeccompFilterFlagTsync => 0,
         }
     })
@@ -223,7 +229,8 @@ fn rule(i: usize, call: &oci::LinuxSyscall) -> Result<Rule, Invalid> {
     if action == Action::NOTIFY
         && let Some(j) = names.iter().position(|name| name == "write")
     {
-        // As in runc: init writes after the filter is loaded, and the agent may not have its fd by then.
+        // As in runc: init writes after the filter is loaded, and the agent may not have its fd by
+        // then.
         return Err(Invalid::new(
             at(&format!("names[{j}]")),
             "SCMP_ACT_NOTIFY cannot be used for the write syscall",
@@ -240,8 +247,9 @@ fn rule(i: usize, call: &oci::LinuxSyscall) -> Result<Rule, Invalid> {
     Ok(Rule { names: names.clone(), action, cases: cases(conditions) })
 }
 
-/// The specification ands the conditions of a rule, but libseccomp compares an argument at most once in a rule. What runc and
-/// crun made of that is what profiles are written for: an argument that comes twice makes each condition a case of its own.
+/// The specification ands the conditions of a rule, but libseccomp compares an argument at most
+/// once in a rule. What runc and crun made of that is what profiles are written for: an argument
+/// that comes twice makes each condition a case of its own.
 fn cases(conditions: Vec<Condition>) -> Vec<Vec<Condition>> {
     let repeated = (0..6).any(|arg| conditions.iter().filter(|condition| condition.arg == arg).count() > 1);
     if repeated {
@@ -263,7 +271,8 @@ fn condition(arg: &oci::LinuxSeccompArg) -> Result<Condition, String> {
         oci::LinuxSeccompOperator::ScmpCmpEq => (Operator::Eq, value),
         oci::LinuxSeccompOperator::ScmpCmpGe => (Operator::Ge, value),
         oci::LinuxSeccompOperator::ScmpCmpGt => (Operator::Gt, value),
-        // `value` is the mask here. libseccomp masks both sides, so a stray bit in valueTwo does not turn the rule off.
+        // `value` is the mask here. libseccomp masks both sides, so a stray bit in valueTwo does
+        // not turn the rule off.
         oci::LinuxSeccompOperator::ScmpCmpMaskedEq => {
             (Operator::MaskedEq(value), arg.value_two().unwrap_or(0) & value)
         }
@@ -302,7 +311,8 @@ fn action(
     }
 }
 
-/// `None` for an architecture that no supported machine runs, and for `SCMP_ARCH_NATIVE`, which needs no listing.
+/// `None` for an architecture that no supported machine runs, and for `SCMP_ARCH_NATIVE`, which
+/// needs no listing.
 fn arch(arch: oci::Arch) -> Option<Arch> {
     match arch {
         oci::Arch::ScmpArchX86_64 => Some(Arch::X86_64),

@@ -1,5 +1,6 @@
-//! Fields that nobody asked about. The specification tells a runtime to ignore them (config.md: Extensibility), so a typing
-//! error in an optional field asks for nothing, in silence. Where somebody wants to know, this names them.
+//! Fields that nobody asked about. The specification tells a runtime to ignore them (config.md:
+//! Extensibility), so a typing error in an optional field asks for nothing, in silence. Where
+//! somebody wants to know, this names them.
 
 use crate::nearest::nearest;
 use serde::de::{
@@ -25,7 +26,8 @@ impl fmt::Display for Unknown {
     }
 }
 
-/// The fields of `text` that a `T` does not have, with `within` before their places. None, if it is no JSON.
+/// The fields of `text` that a `T` does not have, with `within` before their places. None, if it is
+/// no JSON.
 pub fn unknown<T: DeserializeOwned>(text: &[u8], within: &str) -> Vec<Unknown> {
     let found = RefCell::new(Vec::new());
     if let Ok(value) = serde_json::from_slice::<Value>(text) {

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 /// The largest file of resources that is read, in bytes.
 pub const LIMIT: usize = 1 << 20;
 
-/// What is in force, as far as new values depend on it: asked of the kernel, so that it is right whoever set it.
+/// What is in force, as far as new values depend on it: asked of the kernel, so that it is right
+/// whoever set it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Current {
     /// The quota of cpu.max.
@@ -41,8 +42,9 @@ pub fn parse(text: &[u8], name: &str) -> Result<Value> {
     }
 }
 
-/// Checks what is asked and resolves it. A quota without a period goes with the period in force, and the other way round;
-/// the sum of memory and swap without a limit of memory with that in force.
+/// Checks what is asked and resolves it. A quota without a period goes with the period in force,
+/// and the other way round; the sum of memory and swap without a limit of memory with that in
+/// force.
 pub fn resolve(mut asked: Value, current: &Current, warnings: &mut Vec<String>) -> Result<Asked, Invalid> {
     let number = |asked: &Value, field: &str| asked.pointer(field).and_then(Value::as_i64).unwrap_or(0);
     let sum_alone = number(&asked, "/memory/swap") > 0 && number(&asked, "/memory/limit") == 0;

@@ -1,7 +1,9 @@
-//! What a layer takes from those below it: the folders that its names lead through, and files that it gives other names.
+//! What a layer takes from those below it: the folders that its names lead through, and files that
+//! it gives other names.
 //!
-//! An archive need not have an entry for a folder that is there. Unpacked onto the layers below such an entry finds it, or the symlink
-//! in its place; a layer of the store is a folder of its own, so it is given what is below, as overlayfs would show it.
+//! An archive need not have an entry for a folder that is there. Unpacked onto the layers below
+//! such an entry finds it, or the symlink in its place; a layer of the store is a folder of its
+//! own, so it is given what is below, as overlayfs would show it.
 
 use super::merged::{Found, Merged};
 use super::tree::{Deletions, FOLDER, Folder, NO_LINKS, Owner, Tree, below, is_whiteout};
@@ -39,7 +41,8 @@ impl Tree {
         merged.at(&below(here, name)).context("the layers below")
     }
 
-    /// Make the folder `name` in `here` as it is below: overlayfs shows the mode, the owner and the attributes of the upper one alone.
+    /// Make the folder `name` in `here` as it is below: overlayfs shows the mode, the owner and the
+    /// attributes of the upper one alone.
     pub(super) fn like(&mut self, here: &Folder, name: &[u8], lower: BorrowedFd<'_>) -> Result<Rc<Folder>> {
         let made = self.new_folder(here, name, 0o700)?;
         let stat = fs::stat_fd(lower)?;
@@ -65,7 +68,8 @@ impl Tree {
         Ok(())
     }
 
-    /// A file that is to get another name must be in this layer, as overlayfs has it: one that is below only is copied.
+    /// A file that is to get another name must be in this layer, as overlayfs has it: one that is
+    /// below only is copied.
     pub(super) fn have_file(&mut self, at: &Folder, name: &[u8]) -> Result<()> {
         match fs::statat(at.fd.as_fd(), name) {
             Ok(stat) if is_whiteout(&stat) => return Err(Errno::ENOENT).context("statat"),

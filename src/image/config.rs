@@ -106,7 +106,8 @@ fn working_dir(dir: &str) -> String {
     if dir.starts_with('/') { dir.into() } else { format!("/{dir}") }
 }
 
-/// The image's variables; of one that is named twice the last. The default `PATH` unless it has one.
+/// The image's variables; of one that is named twice the last. The default `PATH` unless it has
+/// one.
 fn environment(image: &[String], terminal: bool) -> Result<Vec<String>> {
     let mut env = vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_string()];
     if terminal {
@@ -143,7 +144,8 @@ fn annotations(image: &ImageConfiguration, options: &Options<'_>) -> Map<String,
     let mut annotations: Map<String, Value> =
         about.map(|(name, value)| (format!("{}{name}", annotation::IMAGE), value.into())).collect();
     let labels = config.labels().clone().unwrap_or_default();
-    // How a container is made is not for an image to say, and which names other runtimes obey is nowhere written down.
+    // How a container is made is not for an image to say, and which names other runtimes obey is
+    // nowhere written down.
     let harmless = labels.into_iter().filter(|(name, _)| name.starts_with(annotation::IMAGE));
     annotations.extend(harmless.map(|(name, value)| (name, value.into())));
     if let Some(lowerdir) = options.lowerdir {
@@ -153,8 +155,8 @@ fn annotations(image: &ImageConfiguration, options: &Options<'_>) -> Map<String,
     annotations
 }
 
-/// A volume is memory that begins with what the image has there. All together they may take what one tmpfs may by default, half of
-/// the machine's.
+/// A volume is memory that begins with what the image has there. All together they may take what
+/// one tmpfs may by default, half of the machine's.
 fn mount(volume: &Volume, count: usize) -> Value {
     let mut options = ["nosuid", "nodev", "tmpcopyup"].map(String::from).to_vec();
     options.push(format!("mode={:o}", volume.mode));
@@ -167,7 +169,8 @@ fn mount(volume: &Volume, count: usize) -> Value {
     json!({ "destination": volume.path, "type": "tmpfs", "source": "tmpfs", "options": options })
 }
 
-/// The folders of layers as overlayfs's `lowerdir` names them: joined by colons, those and backslashes escaped.
+/// The folders of layers as overlayfs's `lowerdir` names them: joined by colons, those and
+/// backslashes escaped.
 pub fn lowerdir(layers: &[String]) -> String {
     let escaped = layers.iter().map(|layer| layer.replace('\\', "\\\\").replace(':', "\\:"));
     escaped.collect::<Vec<_>>().join(":")

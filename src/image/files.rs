@@ -1,4 +1,5 @@
-//! The files of an image as they lie: in a folder, or in a tar archive, which is read where they are and never unpacked.
+//! The files of an image as they lie: in a folder, or in a tar archive, which is read where they
+//! are and never unpacked.
 
 use super::tarball::{Kind, Reader};
 use crate::sys::{self, fs};

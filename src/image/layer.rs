@@ -25,7 +25,8 @@ pub(crate) struct Omitted {
 #[derive(Debug)]
 pub(crate) struct Unpacker {
     tree: Tree,
-    /// Mode and time of each folder, set in the end: what is made in it changes its time, and may not be allowed by its mode.
+    /// Mode and time of each folder, set in the end: what is made in it changes its time, and may
+    /// not be allowed by its mode.
     folders: BTreeMap<Vec<u8>, (Mode, TimeSpec)>,
     buffer: Vec<u8>,
     pub omitted: Omitted,
@@ -242,7 +243,8 @@ impl Unpacker {
         Ok(())
     }
 
-    /// The attributes that a file shall have. Those of overlayfs are the store's own, labels the machine's.
+    /// The attributes that a file shall have. Those of overlayfs are the store's own, labels the
+    /// machine's.
     fn wanted<'a>(&mut self, entry: &'a Entry) -> Vec<&'a (Vec<u8>, Vec<u8>)> {
         let (owner, omitted) = (self.tree.owner, &mut self.omitted.attributes);
         let foreign = |name: &[u8]| name == SELINUX || OVERLAY.iter().any(|prefix| name.starts_with(prefix));

@@ -1,4 +1,5 @@
-//! Files as a container will see them: looked up in all layers at once, top first, as overlayfs would merge them.
+//! Files as a container will see them: looked up in all layers at once, top first, as overlayfs
+//! would merge them.
 
 use super::tree::{is_directory, is_symlink, is_whiteout};
 use crate::sys::{self, Errno, fs, xattr};
@@ -40,7 +41,8 @@ pub(crate) struct Merged<'a> {
 }
 
 impl Merged<'_> {
-    /// The regular file at `path`, at most `limit` bytes; none if there is nothing of that name. A symlink is followed inside.
+    /// The regular file at `path`, at most `limit` bytes; none if there is nothing of that name. A
+    /// symlink is followed inside.
     pub(crate) fn read(&self, path: &str, limit: usize) -> sys::Result<Option<Vec<u8>>> {
         match self.find(path)? {
             None => Ok(None),

@@ -1,6 +1,8 @@
-//! Bundles from images: layers unpacked once into a store, or all into one folder, and a config.json from the image's.
+//! Bundles from images: layers unpacked once into a store, or all into one folder, and a
+//! config.json from the image's.
 //!
-//! An image is not trusted. Its archives are read by [`tarball`], and [`tree`] is the only place that makes files of it.
+//! An image is not trusted. Its archives are read by [`tarball`], and [`tree`] is the only place
+//! that makes files of it.
 
 mod below;
 mod blob;
@@ -233,7 +235,8 @@ fn into_store(
         let (folder, name) = store.layer(key)?.with_context(|| format!("{} has gone", named(layer)))?;
         let path = store.layer_path(&name);
         let path = path.to_str().with_context(|| format!("{}: not UTF-8", path.display()))?.to_string();
-        // overlayfs refuses a folder that is there twice. The upper one has all that the lower one has.
+        // overlayfs refuses a folder that is there twice. The upper one has all that the lower one
+        // has.
         if paths.contains(&path) {
             continue;
         }
@@ -249,7 +252,8 @@ fn into_store(
     Ok((folders, paths, omitted))
 }
 
-/// Begin what is not in the store. All who do that begin with the least name, so none waits for one that waits for it.
+/// Begin what is not in the store. All who do that begin with the least name, so none waits for one
+/// that waits for it.
 fn begin_missing(
     store: &Store,
     image: &Image,
@@ -325,7 +329,8 @@ fn unpack_missing(
     Ok(omitted)
 }
 
-/// An error if anybody but the caller may enter a folder: the files that come into it may be setuid programs of an image's.
+/// An error if anybody but the caller may enter a folder: the files that come into it may be setuid
+/// programs of an image's.
 fn refuse_open(path: &Path) -> Result<()> {
     use std::os::unix::fs::MetadataExt;
     let folder = path.symlink_metadata().with_context(|| path.display().to_string())?;

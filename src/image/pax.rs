@@ -1,4 +1,5 @@
-//! Extended headers of pax archives (POSIX.1-2017, pax, "pax Extended Header"): records `LENGTH KEY=VALUE\n`.
+//! Extended headers of pax archives (POSIX.1-2017, pax, "pax Extended Header"): records `LENGTH
+//! KEY=VALUE\n`.
 //!
 //! A value is bytes of any kind, newlines too, as attributes have them.
 

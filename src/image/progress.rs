@@ -1,4 +1,5 @@
-//! What is said of layers while they are unpacked, on standard error: a bar, a line each, or nothing.
+//! What is said of layers while they are unpacked, on standard error: a bar, a line each, or
+//! nothing.
 
 use super::files::Section;
 use super::source::Layer;

@@ -1,5 +1,5 @@
-//! Images without a registry: OCI layouts (image-spec, image-layout.md), as a folder or an archive of one, and archives of
-//! `docker save`.
+//! Images without a registry: OCI layouts (image-spec, image-layout.md), as a folder or an archive
+//! of one, and archives of `docker save`.
 
 use super::blob::{Expected, read_small};
 use super::files::{Files, JSON_LIMIT, Section};
@@ -69,7 +69,8 @@ pub(crate) fn open(source: &str) -> Result<Image> {
     }
 }
 
-/// The name of an image in a registry, if that is what somebody means who names no file that is there.
+/// The name of an image in a registry, if that is what somebody means who names no file that is
+/// there.
 fn in_a_registry(source: &str) -> Option<&str> {
     if let Some(name) = source.strip_prefix("docker://") {
         return Some(name);

@@ -1,8 +1,10 @@
-//! Layers, each unpacked once: `STORE/layers/sha256/DIFF_ID`, or `…/DIFF_ID-CHAIN_ID` for one that takes something from those below it.
+//! Layers, each unpacked once: `STORE/layers/sha256/DIFF_ID`, or `…/DIFF_ID-CHAIN_ID` for one that
+//! takes something from those below it.
 //!
-//! A layer is unpacked in `STORE/tmp` and moved to its place when it is whole and written to the disk, so what is there is
-//! whole whenever unpacking was interrupted. Who unpacks a layer holds flock(2) on its folder in `tmp`; others wait, and find
-//! it done. What nobody holds there is left over from somebody who was killed.
+//! A layer is unpacked in `STORE/tmp` and moved to its place when it is whole and written to the
+//! disk, so what is there is whole whenever unpacking was interrupted. Who unpacks a layer holds
+//! flock(2) on its folder in `tmp`; others wait, and find it done. What nobody holds there is left
+//! over from somebody who was killed.
 
 use super::blob::digest;
 use super::tree;
@@ -74,7 +76,8 @@ pub(crate) struct Unfinished {
 }
 
 impl Store {
-    /// Open the store at `path`, made if it is missing. Nobody but its owner gets into it: it holds setuid programs of images.
+    /// Open the store at `path`, made if it is missing. Nobody but its owner gets into it: it holds
+    /// setuid programs of images.
     pub(crate) fn open(path: &Path) -> Result<Store> {
         let mut make = std::fs::DirBuilder::new();
         make.recursive(true).mode(0o755);
@@ -114,7 +117,8 @@ impl Store {
         Ok(None)
     }
 
-    /// Begin to unpack a layer as `name` in `tmp`, when nobody else does; none if it is there, or has come meanwhile.
+    /// Begin to unpack a layer as `name` in `tmp`, when nobody else does; none if it is there, or
+    /// has come meanwhile.
     pub(crate) fn begin(&self, key: &Key, name: &str) -> Result<Option<Unfinished>> {
         let context = || format!("{}/tmp/{name}", self.path.display());
         loop {

@@ -1,6 +1,7 @@
 //! Reading tar archives as a stream: ustar, pax, GNU and star headers, sparse files of all forms.
 //!
-//! Nothing is unpacked here. Names are bytes as they stand in the archive, not yet checked for where they lead.
+//! Nothing is unpacked here. Names are bytes as they stand in the archive, not yet checked for
+//! where they lead.
 
 use super::pax::{self, Extended};
 use std::fmt;
@@ -37,7 +38,8 @@ impl From<Malformed> for io::Error {
 /// What an entry makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// A regular file of this size, whose data are these pieces, each an offset and a length; between them is nothing.
+    /// A regular file of this size, whose data are these pieces, each an offset and a length;
+    /// between them is nothing.
     File {
         /// With its holes.
         size: u64,
@@ -247,7 +249,8 @@ impl<R: Read> Reader<R> {
         Ok(self.pieces(real, &numbers)?)
     }
 
-    /// The map of form 1.0: lines of numbers before the data, filled up to a block. The first is how many pieces there are.
+    /// The map of form 1.0: lines of numbers before the data, filled up to a block. The first is
+    /// how many pieces there are.
     fn sparse_map(&mut self) -> io::Result<Vec<u64>> {
         let (mut numbers, mut line, mut count) = (Vec::new(), Vec::new(), None);
         let mut block = [0; BLOCK];

@@ -1,7 +1,8 @@
 //! The folder that a layer is unpacked into: the one place that looks paths up in it.
 //!
-//! No path leaves it, whatever symlinks the image holds and whoever renames things meanwhile: every lookup is openat2(2) from
-//! the root's descriptor, and what is made is made by name in the descriptor of its parent.
+//! No path leaves it, whatever symlinks the image holds and whoever renames things meanwhile: every
+//! lookup is openat2(2) from the root's descriptor, and what is made is made by name in the
+//! descriptor of its parent.
 
 use super::merged::Found;
 use crate::sys::{self, Errno, fs, xattr};
@@ -27,7 +28,8 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
-    /// The attribute that makes a folder opaque to overlayfs; without rights over the host it is mounted with `userxattr`.
+    /// The attribute that makes a folder opaque to overlayfs; without rights over the host it is
+    /// mounted with `userxattr`.
     pub(crate) fn opaque(self) -> &'static str {
         match self {
             Owner::Image => "trusted.overlay.opaque",
@@ -64,11 +66,13 @@ pub(crate) struct Tree {
     last: Option<(Vec<u8>, Rc<Folder>)>,
     /// The folders of the layers below, the top one first, where they are not in this one.
     pub below: Vec<OwnedFd>,
-    /// Whether anything here is so because of what those have: names of which this layer has no folder, or no file to link to.
+    /// Whether anything here is so because of what those have: names of which this layer has no
+    /// folder, or no file to link to.
     pub leans: bool,
     /// The modes of folders that were made as they are below, to be set when all is in them.
     pub implied: Vec<(Vec<u8>, u32)>,
-    /// What the current layer has made, where deletions are done: by its folder's inode and its name.
+    /// What the current layer has made, where deletions are done: by its folder's inode and its
+    /// name.
     made: HashSet<(u64, Vec<u8>)>,
 }
 
@@ -76,7 +80,8 @@ pub(super) const FOLDER: i32 = fs::O_RDONLY | fs::O_DIRECTORY | fs::O_NOFOLLOW;
 const IN_ROOT: u64 = fs::RESOLVE_IN_ROOT | fs::RESOLVE_NO_MAGICLINKS | fs::RESOLVE_NO_XDEV;
 pub(super) const NO_LINKS: u64 = fs::RESOLVE_BENEATH | fs::RESOLVE_NO_SYMLINKS | fs::RESOLVE_NO_XDEV;
 
-/// The names in a path of an archive. A leading slash means the layer's root; `..` has no place in it.
+/// The names in a path of an archive. A leading slash means the layer's root; `..` has no place in
+/// it.
 pub(crate) fn names_of(path: &[u8]) -> Result<Vec<&[u8]>> {
     let names: Vec<&[u8]> =
         path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".").collect();
@@ -153,8 +158,8 @@ impl Tree {
         fs::openat2(self.root.fd.as_fd(), path, flags | fs::O_NOFOLLOW, 0, IN_ROOT)
     }
 
-    /// The folder that `names` lead to in lower layers, for a whiteout: a symlink of that name has taken its place, with all that
-    /// was in it, and so has a file.
+    /// The folder that `names` lead to in lower layers, for a whiteout: a symlink of that name has
+    /// taken its place, with all that was in it, and so has a file.
     pub(crate) fn folder_below(&mut self, names: &[&[u8]]) -> Result<Option<Rc<Folder>>> {
         let path = if names.is_empty() { b".".to_vec() } else { names.join(&b'/') };
         match fs::openat2(self.root.fd.as_fd(), &path, FOLDER, 0, NO_LINKS) {
@@ -208,7 +213,8 @@ impl Tree {
         Ok(way.pop().unwrap_or_else(|| Rc::clone(&self.root)))
     }
 
-    /// What `name` in `here` is, in this layer or below, if one can go on from there. A folder that is below only is made here too.
+    /// What `name` in `here` is, in this layer or below, if one can go on from there. A folder that
+    /// is below only is made here too.
     fn step(&mut self, here: &Rc<Folder>, name: &[u8]) -> Result<Step> {
         match fs::openat2(here.fd.as_fd(), name, FOLDER, 0, NO_LINKS) {
             Ok(fd) => return Ok(Step::Folder(Rc::new(folder(fd, below(here, name))?))),
@@ -242,7 +248,8 @@ impl Tree {
         Ok(Rc::new(folder(fd, below(here, name))?))
     }
 
-    /// The folder `name` in `parent`, mode 0700 if it is new. One that is there stays; anything else gives way to it.
+    /// The folder `name` in `parent`, mode 0700 if it is new. One that is there stays; anything
+    /// else gives way to it.
     pub(crate) fn make_folder(&mut self, parent: &Folder, name: &[u8]) -> Result<OwnedFd> {
         let at = parent.fd.as_fd();
         let mut opaque = false;
@@ -310,7 +317,8 @@ impl Tree {
         }
         match fs::mknodat(at, name, libc::S_IFCHR, 0, 0) {
             Err(Errno::EEXIST) => {
-                // The layer has it itself. What a lower one has under that name is hidden by it, unless both are folders.
+                // The layer has it itself. What a lower one has under that name is hidden by it,
+                // unless both are folders.
                 match fs::openat2(at, name, FOLDER, 0, NO_LINKS) {
                     Ok(fd) => self.set_opaque(fd.as_fd()),
                     Err(Errno::ENOTDIR | Errno::ELOOP) => Ok(()),

@@ -27,8 +27,9 @@ fn groups(group: &[u8]) -> impl Iterator<Item = (&[u8], u32, Vec<&[u8]>)> {
     })
 }
 
-/// The user of `USER`, `USER:GROUP`, each a name or a number; nothing is root. Without a group it is that of /etc/passwd, with
-/// those of /etc/group that name the user. A number need not be in the files.
+/// The user of `USER`, `USER:GROUP`, each a name or a number; nothing is root. Without a group it
+/// is that of /etc/passwd, with those of /etc/group that name the user. A number need not be in the
+/// files.
 pub fn resolve(asked: &str, passwd: &[u8], group: &[u8]) -> Result<User> {
     let (user, wanted_group) = asked.split_once(':').unwrap_or((asked, ""));
     let user = if user.is_empty() { "0" } else { user };

@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// How deep folders may nest.
 const DEPTH_LIMIT: usize = 256;
 
-/// How much memory copies may take in one container, in bytes, but for those in a tmpfs whose own size config.json says. A
-/// small layer can hold files of any size.
+/// How much memory copies may take in one container, in bytes, but for those in a tmpfs whose own
+/// size config.json says. A small layer can hold files of any size.
 pub(super) const LIMIT: u64 = 512 << 20;
 
 /// What each file, folder and link takes at the least, and the unit in which its content counts.
@@ -27,8 +27,8 @@ impl Budget {
     }
 }
 
-/// Copy the files below `from` into the still detached mount `to`: folders, regular files and symlinks, with owner and
-/// mode. Nothing is followed.
+/// Copy the files below `from` into the still detached mount `to`: folders, regular files and
+/// symlinks, with owner and mode. Nothing is followed.
 pub(super) fn fill(target: &str, from: BorrowedFd<'_>, to: BorrowedFd<'_>, budget: &mut Budget) -> Outcome {
     let copied = reopen(from, c".").and_then(|from| copy_folder(&from, &reopen(to, c".")?, 0, budget));
     copied.map_err(|errno| match errno {

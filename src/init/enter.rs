@@ -15,7 +15,8 @@ impl Init<'_> {
         match step {
             EnterStep::AwaitParent => {
                 self.inherited.channel.await_done().call(|| "recvmsg".into())?;
-                // An ordinary user's parent had to write files of this process that are otherwise root's.
+                // An ordinary user's parent had to write files of this process that are otherwise
+                // root's.
                 cred::set_dumpable(false).call(|| "prctl".into())
             }
             EnterStep::OpenSelf => {
@@ -51,8 +52,8 @@ impl Init<'_> {
         proc::setns(fd.as_fd(), kind.clone_flag()).call(|| "setns".into())
     }
 
-    /// Enter all at once: a user namespace comes first and gives the rights for the others. Root and working directory are
-    /// then those of the mount namespace.
+    /// Enter all at once: a user namespace comes first and gives the rights for the others. Root
+    /// and working directory are then those of the mount namespace.
     fn follow(&mut self, kinds: &[Namespace]) -> Outcome {
         let Some(init) = self.inherited.init.take() else {
             return Err(Refusal::message("there is no init to follow"));
@@ -61,8 +62,9 @@ impl Init<'_> {
         threads::enter(init.as_fd(), flags).call(|| "setns".into())
     }
 
-    /// Only a child is born in a pid namespace that was entered. It takes this process's place under the parent and says so
-    /// itself: whichever of the two is killed meanwhile, the parent hears a birth or a closed channel.
+    /// Only a child is born in a pid namespace that was entered. It takes this process's place
+    /// under the parent and says so itself: whichever of the two is killed meanwhile, the parent
+    /// hears a birth or a closed channel.
     fn fork(&self) -> Outcome {
         proc::continue_as_sibling().call(|| "clone3".into())?;
         // Until the parent has made it known it does not outlive it.

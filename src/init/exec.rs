@@ -18,7 +18,8 @@ impl Init<'_> {
     }
 
     pub(super) fn seccomp(&mut self, filter: &Filter) -> Outcome {
-        // A filter may end whoever opens a file. What there is to say of a failing execve(2) is found out before.
+        // A filter may end whoever opens a file. What there is to say of a failing execve(2) is
+        // found out before.
         self.look_at_program();
         let insns =
             filter.insns.iter().map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k });
@@ -63,12 +64,14 @@ impl Init<'_> {
         Err(Refusal::kernel(format!("execveat of {}", reaper::NAME.to_string_lossy()), errno))
     }
 
-    /// Leave open only descriptors below `first` and the channel, which reports a failing execve(2) and is closed by one
-    /// that succeeds. What the plan lists below `first` the caller has opened for the container.
+    /// Leave open only descriptors below `first` and the channel, which reports a failing execve(2)
+    /// and is closed by one that succeeds. What the plan lists below `first` the caller has opened
+    /// for the container.
     fn close_all_but(&mut self, first: i32) -> Outcome {
         let channel = self.inherited.channel.as_fd();
         let channel = proc::copy_from(channel, first).call(|| "dup".into())?;
-        // Everything that this process still holds is closed by number below; its owners never run again.
+        // Everything that this process still holds is closed by number below; its owners never run
+        // again.
         let inherited = &mut self.inherited;
         inherited.trees.clear();
         inherited.namespaces.clear();

@@ -1,6 +1,8 @@
-//! The child: takes the steps of the plan in order, in the container's namespaces, and becomes the container's process.
+//! The child: takes the steps of the plan in order, in the container's namespaces, and becomes the
+//! container's process.
 //!
-//! Nothing is decided here. A step that the kernel refuses is told to the parent and ends the child.
+//! Nothing is decided here. A step that the kernel refuses is told to the parent and ends the
+//! child.
 
 mod copy_up;
 mod enter;
@@ -55,8 +57,8 @@ pub struct Inherited<'a> {
 }
 
 impl Inherited<'_> {
-    /// Close what the parent had open for itself: no host directory, no lock, no cgroup stays open in a process that the
-    /// container can see.
+    /// Close what the parent had open for itself: no host directory, no lock, no cgroup stays open
+    /// in a process that the container can see.
     fn close_others(&self) -> sys::Result<()> {
         let mut keep: Vec<i32> = vec![self.channel.as_fd().as_raw_fd()];
         keep.extend(self.namespaces.iter().map(|(_, fd)| fd.as_raw_fd()));
@@ -79,7 +81,8 @@ struct Init<'a> {
     own: Option<OwnedFd>,
     /// The root filesystem, once it is attached.
     root: Option<OwnedFd>,
-    /// Mounts that later steps go on from, with their names in the container, in the order in which they were made.
+    /// Mounts that later steps go on from, with their names in the container, in the order in which
+    /// they were made.
     held: Vec<(String, OwnedFd)>,
     /// Memory for copies of what mounts cover.
     budget: Budget,
@@ -91,7 +94,8 @@ struct Init<'a> {
     program: String,
     /// Its beginning, once that is looked at; none where it cannot be read.
     head: OnceCell<Option<Vec<u8>>>,
-    /// Why it will not be executed by the container's init, once that is looked at; none where nothing is known against it.
+    /// Why it will not be executed by the container's init, once that is looked at; none where
+    /// nothing is known against it.
     foreseen: OnceCell<Option<String>>,
     /// Its arguments, once they are prepared.
     args: Vec<CString>,
@@ -102,8 +106,8 @@ struct Init<'a> {
 /// Take all steps. Does not return: the last step is execve(2), and a failure ends the process.
 pub fn run(inherited: Inherited<'_>) -> ! {
     let steps = inherited.steps;
-    // It may wait here for long, and is to be looked into by none; still less is there to be found. Hooks of the runtime's may need
-    // what is there; then it goes before the waiting.
+    // It may wait here for long, and is to be looked into by none; still less is there to be found.
+    // Hooks of the runtime's may need what is there; then it goes before the waiting.
     if !steps.iter().any(|planned| matches!(planned.step, Step::Root(RootStep::ContainerHooks(_)))) {
         proc::wipe_environment();
     }

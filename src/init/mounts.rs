@@ -85,7 +85,8 @@ impl Init<'_> {
         }
     }
 
-    /// The mode of what is at `path`; none where it is yet to be made: the filesystem then has its own, 1777 of a tmpfs.
+    /// The mode of what is at `path`; none where it is yet to be made: the filesystem then has its
+    /// own, 1777 of a tmpfs.
     fn mode_at(&self, path: &str, lookup: Lookup) -> Outcome<Option<u32>> {
         match paths::open(self.root()?, path, fs::O_PATH, lookup) {
             Ok(fd) => Ok(Some(fs::stat_fd(fd.as_fd()).call(|| "fstat".into())?.st_mode & 0o7777)),
@@ -111,8 +112,9 @@ impl Init<'_> {
         mount::mount_setattr(fd.as_fd(), reach, change).call(|| format!("mount_setattr {target}"))
     }
 
-    /// What is at `path` by now. Where one of the mounts that are held is on the way, the search begins there: whoever shares the
-    /// root filesystem may have moved what that is mounted on, and put something else in its place.
+    /// What is at `path` by now. Where one of the mounts that are held is on the way, the search
+    /// begins there: whoever shares the root filesystem may have moved what that is mounted on, and
+    /// put something else in its place.
     fn look_again(&self, path: &str) -> sys::Result<OwnedFd> {
         let on_the_way = self.held.iter().filter_map(|(at, mount)| Some((at, mount, below(path, at)?)));
         // The deepest one, and of those at one place the uppermost.
@@ -156,8 +158,8 @@ impl Init<'_> {
         Ok(())
     }
 
-    /// Cover each path: a directory with one empty tmpfs, any other file with the host's own /dev/null, never with a
-    /// node of the container's.
+    /// Cover each path: a directory with one empty tmpfs, any other file with the host's own
+    /// /dev/null, never with a node of the container's.
     pub(super) fn mask_paths(&mut self, list: &[String], null: usize, empty: &Filesystem) -> Outcome {
         let null = self.tree(null)?;
         let (mut null, mut folder) = (Cover { mount: null, attached: false }, None);
@@ -222,8 +224,8 @@ impl Init<'_> {
     }
 }
 
-/// A mount that is put on several places: the first time it is attached itself, after that copies of it are, since
-/// kernels before 6.15 copy only attached mounts.
+/// A mount that is put on several places: the first time it is attached itself, after that copies
+/// of it are, since kernels before 6.15 copy only attached mounts.
 struct Cover {
     mount: OwnedFd,
     attached: bool,
@@ -273,7 +275,8 @@ pub(super) fn new_filesystem(filesystem: &Filesystem, mode: Option<u32>) -> Outc
     Ok(mount)
 }
 
-/// config.json was checked for destinations inside /proc by name; a symlink of the image may still lead there.
+/// config.json was checked for destinations inside /proc by name; a symlink of the image may still
+/// lead there.
 fn refuse_inside_proc(onto: BorrowedFd<'_>, target: &str) -> Outcome {
     let inside = target.strip_prefix("/proc/").unwrap_or_default();
     if may_cover_in_proc(inside)

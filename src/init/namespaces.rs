@@ -20,11 +20,13 @@ pub(super) fn time(offsets: &[TimeOffset]) -> Outcome {
     proc::setns(namespace.as_fd(), flag).call(|| "setns time".into())
 }
 
-/// Become root of the user namespace. Its maps are in force; who has just entered it still has ids from outside.
+/// Become root of the user namespace. Its maps are in force; who has just entered it still has ids
+/// from outside.
 pub(super) fn become_root(groups: Groups) -> Outcome {
     let dropped = if groups == Groups::Callers { Ok(()) } else { cred::set_groups(&[]) };
     match dropped {
-        // Denied for good (user_namespaces(7), setgroups): the caller's groups are kept, and none can be asked for.
+        // Denied for good (user_namespaces(7), setgroups): the caller's groups are kept, and none
+        // can be asked for.
         Ok(()) | Err(Errno::EPERM) => {}
         Err(errno) => return Err(Refusal::kernel("setgroups", errno)),
     }

@@ -12,9 +12,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 impl Init<'_> {
     /// Stack the layers over the root filesystem, and go on inside what comes of it.
     ///
-    /// They are attached under short names on a tmpfs that covers the root filesystem. Short names allow hundreds of layers.
-    /// The container sees no host path. Before Linux 6.15 only mounts of this namespace can be layers. What is written goes to
-    /// that tmpfs too, or to a folder of the host. The new root covers it in turn; it is gone for good with the namespace.
+    /// They are attached under short names on a tmpfs that covers the root filesystem. Short names
+    /// allow hundreds of layers. The container sees no host path. Before Linux 6.15 only mounts of
+    /// this namespace can be layers. What is written goes to that tmpfs too, or to a folder of the
+    /// host. The new root covers it in turn; it is gone for good with the namespace.
     pub(super) fn overlay(&mut self, overlay: &OverlayStep) -> Outcome {
         let OverlayStep { lower, upper, parameters, keeps_owner } = overlay;
         let bench = workbench()?;
@@ -55,8 +56,9 @@ impl Init<'_> {
         Ok(())
     }
 
-    /// Mount an overlay of one layer on `target`. The sockets and FIFOs of an overlay are not those of its layers: nobody listens
-    /// there. The tmpfs that it is put together on goes at once, and with it the way to the layer.
+    /// Mount an overlay of one layer on `target`. The sockets and FIFOs of an overlay are not those
+    /// of its layers: nobody listens there. The tmpfs that it is put together on goes at once, and
+    /// with it the way to the layer.
     pub(super) fn glass(&mut self, target: &str, slot: usize, attrs: u64) -> Outcome {
         let onto = self.target(target, Make::Directory, Lookup::Follow)?;
         let bench = workbench()?;

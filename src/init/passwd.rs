@@ -12,8 +12,8 @@ const PASSWD_LIMIT: usize = 1 << 20;
 /// The length that no path has (limits.h), in bytes.
 const PATH_MAX: usize = libc::PATH_MAX as usize;
 
-/// The home of `uid` in the container's /etc/passwd. `/` if that is missing, not a regular file or too large, or if the entry
-/// is not a usable path.
+/// The home of `uid` in the container's /etc/passwd. `/` if that is missing, not a regular file or
+/// too large, or if the entry is not a usable path.
 pub(super) fn home(uid: u32) -> String {
     let found = || -> Option<String> {
         let root = fs::open("/", fs::O_PATH | fs::O_DIRECTORY, 0).ok()?;

@@ -1,7 +1,8 @@
 //! Paths inside a root filesystem that a container can write: the one place that looks them up.
 //!
-//! Every lookup starts at the root's descriptor and cannot leave it (openat2(2), `RESOLVE_IN_ROOT`), whatever symlinks
-//! the image holds and whoever renames things meanwhile. What comes back is a descriptor, and later calls act on that.
+//! Every lookup starts at the root's descriptor and cannot leave it (openat2(2),
+//! `RESOLVE_IN_ROOT`), whatever symlinks the image holds and whoever renames things meanwhile. What
+//! comes back is a descriptor, and later calls act on that.
 
 use crate::plan::Lookup;
 use crate::sys::{self, Errno, fs};
@@ -24,12 +25,14 @@ pub(crate) fn open(root: BorrowedFd<'_>, path: &str, flags: i32, lookup: Lookup)
     fs::openat2(root, path, flags | last, 0, fs::RESOLVE_IN_ROOT | links)
 }
 
-/// Open what is at `path` below a mount of the container's, from where no symlink leads out: that is EXDEV.
+/// Open what is at `path` below a mount of the container's, from where no symlink leads out: that
+/// is EXDEV.
 pub(crate) fn open_beneath(mount: BorrowedFd<'_>, path: &str, flags: i32) -> sys::Result<OwnedFd> {
     fs::openat2(mount, path, flags, 0, fs::RESOLVE_BENEATH | fs::RESOLVE_NO_MAGICLINKS)
 }
 
-/// A reference (`O_PATH`) to what is at `path` inside `root`; what is missing is made, with its parents.
+/// A reference (`O_PATH`) to what is at `path` inside `root`; what is missing is made, with its
+/// parents.
 pub(crate) fn open_or_make(
     root: BorrowedFd<'_>,
     path: &str,
@@ -46,8 +49,9 @@ pub(crate) fn open_or_make(
 /// How many symlinks one path may lead through, as in the kernel (path_resolution(7)).
 const LINK_LIMIT: usize = 40;
 
-/// Walk `path` name by name and make what is missing. A symlink that leads nowhere is followed too, inside the root: what
-/// it names is made. Each step starts at a descriptor, and `..` goes back to the descriptor it came from.
+/// Walk `path` name by name and make what is missing. A symlink that leads nowhere is followed too,
+/// inside the root: what it names is made. Each step starts at a descriptor, and `..` goes back to
+/// the descriptor it came from.
 fn make_missing(root: BorrowedFd<'_>, path: &str, make: Make, lookup: Lookup) -> sys::Result<OwnedFd> {
     let mut links = 0;
     let mut way: Vec<OwnedFd> = Vec::new();

@@ -9,10 +9,12 @@ use crate::plan::ProcessStep;
 use crate::sys::{Errno, cred, fs, process as proc, schedule, signal};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// How many processors a kernel can be built for (CONFIG_NR_CPUS). One that knows fewer takes as many.
+/// How many processors a kernel can be built for (CONFIG_NR_CPUS). One that knows fewer takes as
+/// many.
 const MOST_PROCESSORS: usize = 8192;
 
-/// Write a file of this process's own in the host's /proc. For an ordinary user it is root's while nobody may look into this process.
+/// Write a file of this process's own in the host's /proc. For an ordinary user it is root's while
+/// nobody may look into this process.
 pub(super) fn write_own_file(path: &str, value: &str) -> Outcome {
     let open = || fs::open(path, fs::O_WRONLY, 0);
     let mut opened = open();
@@ -117,7 +119,8 @@ fn ids(uid: u32, gid: u32, groups: Option<&[u32]>) -> Outcome {
     cred::keep_caps(true).call(|| "PR_SET_KEEPCAPS".into())?;
     if let Some(groups) = groups {
         match cred::set_groups(groups) {
-            // Who may drop no groups keeps those that the user namespace gives no name to (user_namespaces(7)).
+            // Who may drop no groups keeps those that the user namespace gives no name to
+            // (user_namespaces(7)).
             Err(Errno::EPERM) if groups.is_empty() && denies_setgroups() => {}
             set => set.call(|| "setgroups".into())?,
         }
@@ -144,7 +147,8 @@ fn capabilities(effective: Set, permitted: Set, inheritable: Set, ambient: Set) 
     Ok(())
 }
 
-/// chdir(2), and refuse a directory that is not below the root (getcwd(3) then answers `(unreachable)…`).
+/// chdir(2), and refuse a directory that is not below the root (getcwd(3) then answers
+/// `(unreachable)…`).
 fn working_directory(path: &str) -> Outcome {
     nix::unistd::chdir(path).call(|| format!("chdir {path}"))?;
     let cwd = fs::getcwd().call(|| "getcwd".into())?;

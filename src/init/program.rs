@@ -1,5 +1,5 @@
-//! Why the kernel does not execute a program that is there. execve(2) says ENOENT of a file whose interpreter is missing, and ENOEXEC of
-//! one that is for another machine.
+//! Why the kernel does not execute a program that is there. execve(2) says ENOENT of a file whose
+//! interpreter is missing, and ENOEXEC of one that is for another machine.
 
 use crate::sys::{Errno, fs};
 use std::os::fd::AsFd;
@@ -20,12 +20,14 @@ pub(super) fn head(program: &str) -> Option<Vec<u8>> {
     Some(head)
 }
 
-/// What more there is to say about `errno` of a program that begins so; nothing where that says it all.
+/// What more there is to say about `errno` of a program that begins so; nothing where that says it
+/// all.
 pub(super) fn why(head: &[u8], errno: Errno) -> Option<String> {
     matches!(errno, Errno::ENOENT | Errno::ENOEXEC | Errno::ELIBBAD).then(|| of_head(head, errno))?
 }
 
-/// Why the kernel will not execute a program that begins so, as far as that is to be seen before it is tried.
+/// Why the kernel will not execute a program that begins so, as far as that is to be seen before it
+/// is tried.
 pub(super) fn foreseen(head: &[u8]) -> Option<String> {
     let needs = match (interpreter(head), Elf::of(head)) {
         (Some(interpreter), _) => interpreter.into(),

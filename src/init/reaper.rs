@@ -1,18 +1,20 @@
-//! The init that a container may ask for: PID 1 that starts the process as its child, passes signals on to it, reaps orphans
-//! and ends as the child does.
+//! The init that a container may ask for: PID 1 that starts the process as its child, passes
+//! signals on to it, reaps orphans and ends as the child does.
 //!
-//! It is this program, executed anew: nothing of the command that made the container is left in its memory. It has the
-//! process's own user, capabilities, labels and filter, and no descriptor.
+//! It is this program, executed anew: nothing of the command that made the container is left in its
+//! memory. It has the process's own user, capabilities, labels and filter, and no descriptor.
 
 use crate::sys::process as proc;
 use crate::sys::{Errno, describe, signal, to_stderr};
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStringExt;
 
-/// The name by which this program is called to be an init. The path of the process and its arguments follow.
+/// The name by which this program is called to be an init. The path of the process and its
+/// arguments follow.
 pub const NAME: &CStr = c"knarr-init";
 
-/// What stands before the reason that execve(2) will have for failing, where that is foreseen. No path is so called: each has a slash.
+/// What stands before the reason that execve(2) will have for failing, where that is foreseen. No
+/// path is so called: each has a slash.
 pub const WHY: &CStr = c"why";
 
 /// Statuses of a process that could not be executed, as of a shell.

@@ -78,9 +78,9 @@ impl Init<'_> {
         nix::unistd::chdir("/").call(|| "chdir /".into())
     }
 
-    /// The old root is now stacked on the new one, which the working directory is. What was mounted on the very top of the
-    /// old root is stacked on that in turn, and umount2(2) takes the uppermost only: whatever stays would be where a later
-    /// `..` or setns(2) leads.
+    /// The old root is now stacked on the new one, which the working directory is. What was mounted
+    /// on the very top of the old root is stacked on that in turn, and umount2(2) takes the
+    /// uppermost only: whatever stays would be where a later `..` or setns(2) leads.
     fn detach_old_root(&self) -> Outcome {
         let own = mount::id(self.root()?).call(|| "statx".into())?;
         for _ in 0..STACK_LIMIT {
@@ -100,8 +100,8 @@ impl Init<'_> {
         self.chroot()
     }
 
-    /// Without pivot_root(2) the old root stays mounted underneath. A process that gets out of the chroot(2) would find
-    /// the host's proc and sysfs there in full, so they go first.
+    /// Without pivot_root(2) the old root stays mounted underneath. A process that gets out of the
+    /// chroot(2) would find the host's proc and sysfs there in full, so they go first.
     fn uncover_host_files(&self) -> Outcome {
         for path in ["/proc", "/sys"] {
             match nix::mount::umount2(path, nix::mount::MntFlags::MNT_DETACH) {

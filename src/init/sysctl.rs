@@ -1,7 +1,8 @@
 //! Kernel parameters of the container's own namespaces.
 //!
-//! They are files below /proc/sys of whoever is in those namespaces. The host's /proc does, unless /proc/sys is read-only there, as to a
-//! service or in another container, or covered by something that shows its own; then it is that of a procfs made for this alone.
+//! They are files below /proc/sys of whoever is in those namespaces. The host's /proc does, unless
+//! /proc/sys is read-only there, as to a service or in another container, or covered by something
+//! that shows its own; then it is that of a procfs made for this alone.
 
 use super::mounts::new_filesystem;
 use crate::fault::{Call, Outcome, Refusal};

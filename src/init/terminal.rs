@@ -1,4 +1,5 @@
-//! The container's terminal: opened from its own devpts, bound on /dev/console, its other end given to the parent.
+//! The container's terminal: opened from its own devpts, bound on /dev/console, its other end given
+//! to the parent.
 
 use super::Init;
 use super::paths::{self, Make};
@@ -34,7 +35,8 @@ impl Init<'_> {
         mount::move_mount(bind.as_fd(), console.as_fd()).call(|| "move_mount /dev/console".into())
     }
 
-    /// /dev/pts/ptmx of the container, which must be a real one: a file that the image put there is not.
+    /// /dev/pts/ptmx of the container, which must be a real one: a file that the image put there is
+    /// not.
     fn open_ptmx(&self) -> Outcome<OwnedFd> {
         let flags = fs::O_RDWR | fs::O_NOCTTY;
         let ptmx = paths::open(self.root()?, "/dev/pts/ptmx", flags, Lookup::NoSymlinks)

@@ -1,11 +1,13 @@
-//! The way into a container whose process has lost its main thread, which has no namespaces any more: by another of its threads.
+//! The way into a container whose process has lost its main thread, which has no namespaces any
+//! more: by another of its threads.
 
 use crate::sys::process::{has_ended, pidfd_open_thread, setns};
 use crate::sys::{Errno, Result, fs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
-/// setns(2) to the namespaces of the process `init`, all of `flags` at once: those of any thread that has not ended.
+/// setns(2) to the namespaces of the process `init`, all of `flags` at once: those of any thread
+/// that has not ended.
 pub(super) fn enter(init: BorrowedFd<'_>, flags: i32) -> Result<()> {
     match setns(init, flags) {
         Err(Errno::ESRCH) => {}
@@ -17,7 +19,8 @@ pub(super) fn enter(init: BorrowedFd<'_>, flags: i32) -> Result<()> {
         let id = name.to_str().and_then(|name| name.parse().ok()).ok_or(Errno::EINVAL)?;
         // Before Linux 6.9 there is no descriptor of a thread, but EINVAL.
         let Ok(thread) = pidfd_open_thread(id) else { continue };
-        // Asked after the descriptor is open: the thread is this process's, unless it has ended, and then setns(2) refuses it.
+        // Asked after the descriptor is open: the thread is this process's, unless it has ended,
+        // and then setns(2) refuses it.
         if has_ended(init)? || !Path::new(&threads).join(&name).exists() {
             continue;
         }

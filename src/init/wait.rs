@@ -12,8 +12,8 @@ const SILENT_LIMIT: usize = 16;
 
 impl Init<'_> {
     pub(super) fn ready(&mut self) -> Outcome {
-        // The container may outlive the command that made it as soon as that has recorded it. If it dies before, the closed
-        // channel tells.
+        // The container may outlive the command that made it as soon as that has recorded it. If it
+        // dies before, the closed channel tells.
         cred::set_parent_death_signal(None).call(|| "prctl".into())?;
         self.held.clear();
         proc::wipe_environment();
@@ -22,15 +22,15 @@ impl Init<'_> {
         channel.await_done().call(|| "recvmsg".into())
     }
 
-    /// The parent answers what it was told when the process was born, most often long before this. From here on the process may
-    /// outlive the command.
+    /// The parent answers what it was told when the process was born, most often long before this.
+    /// From here on the process may outlive the command.
     pub(super) fn await_record(&self) -> Outcome {
         cred::set_parent_death_signal(None).call(|| "prctl".into())?;
         self.inherited.channel.await_done().call(|| "recvmsg".into())
     }
 
-    /// Wait for a connection that asks for the start, and answer over it from then on. Others, like `knarr state`, only
-    /// look whether somebody waits here; who says nothing is not waited for.
+    /// Wait for a connection that asks for the start, and answer over it from then on. Others, like
+    /// `knarr state`, only look whether somebody waits here; who says nothing is not waited for.
     pub(super) fn await_start(&mut self) -> Outcome {
         let Some(listener) = self.inherited.listener.take() else {
             return Err(Refusal::message("nothing to wait on"));

@@ -17,7 +17,8 @@ pub(super) fn home(config: &Config, request: &Request, host: &Host) -> Result<Op
             return scope(path.as_ref().unwrap_or(&own), host).map(Some);
         }
         (Some(path), CgroupDriver::Cgroupfs) if path.starts_with('/') => path.clone(),
-        // The runtime's own cgroup holds processes, so by the rule of no internal processes (cgroups(7)) a sibling of it.
+        // The runtime's own cgroup holds processes, so by the rule of no internal processes
+        // (cgroups(7)) a sibling of it.
         (Some(path), CgroupDriver::Cgroupfs) => format!("{}/{path}", parent(&host.own_cgroup)),
         // An ordinary user who may make none goes without, unless one is asked for.
         (None, CgroupDriver::Cgroupfs)
@@ -38,7 +39,8 @@ fn parent(cgroup: &str) -> &str {
     Path::new(cgroup).parent().and_then(Path::to_str).unwrap_or("/")
 }
 
-/// The scope that `slice:prefix:name` names, and where systemd puts it (systemd.slice(5): dashes nest).
+/// The scope that `slice:prefix:name` names, and where systemd puts it (systemd.slice(5): dashes
+/// nest).
 fn scope(path: &str, host: &Host) -> Result<Home, Invalid> {
     let parts: Vec<&str> = path.split(':').collect();
     let [slice, prefix, name] = parts[..] else {
@@ -70,7 +72,8 @@ fn users(uid: u32) -> String {
     format!("user.slice/user-{uid}.slice/user@{uid}.service/")
 }
 
-/// The service or scope that the cgroup `path` is in, and the path below its own, as systemd names cgroups.
+/// The service or scope that the cgroup `path` is in, and the path below its own, as systemd names
+/// cgroups.
 pub(crate) fn unit_of(path: &str, uid: u32) -> Option<(Unit, String)> {
     let (manager, path) = match path.strip_prefix(&users(uid)) {
         Some(path) => (Instance::User, path),

@@ -19,8 +19,8 @@ pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, I
     plan_for(Purpose::Process, config, request, host)
 }
 
-/// Decide all that is done to make a container up to its mounts, for a process that comes from elsewhere. What that process
-/// brings with it is left out: its keyring, its score, its hooks.
+/// Decide all that is done to make a container up to its mounts, for a process that comes from
+/// elsewhere. What that process brings with it is left out: its keyring, its score, its hooks.
 pub(super) fn trial(config: &Config, request: &Request, host: &Host) -> Result<Plan, Invalid> {
     plan_for(Purpose::Trial, config, request, host)
 }
@@ -63,7 +63,8 @@ enum Purpose {
 struct Stages {
     /// The parent makes what init attaches: folders for changes, copies of host mounts.
     copies: Vec<Planned<HostStep>>,
-    /// init is in the namespaces. Host paths are valid, and nothing of the container's is mounted yet.
+    /// init is in the namespaces. Host paths are valid, and nothing of the container's is mounted
+    /// yet.
     enter: Vec<Planned<Step>>,
     /// init has the root filesystem with its mounts.
     root: Vec<Planned<Step>>,
@@ -154,8 +155,9 @@ fn limits(
     Ok(steps)
 }
 
-/// With the folder of the notification socket among the mounts, and its place in the container among the variables. A container
-/// without mounts of its own is ready when it has started: nobody could ask it.
+/// With the folder of the notification socket among the mounts, and its place in the container
+/// among the variables. A container without mounts of its own is ready when it has started: nobody
+/// could ask it.
 pub(super) fn with_notify<'a>(config: &'a Config, folder: Option<&Path>) -> Cow<'a, Config> {
     let (Some(folder), Place::New) = (folder, config.namespaces.of(Namespace::Mount)) else {
         return Cow::Borrowed(config);
@@ -182,8 +184,8 @@ pub(super) fn with_notify<'a>(config: &'a Config, folder: Option<&Path>) -> Cow<
 /// Where the folder of the notification socket is in the container, as runc has it.
 const NOTIFY_FOLDER: &str = "/run/notify";
 
-/// config-linux.md: Cgroup ownership. A container that sees its cgroup as the root of a namespace of its own, and can write
-/// there, gets it; what root of the host owns is the host root's anyway.
+/// config-linux.md: Cgroup ownership. A container that sees its cgroup as the root of a namespace
+/// of its own, and can write there, gets it; what root of the host owns is the host root's anyway.
 fn delegation(config: &Config) -> Option<Planned<HostStep>> {
     let (uid, gid) = config.id_maps.root().filter(|root| *root != (0, 0))?;
     if *config.namespaces.of(Namespace::Cgroup) != Place::New {
@@ -197,8 +199,8 @@ fn delegation(config: &Config) -> Option<Planned<HostStep>> {
     at.map(|i| planned(format!("mounts[{i}]"), HostStep::Delegate { uid, gid }))
 }
 
-/// Without a cgroup a limit is an error. Every engine's config.json has rules for devices, and who asks for no cgroup cannot
-/// have them: a warning.
+/// Without a cgroup a limit is an error. Every engine's config.json has rules for devices, and who
+/// asks for no cgroup cannot have them: a warning.
 fn without_cgroup(config: &Config, host: &Host) -> Result<Vec<String>, Invalid> {
     if let Some(write) = resources::writes(&config.resources).first() {
         return Err(Invalid::new(
@@ -252,9 +254,10 @@ fn launch(config: &Config, host: &Host, into_cgroup: bool) -> Launch {
     launch
 }
 
-/// Namespaces joined beside a user namespace often belong to another one, so they are joined while the parent's rights last.
-/// The mount namespace is not: host paths are needed after that. The root of a user namespace may enter the pid namespaces of
-/// that one, but has no right to come back to the machine's.
+/// Namespaces joined beside a user namespace often belong to another one, so they are joined while
+/// the parent's rights last. The mount namespace is not: host paths are needed after that. The root
+/// of a user namespace may enter the pid namespaces of that one, but has no right to come back to
+/// the machine's.
 fn through(config: &Config, host: &Host) -> Vec<Namespace> {
     let goes = |kind: Namespace| match config.namespaces.own(Namespace::User) {
         true => kind != Namespace::Mount,
@@ -264,7 +267,8 @@ fn through(config: &Config, host: &Host) -> Vec<Namespace> {
     Namespace::ALL.into_iter().filter(|kind| goes(*kind)).filter(joined).collect()
 }
 
-/// What the parent does for an init that waits: what takes rights that a new user namespace does not give.
+/// What the parent does for an init that waits: what takes rights that a new user namespace does
+/// not give.
 fn settle(purpose: Purpose, config: &Config) -> Vec<Planned<Settle>> {
     let maps = planned("linux.uidMappings", Settle::MapIds(config.id_maps.clone()));
     let maps = (*config.namespaces.of(Namespace::User) == Place::New).then_some(maps);
@@ -297,8 +301,8 @@ pub(super) fn net_devices(config: &Config) -> impl Iterator<Item = Planned<Settl
     })
 }
 
-/// Namespaces to join and what they carry: names, clocks, the loopback device. Host paths are valid here, and nothing of
-/// the container's is mounted yet.
+/// Namespaces to join and what they carry: names, clocks, the loopback device. Host paths are valid
+/// here, and nothing of the container's is mounted yet.
 fn enter(purpose: Purpose, config: &Config, request: &Request, host: &Host) -> Vec<Planned<Step>> {
     let mut steps = Vec::new();
     if let Some(field) = init_field(config, request).filter(|_| purpose == Purpose::Process) {
@@ -341,7 +345,8 @@ fn enter(purpose: Purpose, config: &Config, request: &Request, host: &Host) -> V
     steps
 }
 
-/// What has to be done by the root of the user namespace, where there is one. Host paths are still valid.
+/// What has to be done by the root of the user namespace, where there is one. Host paths are still
+/// valid.
 fn namespace_owner(purpose: Purpose, config: &Config, request: &Request) -> Vec<Planned<Step>> {
     let mut steps = Vec::new();
     if config.namespaces.own(Namespace::User) {
@@ -372,7 +377,8 @@ fn namespace_owner(purpose: Purpose, config: &Config, request: &Request) -> Vec<
     steps
 }
 
-/// From a container with its mounts in place to execve(2), waiting for the record and for `start` on the way.
+/// From a container with its mounts in place to execve(2), waiting for the record and for `start`
+/// on the way.
 fn become_process(config: &Config, request: &Request, host: &Host) -> Result<Vec<Planned<Step>>, Invalid> {
     let Some(process) = &config.process else {
         return Ok(on_request().into_iter().chain([planned("process", ProcessStep::NoProcess)]).collect());

@@ -1,17 +1,20 @@
-//! Rules for devices compiled to the eBPF program that a cgroup asks about each access: `BPF_PROG_TYPE_CGROUP_DEVICE`.
+//! Rules for devices compiled to the eBPF program that a cgroup asks about each access:
+//! `BPF_PROG_TYPE_CGROUP_DEVICE`.
 //!
-//! The last rule for an access counts, so the program goes through the rules in order and keeps the set of accesses that are
-//! allowed by now: a rule for this device adds its accesses or takes them away. In the end what is asked for must be in the set.
+//! The last rule for an access counts, so the program goes through the rules in order and keeps the
+//! set of accesses that are allowed by now: a rule for this device adds its accesses or takes them
+//! away. In the end what is asked for must be in the set.
 //!
-//! The program has no branch. Before each start the kernel's verifier walks every way through a program, and its time for a
-//! dozen rules with branches is three times that for the same rules as arithmetic: a rule's accesses are multiplied by whether it
-//! fits.
+//! The program has no branch. Before each start the kernel's verifier walks every way through a
+//! program, and its time for a dozen rules with branches is three times that for the same rules as
+//! arithmetic: a rule's accesses are multiplied by whether it fits.
 
 use crate::config::Invalid;
 use crate::config::device_rules::{Access, DeviceKind, DeviceRule};
 
-/// What every container may do beside what its rules say: the devices of the specification's default list, pseudo terminals
-/// and the TUN device, as in runc, and make nodes, which alone opens nothing.
+/// What every container may do beside what its rules say: the devices of the specification's
+/// default list, pseudo terminals and the TUN device, as in runc, and make nodes, which alone opens
+/// nothing.
 const DEFAULTS: [DeviceRule; 11] = [
     allow(DeviceKind::Char, None, None, Access::MKNOD),
     allow(DeviceKind::Block, None, None, Access::MKNOD),
@@ -30,7 +33,8 @@ const fn allow(kind: DeviceKind, major: Option<u32>, minor: Option<u32>, access:
     DeviceRule { allow: true, kind, major, minor, access }
 }
 
-/// The program for a container's rules: instructions as the kernel's `struct bpf_insn`. `None` if everything is allowed.
+/// The program for a container's rules: instructions as the kernel's `struct bpf_insn`. `None` if
+/// everything is allowed.
 pub fn compile(rules: &[DeviceRule]) -> Result<Option<Vec<u64>>, Invalid> {
     let rules: Vec<&DeviceRule> = rules.iter().chain(&DEFAULTS).collect();
     // What comes before a rule for everything makes no difference.
@@ -77,8 +81,9 @@ impl Insn {
         Insn::new(code, to, 0, 0, value)
     }
 
-    /// `struct bpf_insn` as its bytes are in memory: code, both registers, offset, value. The compiler of a big-endian machine
-    /// puts the first of two bit fields, the target, into the upper half of the byte.
+    /// `struct bpf_insn` as its bytes are in memory: code, both registers, offset, value. The
+    /// compiler of a big-endian machine puts the first of two bit fields, the target, into the
+    /// upper half of the byte.
     fn bytes(self, order: Order) -> [u8; 8] {
         let (registers, skip, value) = match order {
             Order::Little => (self.to | self.from << 4, self.skip.to_le_bytes(), self.value.to_le_bytes()),
@@ -138,7 +143,8 @@ const PROLOGUE: [Insn; 6] = [
     Insn::new(LOAD, MINOR, CONTEXT, 8, 0),
 ];
 
-/// Yes, if what is asked for without what is allowed is nothing: zero minus one is the only negative number.
+/// Yes, if what is asked for without what is allowed is nothing: zero minus one is the only
+/// negative number.
 const EPILOGUE: [Insn; 6] = [
     Insn::value(XOR_32, ALLOWED, Access::ALL.0 as i32),
     Insn::new(AND_WITH, ALLOWED, ACCESS, 0, 0),
@@ -177,8 +183,9 @@ fn add(program: &mut Vec<Insn>, rule: &DeviceRule) {
             Insn::new(OR_WITH, FITS, SCRATCH, 0, 0),
         ]);
     }
-    // The differences have 32 bits, so the sign is that of zero minus one. A shift that spreads it over the register and an AND would do
-    // as well, but newer verifiers follow the two values that it can have apart: each rule doubles their work.
+    // The differences have 32 bits, so the sign is that of zero minus one. A shift that spreads it
+    // over the register and an AND would do as well, but newer verifiers follow the two values that
+    // it can have apart: each rule doubles their work.
     program.extend([
         Insn::value(ADD, FITS, -1),
         Insn::value(SHIFT_RIGHT, FITS, 63),

@@ -1,4 +1,5 @@
-//! A process for a container that is there: config.json, the process that is asked for and a request, to an [`Exec`].
+//! A process for a container that is there: config.json, the process that is asked for and a
+//! request, to an [`Exec`].
 
 use super::{
     Console, EnterStep, Keyring, Planned, ProcessStep, RootStep, Step, mounts, numbered, planned, process,
@@ -56,8 +57,9 @@ impl Exec {
 
 /// Decide all that is done to run `process` in the container that `config` describes.
 ///
-/// Two children. The first closes all host descriptors and enters the namespaces; its child is born in the pid namespace. So
-/// the container first sees a process whose root, working directory and descriptors are the container's.
+/// Two children. The first closes all host descriptors and enters the namespaces; its child is born
+/// in the pid namespace. So the container first sees a process whose root, working directory and
+/// descriptors are the container's.
 pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Host) -> Result<Exec, Invalid> {
     let in_user_namespace = config.namespaces.own(Namespace::User);
     let mut steps = with_the_hosts_rights(config, process, host);
@@ -66,7 +68,8 @@ pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Ho
     if !own.is_empty() {
         steps.push(planned("linux.namespaces", EnterStep::OfInit(own)));
     }
-    // The root of a new mount namespace is the container's. Elsewhere only a chroot(2) makes it that.
+    // The root of a new mount namespace is the container's. Elsewhere only a chroot(2) makes it
+    // that.
     if *config.namespaces.of(Namespace::Mount) != Place::New {
         steps.push(planned("root.path", RootStep::RootDirectory(config.root.path.clone())));
         steps.push(planned("", RootStep::Chroot));
@@ -100,7 +103,8 @@ pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Ho
     Ok(Exec { id: request.id.clone(), first_closed_fd, cgroup: request.cgroup.clone(), initial_cpus, steps })
 }
 
-/// What is done before the namespaces are entered: the host's /proc is in reach, and its rights hold.
+/// What is done before the namespaces are entered: the host's /proc is in reach, and its rights
+/// hold.
 fn with_the_hosts_rights(config: &Config, process: &Process, host: &Host) -> Vec<Planned<Step>> {
     let mut steps = Vec::new();
     // The caller's own score, often one that spares it, is not for the container.

@@ -1,4 +1,5 @@
-//! Values of D-Bus, and the text of them that annotations have: GVariant's, as in `uint64 5`, `'text'`, `['a', 'b']`.
+//! Values of D-Bus, and the text of them that annotations have: GVariant's, as in `uint64 5`,
+//! `'text'`, `['a', 'b']`.
 
 use std::fmt::{self, Display, Formatter};
 

@@ -1,8 +1,9 @@
 //! What will be done, decided before anything is done. Pure: no I/O, no environment, no clock.
 //!
-//! A [`Plan`] is three lists: what the parent does in the host's namespaces, how it launches init, and the steps that
-//! init then takes in order. Each step carries the field of config.json that asked for it, so that whoever runs it can
-//! name that field when the kernel refuses. `Display` is what `knarr plan` prints and what the golden tests compare.
+//! A [`Plan`] is three lists: what the parent does in the host's namespaces, how it launches init,
+//! and the steps that init then takes in order. Each step carries the field of config.json that
+//! asked for it, so that whoever runs it can name that field when the kernel refuses. `Display` is
+//! what `knarr plan` prints and what the golden tests compare.
 
 mod cgroup;
 mod create;
@@ -55,7 +56,8 @@ pub struct Request {
     pub overlay: Option<Upper>,
     /// Whether PID 1 is to be an init that reaps (`--init`).
     pub init: bool,
-    /// The folder on the host whose socket takes the container's notifications (sd_notify(3)), where somebody waits for them.
+    /// The folder on the host whose socket takes the container's notifications (sd_notify(3)),
+    /// where somebody waits for them.
     pub notify: Option<PathBuf>,
 }
 
@@ -146,7 +148,8 @@ pub struct Plan {
     pub id: Id,
     /// The container's cgroup; none if it has none.
     pub cgroup: Option<Home>,
-    /// The number of the first descriptor that the process does not keep: standard ones and what the caller passes on.
+    /// The number of the first descriptor that the process does not keep: standard ones and what
+    /// the caller passes on.
     pub first_closed_fd: i32,
     /// What the parent does first.
     pub host: Vec<Planned<HostStep>>,

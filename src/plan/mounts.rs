@@ -51,10 +51,12 @@ impl<'a> Mounts<'a> {
             late: Vec::new(),
             stacked: overlay.is_some(),
         };
-        // As a peer of the host's it would carry the container's mounts there, and pivot_root(2) refuses it; it becomes shared
-        // at the very end. What is mounted below it and volumes are peers meanwhile.
+        // As a peer of the host's it would carry the container's mounts there, and pivot_root(2)
+        // refuses it; it becomes shared at the very end. What is mounted below it and volumes are
+        // peers meanwhile.
         let own = match config.rootfs_propagation.map(|p| p.kind) {
-            // Nor is what the host mounts below the root folder later for the container, unless that is asked for.
+            // Nor is what the host mounts below the root folder later for the container, unless
+            // that is asked for.
             None | Some(libc::MS_SHARED) => {
                 vec![(Reach::Top, Change { propagation: libc::MS_PRIVATE, ..Change::default() })]
             }
@@ -114,7 +116,8 @@ impl<'a> Mounts<'a> {
         })
     }
 
-    /// What the parent does, and what init does. An ordinary user copies mounts in the new namespace only.
+    /// What the parent does, and what init does. An ordinary user copies mounts in the new
+    /// namespace only.
     pub(super) fn into_steps(self) -> (Vec<Planned<HostStep>>, Vec<Planned<Step>>) {
         let Mounts { before: mut parent, trees, steps, host, .. } = self;
         let mut init = vec![planned("linux.namespaces", RootStep::Slave)];
@@ -146,12 +149,15 @@ impl<'a> Mounts<'a> {
         self.steps.push(planned(field, step));
     }
 
-    /// A copy of a host mount, with the propagation that the container's mounts have by default and then `changes`.
+    /// A copy of a host mount, with the propagation that the container's mounts have by default and
+    /// then `changes`.
     fn copy(&self, source: &Path, reach: Reach, mut changes: Vec<(Reach, Change)>) -> Tree {
-        // runc(8): a container's mounts are slaves of the host's unless rootfsPropagation says otherwise.
+        // runc(8): a container's mounts are slaves of the host's unless rootfsPropagation says
+        // otherwise.
         let default = match self.config.rootfs_propagation.map(|p| p.kind) {
             None => libc::MS_SLAVE,
-            // What is unbindable cannot be copied, as masks and read-only paths are; the root becomes so at the very end.
+            // What is unbindable cannot be copied, as masks and read-only paths are; the root
+            // becomes so at the very end.
             Some(libc::MS_UNBINDABLE) => libc::MS_PRIVATE,
             Some(kind) => kind,
         };
@@ -220,7 +226,8 @@ impl<'a> Mounts<'a> {
         Ok(())
     }
 
-    /// A bind mount's source, which the parent copies; or init does in its turn, where it lies in the container's own root.
+    /// A bind mount's source, which the parent copies; or init does in its turn, where it lies in
+    /// the container's own root.
     fn bound(&mut self, field: &str, tree: Tree, mount: &Mount, options: &Options) -> Source {
         if let Some(path) = self.inside(mount, options) {
             // What the container has mounted is its own, and not locked.
@@ -230,8 +237,8 @@ impl<'a> Mounts<'a> {
         if options.source == Symlink::Copied { Source::TreeOrLink(slot) } else { Source::Tree(slot) }
     }
 
-    /// The path in the container of a source that lies in its root folder. That of an overlay is only a layer; and only the parent
-    /// can map ids.
+    /// The path in the container of a source that lies in its root folder. That of an overlay is
+    /// only a layer; and only the parent can map ids.
     fn inside(&self, mount: &Mount, options: &Options) -> Option<String> {
         let path = Path::new(&mount.source).strip_prefix(&self.config.root.path).ok()?;
         let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
@@ -265,8 +272,9 @@ impl<'a> Mounts<'a> {
         Ok(())
     }
 
-    /// What a filesystem that shows a namespace is where the container has no such namespace of its own: the host's. The
-    /// kernel mounts a new one only for the namespace's owner, which a user namespace is not.
+    /// What a filesystem that shows a namespace is where the container has no such namespace of its
+    /// own: the host's. The kernel mounts a new one only for the namespace's owner, which a user
+    /// namespace is not.
     fn host_tree(&self, fstype: &str) -> Option<(PathBuf, Reach)> {
         let (shows, source, reach) = match fstype {
             "cgroup" | "cgroup2" => (Namespace::Cgroup, self.host.cgroup_root.as_path(), Reach::Top),
@@ -279,8 +287,8 @@ impl<'a> Mounts<'a> {
         (foreign && !self.config.namespaces.own(shows)).then(|| (source.into(), reach))
     }
 
-    /// The copy that a bind mount attaches. The ids of its files are mapped as the mount says, or else as the container's user
-    /// namespace does.
+    /// The copy that a bind mount attaches. The ids of its files are mapped as the mount says, or
+    /// else as the container's user namespace does.
     fn bind(&self, mount: &Mount, reach: Reach, options: &Options) -> Tree {
         let mapped = options.id_map.or(if mount.id_maps.is_empty() { None } else { Some(Reach::Top) });
         let maps = if mount.id_maps.is_empty() { &self.config.id_maps } else { &mount.id_maps };
@@ -324,8 +332,9 @@ impl<'a> Mounts<'a> {
         })
     }
 
-    /// The label of a new filesystem's files: as a parameter, or as an attribute of its root. The files of the kernel's own
-    /// filesystems have theirs by policy, and the one of message queues is there already, with the namespace.
+    /// The label of a new filesystem's files: as a parameter, or as an attribute of its root. The
+    /// files of the kernel's own filesystems have theirs by policy, and the one of message queues
+    /// is there already, with the namespace.
     pub(super) fn label(&self, fstype: &str) -> Result<(Option<Parameter>, Option<String>), Invalid> {
         let Some(label) = &self.config.mount_label else { return Ok((None, None)) };
         process::selinux(self.host, "linux.mountLabel", label)?;
@@ -356,7 +365,8 @@ impl<'a> Mounts<'a> {
             self.default_node(path, 1, minor);
         }
         self.default_node("tty", 5, 0);
-        // The host's /dev/ptmx makes terminals of the host. An engine that gives all devices gives it, too.
+        // The host's /dev/ptmx makes terminals of the host. An engine that gives all devices gives
+        // it, too.
         let devices = self.config.devices.iter().enumerate().filter(|(_, device)| device.path != "/dev/ptmx");
         for (i, device) in devices {
             self.device(format!("linux.devices[{i}]"), device.clone());
@@ -382,7 +392,8 @@ impl<'a> Mounts<'a> {
         }
     }
 
-    /// A node; in a user namespace, where the kernel makes none, and where that is the runtime's own, the host's of the same path.
+    /// A node; in a user namespace, where the kernel makes none, and where that is the runtime's
+    /// own, the host's of the same path.
     fn device(&mut self, field: impl Into<String>, device: Device) {
         let field = field.into();
         let may_make = self.host.is_root && !self.config.namespaces.own(Namespace::User);
@@ -406,7 +417,8 @@ impl<'a> Mounts<'a> {
     }
 }
 
-/// The layer of an overlay that has no other and can be written nowhere. The kernel makes none of such.
+/// The layer of an overlay that has no other and can be written nowhere. The kernel makes none of
+/// such.
 fn only_layer(fstype: &str, options: &Options) -> Option<String> {
     let [(key, Some(layer))] = options.parameters.as_slice() else { return None };
     if (fstype, key.as_str()) != ("overlay", "lowerdir") {
@@ -416,7 +428,8 @@ fn only_layer(fstype: &str, options: &Options) -> Option<String> {
     (!plain.contains(':')).then(|| layer.replace("\\:", ":").replace("\\\\", "\\"))
 }
 
-/// A size in bytes is somebody's decision about memory. A share of the machine's is not: there may be many of such.
+/// A size in bytes is somebody's decision about memory. A share of the machine's is not: there may
+/// be many of such.
 fn copy_up(options: &Options) -> CopyUp {
     let is_size = |(key, value): &(String, Option<String>)| {
         key == "size" && value.as_ref().is_some_and(|value| !value.ends_with('%') && value != "0")
@@ -434,8 +447,9 @@ pub(crate) fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
     if rest.is_empty() { Some("") } else { rest.strip_prefix('/') }
 }
 
-/// What the mount of a node of the host's is changed to. A device can be written to through a read-only mount; its mode, owner
-/// and times, which are those of the host's node, cannot be changed through one.
+/// What the mount of a node of the host's is changed to. A device can be written to through a
+/// read-only mount; its mode, owner and times, which are those of the host's node, cannot be
+/// changed through one.
 fn of_the_hosts() -> Vec<(Reach, Change)> {
     let set = attr::RDONLY | attr::NOSUID | attr::NOEXEC;
     vec![(Reach::Top, Change { set, ..Change::default() })]
@@ -447,7 +461,8 @@ fn has_own_dev(config: &Config) -> bool {
     *config.namespaces.of(Namespace::Mount) == Place::New && !config.mounts.iter().any(is_hosts)
 }
 
-/// The step that exchanges the caller's /dev/null as standard input, output or error for the container's.
+/// The step that exchanges the caller's /dev/null as standard input, output or error for the
+/// container's.
 pub(super) fn own_null(config: &Config) -> Option<Planned<Step>> {
     has_own_dev(config).then(|| planned("", RootStep::OwnNull))
 }

@@ -54,7 +54,8 @@ impl Mounts<'_> {
             parameters.push("userxattr".into());
         }
         parameters.extend(self.label("overlay")?.0.map(|(key, value)| {
-            // The kernel's parser of mount options splits at commas, which labels with categories have.
+            // The kernel's parser of mount options splits at commas, which labels with categories
+            // have.
             format!("{key}=\"{}\"", value.unwrap_or_default())
         }));
         let step = OverlayStep { lower, upper, parameters, keeps_owner: !user_namespace };

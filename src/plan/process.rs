@@ -10,7 +10,8 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// What differs between the process of config.json and one of `exec` on their way to execve(2).
 pub(super) struct Way<'a> {
-    /// The steps that wait for the parent. They come after the last one that needs the host's rights.
+    /// The steps that wait for the parent. They come after the last one that needs the host's
+    /// rights.
     pub(super) gate: Vec<Planned<Step>>,
     /// The startContainer hooks, which come after the gate.
     pub(super) hooks: Option<Planned<Step>>,
@@ -20,7 +21,8 @@ pub(super) struct Way<'a> {
     pub(super) init: Option<&'static str>,
 }
 
-/// All steps that make a child that is in the container `process`: that of config.json, or one of `exec`.
+/// All steps that make a child that is in the container `process`: that of config.json, or one of
+/// `exec`.
 pub(super) fn steps(
     config: &Config,
     process: &Process,
@@ -46,8 +48,9 @@ pub(super) fn steps(
     }
     step("process.user", ids(config, process));
     let filter = config.seccomp.as_ref().map(seccomp::compile).transpose()?;
-    // Without no_new_privs a filter takes CAP_SYS_ADMIN (seccomp(2)), so that stays until the filter is in force. Hooks do
-    // not inherit it: it is in neither the bounding nor the ambient set.
+    // Without no_new_privs a filter takes CAP_SYS_ADMIN (seccomp(2)), so that stays until the
+    // filter is in force. Hooks do not inherit it: it is in neither the bounding nor the ambient
+    // set.
     let needs_right = filter.is_some() && !process.no_new_privileges;
     let for_filter = if needs_right { available & Capability::CAP_SYS_ADMIN.into() } else { Set::default() };
     step("process.capabilities", capabilities(&sets, for_filter));
@@ -100,14 +103,15 @@ pub(super) fn ceilings<T>(process: &Process, step: fn(HardLimit) -> T) -> impl I
     })
 }
 
-/// The process's user as the host knows it, who is to own standard descriptors that are pipes. The root of a user namespace may not
-/// give away what belongs to the host's.
+/// The process's user as the host knows it, who is to own standard descriptors that are pipes. The
+/// root of a user namespace may not give away what belongs to the host's.
 pub(super) fn stdio_owner(config: &Config, process: &Process, host: &Host) -> Option<u32> {
     let needed = config.namespaces.own(Namespace::User) && host.is_root && !process.terminal;
     crate::config::ids::outside(&config.id_maps.uids, process.user.uid).filter(|_| needed)
 }
 
-/// Whose supplementary groups the process has: engines say by an annotation that the caller's are to be kept.
+/// Whose supplementary groups the process has: engines say by an annotation that the caller's are
+/// to be kept.
 pub(super) fn groups(config: &Config) -> Groups {
     match config.annotations.get(annotation::KEEP_ORIGINAL_GROUPS).map(String::as_str) {
         Some("1" | "true") => Groups::Callers,
@@ -130,8 +134,8 @@ fn limits(config: &Config, process: &Process) -> Vec<Planned<Step>> {
     steps
 }
 
-/// How the process gets processors, disks and memory. With a user namespace the parent has the rights to the first two,
-/// and has done them.
+/// How the process gets processors, disks and memory. With a user namespace the parent has the
+/// rights to the first two, and has done them.
 fn schedule(config: &Config, process: &Process) -> Vec<(&'static str, ProcessStep)> {
     let mut steps = Vec::new();
     let owner = !config.namespaces.own(Namespace::User);
@@ -150,8 +154,8 @@ fn schedule(config: &Config, process: &Process) -> Vec<(&'static str, ProcessSte
     steps
 }
 
-/// The labels that execve(2) gives. They are set before the container is ready, so that one that does not exist is an error
-/// of `create`.
+/// The labels that execve(2) gives. They are set before the container is ready, so that one that
+/// does not exist is an error of `create`.
 fn security_labels(process: &Process, host: &Host) -> Result<Vec<(&'static str, ProcessStep)>, Invalid> {
     let mut steps = Vec::new();
     if let Some(profile) = &process.apparmor_profile {
@@ -169,7 +173,8 @@ fn security_labels(process: &Process, host: &Host) -> Result<Vec<(&'static str, 
     Ok(steps)
 }
 
-/// The session keyring of the container's processes. It has the process's label, or the process could not use it.
+/// The session keyring of the container's processes. It has the process's label, or the process
+/// could not use it.
 pub(super) fn keyring(id: &str, process: Option<&Process>) -> Planned<SessionKeyring> {
     let label = process.and_then(|process| process.selinux_label.clone());
     let field = if label.is_some() { "process.selinuxLabel" } else { "" };
@@ -193,7 +198,8 @@ fn capabilities(sets: &Capabilities, beside: Set) -> ProcessStep {
     }
 }
 
-/// The startContainer hooks. They are the container's own programs, so they may know what its process does.
+/// The startContainer hooks. They are the container's own programs, so they may know what its
+/// process does.
 pub(super) fn start_hooks(hooks: &[Hook], process: &Process) -> Planned<Step> {
     let (env, computed) = environment(process);
     planned("hooks.startContainer", ProcessStep::StartHooks { hooks: hooks.to_vec(), env, computed })
@@ -211,7 +217,8 @@ fn environment(process: &Process) -> (Vec<String>, Vec<Computed>) {
 fn prepare(process: &Process, listen: &[String]) -> ProcessStep {
     let (mut env, mut computed) = environment(process);
     if !listen.is_empty() {
-        // What the image or the caller says of other descriptors, or of another process, is not so here.
+        // What the image or the caller says of other descriptors, or of another process, is not so
+        // here.
         env.retain(|entry| !entry.starts_with("LISTEN_"));
         env.extend(listen.iter().cloned());
         computed.push(Computed::ListenPid);
@@ -219,8 +226,9 @@ fn prepare(process: &Process, listen: &[String]) -> ProcessStep {
     ProcessStep::Prepare { args: process.args.clone(), env, computed }
 }
 
-/// The sets, without what this kernel does not know. A capability outside the permitted set cannot be in force, and one
-/// that is not both permitted and inheritable cannot be ambient (capabilities(7)).
+/// The sets, without what this kernel does not know. A capability outside the permitted set cannot
+/// be in force, and one that is not both permitted and inheritable cannot be ambient
+/// (capabilities(7)).
 fn grantable(sets: &Capabilities, known: Set, available: Set) -> Capabilities {
     let granted = known & available;
     Capabilities {

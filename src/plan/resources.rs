@@ -95,8 +95,8 @@ pub fn check(resources: &Resources) -> Option<Check> {
     }
 }
 
-/// The writes that make `resources` hold. cpuset is first, as the other values do not depend on it but it may be refused;
-/// `unified` is last, so that it overrides.
+/// The writes that make `resources` hold. cpuset is first, as the other values do not depend on it
+/// but it may be refused; `unified` is last, so that it overrides.
 pub fn writes(resources: &Resources) -> Vec<Write> {
     let mut writes = Writes(Vec::new());
     writes.cpu(&resources.cpu);
@@ -108,7 +108,8 @@ pub fn writes(resources: &Resources) -> Vec<Write> {
     for (i, (size, limit)) in resources.hugepages.iter().enumerate() {
         let field = format!("hugepageLimits[{i}].limit");
         writes.add(format!("hugetlb.{size}.max"), limit, &field);
-        // What is reserved but not touched yet does not count for the other, and a fault beyond that one is SIGBUS.
+        // What is reserved but not touched yet does not count for the other, and a fault beyond
+        // that one is SIGBUS.
         writes.add(format!("hugetlb.{size}.rsvd.max"), limit, &field).on_refusal = OnRefusal::NeedsNoFile;
     }
     for (device, rdma) in &resources.rdma {
@@ -120,7 +121,8 @@ pub fn writes(resources: &Resources) -> Vec<Write> {
     }
     for (file, value) in &resources.unified {
         let field = format!("unified.{file}");
-        // Such files take one line in each write(2). An empty value is one too: it empties cpuset.cpus.
+        // Such files take one line in each write(2). An empty value is one too: it empties
+        // cpuset.cpus.
         for line in value.trim_end_matches('\n').split('\n') {
             writes.add(file.as_str(), line, &field);
         }
@@ -181,7 +183,8 @@ impl Writes {
             (Some(quota), Some(period)) => Some((format!("{quota} {period}"), "cpu.quota")),
             (None, Some(period)) => Some((format!("max {period}"), "cpu.period")),
         };
-        // Neither may a burst be above the quota that is in force, nor a quota below the burst that is.
+        // Neither may a burst be above the quota that is in force, nor a quota below the burst that
+        // is.
         if let (Some(burst), Some(_)) = (cpu.burst_us, &max) {
             self.add("cpu.max.burst", burst, "cpu.burst").on_refusal = OnRefusal::Again;
         }
@@ -211,7 +214,8 @@ impl Writes {
     }
 
     fn block_io(&mut self, block_io: &BlockIo) {
-        // BFQ has a file of its own; io.weight is the cost model's. Which of them there is depends on the kernel.
+        // BFQ has a file of its own; io.weight is the cost model's. Which of them there is depends
+        // on the kernel.
         if let Some(weight) = block_io.weight {
             let value = io_weight(weight).to_string();
             self.add("io.bfq.weight", weight, "blockIO.weight").on_refusal =
@@ -241,8 +245,8 @@ impl Writes {
 /// The kernel's own.
 pub(super) const DEFAULT_PERIOD_US: u64 = 100_000;
 
-/// cpu.weight, 1 to 10000, for shares of cgroup v1, 2 to 262144: the curve through the two ends and the two defaults, 1024
-/// and 100, that runc 1.3.2 and crun 1.23 have.
+/// cpu.weight, 1 to 10000, for shares of cgroup v1, 2 to 262144: the curve through the two ends and
+/// the two defaults, 1024 and 100, that runc 1.3.2 and crun 1.23 have.
 pub(super) fn cpu_weight(shares: u64) -> u64 {
     match shares {
         ..=2 => 1,

@@ -1,5 +1,5 @@
-//! What a checkpoint by CRIU needs beside its images: which mounts come from the host, and what makes a container ready to take
-//! the processes of one.
+//! What a checkpoint by CRIU needs beside its images: which mounts come from the host, and what
+//! makes a container ready to take the processes of one.
 
 use super::create::{net_devices, trial, with_notify};
 use super::mounts::Mounts;
@@ -27,8 +27,8 @@ pub struct External {
     pub reach: Reach,
 }
 
-/// The container's mounts of the host's. One that CRIU could not make again as it was is an error. `notify` is the folder of the
-/// socket that takes its notifications, if it has one.
+/// The container's mounts of the host's. One that CRIU could not make again as it was is an error.
+/// `notify` is the folder of the socket that takes its notifications, if it has one.
 pub fn externals(config: &Config, notify: Option<&Path>, host: &Host) -> Result<Vec<External>, Invalid> {
     if *config.namespaces.of(Namespace::Mount) != Place::New {
         let reason = "without a mount namespace of its own a container cannot be checkpointed";
@@ -93,7 +93,8 @@ fn external(tree: &Tree, target: &str, key: &str, field: &str) -> Result<Externa
 pub struct Kept {
     /// Its kind.
     pub kind: Namespace,
-    /// What it is called in the images; none where CRIU has no way to leave one of this kind out, and saves it.
+    /// What it is called in the images; none where CRIU has no way to leave one of this kind out,
+    /// and saves it.
     pub key: Option<&'static str>,
     /// A file like /proc/PID/ns/net.
     pub path: PathBuf,
@@ -118,8 +119,8 @@ pub fn kept(config: &Config) -> Vec<Kept> {
 /// How a container is made for processes of a checkpoint.
 #[derive(Debug)]
 pub struct Restore {
-    /// The container up to its mounts. It is thrown away: what stays are the targets of the mounts in the root filesystem, made
-    /// or found by the rules that hold for every container.
+    /// The container up to its mounts. It is thrown away: what stays are the targets of the mounts
+    /// in the root filesystem, made or found by the rules that hold for every container.
     pub trial: Plan,
     /// What is done for the restored process while it waits.
     pub settle: Vec<Planned<Settle>>,
@@ -133,8 +134,8 @@ pub struct Restore {
     pub loopback: bool,
 }
 
-/// Decide what is done to restore a container. What CRIU's images say of the process is not done again: its limits, labels,
-/// scheduling, terminal.
+/// Decide what is done to restore a container. What CRIU's images say of the process is not done
+/// again: its limits, labels, scheduling, terminal.
 pub fn restore(config: &Config, request: &Request, host: &Host) -> Result<Restore, Invalid> {
     let trial = trial(config, request, host)?;
     let mut externals = externals(config, request.notify.as_deref(), host)?;

@@ -1,4 +1,5 @@
-//! The scope that systemd makes for a container: its name, its properties, and the limits among them.
+//! The scope that systemd makes for a container: its name, its properties, and the limits among
+//! them.
 
 use super::gvariant::{Value, parse};
 use super::resources::{cpu_weight, io_weight};
@@ -31,7 +32,8 @@ pub struct Scope {
     pub unit: Unit,
     /// All at once, in the call that makes it.
     pub properties: Vec<Planned<Property>>,
-    /// After init is born in it: a limit of processes that has no room for the one that holds its place until then.
+    /// After init is born in it: a limit of processes that has no room for the one that holds its
+    /// place until then.
     pub later: Vec<Planned<Property>>,
 }
 
@@ -94,8 +96,9 @@ fn planned(field: impl Into<String>, name: &str, value: Value) -> Planned<Proper
     Planned { step: Property { name: name.into(), value }, field: field.into() }
 }
 
-/// `resources` as systemd can hold them: it counts CPU time in steps of 10 ms a second, so a quota is rounded up to one.
-/// What is written to the cgroup is the same, or the next reload of systemd would change it.
+/// `resources` as systemd can hold them: it counts CPU time in steps of 10 ms a second, so a quota
+/// is rounded up to one. What is written to the cgroup is the same, or the next reload of systemd
+/// would change it.
 pub(super) fn rounded(resources: &Resources) -> Resources {
     let mut rounded = resources.clone();
     if let Some(Limit::To(quota)) = rounded.cpu.quota_us {
@@ -112,7 +115,8 @@ fn per_second(quota_us: u64, period_us: u64) -> u64 {
     u64::try_from(exact.div_ceil(10_000) * 10_000).unwrap_or(u64::MAX)
 }
 
-/// The limits that systemd knows of. Without them in its unit it would take those in the cgroup back at its next reload.
+/// The limits that systemd knows of. Without them in its unit it would take those in the cgroup
+/// back at its next reload.
 pub(super) fn limits(resources: &Resources) -> Vec<Planned<Property>> {
     let mut limits = Limits(BTreeMap::new());
     let (cpu, memory) = (&resources.cpu, &resources.memory);
@@ -133,10 +137,12 @@ pub(super) fn limits(resources: &Resources) -> Vec<Planned<Property>> {
     limits.0.into_values().collect()
 }
 
-/// What changes of the [`limits`] with an update, where the weight in force is this, or none that is known.
+/// What changes of the [`limits`] with an update, where the weight in force is this, or none that
+/// is known.
 pub(super) fn changes(resources: &Resources, weight: Option<u64>) -> Vec<Planned<Property>> {
     let mut changes = limits(resources);
-    // To systemd being idle is a weight: without another it would stay so. The kernel gives who is idle no more the usual one.
+    // To systemd being idle is a weight: without another it would stay so. The kernel gives who is
+    // idle no more the usual one.
     let is_told = changes.iter().any(|property| property.step.name == "CPUWeight");
     if resources.cpu.idle == Some(false) && !is_told {
         changes.push(planned(
@@ -176,7 +182,8 @@ impl Limits {
         self.set("CPUQuotaPeriodUSec", period.map(Value::Uint64), field);
     }
 
-    /// What a file of the cgroup is for systemd. A value that it cannot have is left to the kernel to refuse.
+    /// What a file of the cgroup is for systemd. A value that it cannot have is left to the kernel
+    /// to refuse.
     fn unified(&mut self, file: &str, value: &str) {
         let field = format!("unified.{file}");
         let limit = |text: &str| match text {
@@ -214,7 +221,8 @@ fn bound(limit: Limit) -> Value {
 /// One more than the highest number of a processor: Linux has at most 8192.
 const MOST_NUMBERS: usize = 8192;
 
-/// A list like `0-3,7` as a set of bits, the lowest in the first byte. None for one with steps, which systemd cannot hold.
+/// A list like `0-3,7` as a set of bits, the lowest in the first byte. None for one with steps,
+/// which systemd cannot hold.
 fn bitmask(list: &str) -> Option<Value> {
     let mut bytes = Vec::new();
     for (first, last) in ranges(list, MOST_NUMBERS).ok()? {
@@ -228,8 +236,9 @@ fn bitmask(list: &str) -> Option<Value> {
     Some(Value::bytes(&bytes))
 }
 
-/// Whether a property starts, stops or ends something beside the scope, places it elsewhere, or names what the manager runs or loads.
-/// Whoever writes annotations may be somebody else than whoever writes config.json.
+/// Whether a property starts, stops or ends something beside the scope, places it elsewhere, or
+/// names what the manager runs or loads. Whoever writes annotations may be somebody else than
+/// whoever writes config.json.
 fn is_about_others(name: &str) -> bool {
     const RELATIONS: [&str; 22] = [
         "BPFProgram",
@@ -260,8 +269,8 @@ fn is_about_others(name: &str) -> bool {
         || ["Action", "RebootArgument", "WantsMountsFor"].iter().any(|end| name.ends_with(end))
 }
 
-/// A property by annotation: `org.systemd.property.TimeoutStopUSec: uint64 10000000`. One in seconds, as unit files have it,
-/// is given in microseconds, as D-Bus has it.
+/// A property by annotation: `org.systemd.property.TimeoutStopUSec: uint64 10000000`. One in
+/// seconds, as unit files have it, is given in microseconds, as D-Bus has it.
 fn annotated(key: &str, name: &str, text: &str) -> Result<Planned<Property>, Invalid> {
     let field = format!("annotations.{key}");
     let is_name = name.len() >= 3

@@ -18,12 +18,13 @@ pub struct Update {
     pub writes: Vec<Write>,
     /// What systemd is told of it, if the cgroup is a scope.
     pub properties: Vec<Planned<Property>>,
-    /// The device filter to attach in place of the one that is there; an empty one allows everything.
+    /// The device filter to attach in place of the one that is there; an empty one allows
+    /// everything.
     pub filter: Option<Vec<u64>>,
 }
 
-/// Decide all that is done for what is `asked` of a cgroup in which `current` is in force, and which is the scope `unit`, if it
-/// is one.
+/// Decide all that is done for what is `asked` of a cgroup in which `current` is in force, and
+/// which is the scope `unit`, if it is one.
 pub fn update(asked: &Asked, current: &Current, unit: Option<&Unit>) -> Result<Update, Invalid> {
     let rounded = unit.map(|_| systemd::rounded(&asked.resources));
     let resources = rounded.as_ref().unwrap_or(&asked.resources);

@@ -41,8 +41,8 @@ pub enum Holder {
     Unknown,
 }
 
-/// Who has the controller `name` of cgroup v2: from cgroup.controllers of the v2 tree's root, /proc/cgroups and
-/// /proc/self/mountinfo.
+/// Who has the controller `name` of cgroup v2: from cgroup.controllers of the v2 tree's root,
+/// /proc/cgroups and /proc/self/mountinfo.
 pub fn holder(name: &str, v2: &str, cgroups: &str, mountinfo: &str) -> Holder {
     if v2.split_ascii_whitespace().any(|listed| listed == name) {
         return Holder::V2;

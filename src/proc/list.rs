@@ -11,9 +11,9 @@ fn range(part: &str) -> Option<(usize, usize)> {
     Some((number(first)?, number(last)?))
 }
 
-/// The ranges of a list, in order, each from its first number to its last. What is wrong is an error in the words of
-/// config.json's reader: a part that is no range, a number that is `limit` or more, a range that goes down. An empty list
-/// has none.
+/// The ranges of a list, in order, each from its first number to its last. What is wrong is an
+/// error in the words of config.json's reader: a part that is no range, a number that is `limit` or
+/// more, a range that goes down. An empty list has none.
 pub fn ranges(list: &str, limit: usize) -> Result<Vec<(usize, usize)>, String> {
     let parts = list.split(',').map(str::trim).filter(|part| !part.is_empty());
     let read = |part: &str| match range(part).filter(|(first, last)| first.max(last) < &limit) {

@@ -7,8 +7,8 @@ pub const STARTTIME: usize = 22;
 /// Field 52: how it ended, as waitpid(2) has it.
 pub const EXIT_CODE: usize = 52;
 
-/// A field that is a number, by its number there: 4 at least. The name before it is in parentheses and may hold anything, so
-/// fields are counted from its end.
+/// A field that is a number, by its number there: 4 at least. The name before it is in parentheses
+/// and may hold anything, so fields are counted from its end.
 pub fn field(stat: &str, number: usize) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(") ")?;
     rest.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()

@@ -1,4 +1,5 @@
-//! Processes that are born in the container's cgroup, also where the kernel does not let the caller put any there.
+//! Processes that are born in the container's cgroup, also where the kernel does not let the caller
+//! put any there.
 
 use crate::cgroup::{Cgroup, systemd};
 use crate::channel;
@@ -18,13 +19,14 @@ pub(super) struct Seat<'a> {
     pub(super) below: &'a str,
 }
 
-/// Whether the kernel keeps the caller from moving processes to a cgroup though it is his own: nothing above both that and the
-/// caller's is his (cgroups(7): delegation containment).
+/// Whether the kernel keeps the caller from moving processes to a cgroup though it is his own:
+/// nothing above both that and the caller's is his (cgroups(7): delegation containment).
 pub(super) fn is_out_of_reach(errno: Errno) -> bool {
     errno == Errno::EACCES
 }
 
-/// A child in the cgroup. Where the kernel refuses that, systemd moves the child to `seat` before it does anything.
+/// A child in the cgroup. Where the kernel refuses that, systemd moves the child to `seat` before
+/// it does anything.
 pub(super) fn born_in(cgroup: &Cgroup, seat: Option<Seat<'_>>) -> Result<Cloned> {
     let call = || format!("clone3 into {}", cgroup.path().display());
     let refused = match process::clone3(0, Some(cgroup.as_fd())) {

@@ -93,7 +93,8 @@ fn bear(making: &mut Making<'_>) -> Result<Born> {
     Ok(Born { init, network, notify })
 }
 
-/// From the birth of init to a container that is recorded; the other end of its terminal, if this process has it.
+/// From the birth of init to a container that is recorded; the other end of its terminal, if this
+/// process has it.
 fn bring_up(making: &mut Making<'_>, born: &Born) -> Result<Option<OwnedFd>> {
     let order = making.order;
     let Launched { pid, pidfd, channel } = &born.init;

@@ -23,8 +23,8 @@ pub(super) fn of_init(plan: &Plan, cgroup: Option<&Cgroup>, pidfd: &OwnedFd) -> 
     }
 }
 
-/// Init `pid` has closed the channel, as execve(2) does: an error if it has done so by dying, unless somebody has
-/// killed it.
+/// Init `pid` has closed the channel, as execve(2) does: an error if it has done so by dying,
+/// unless somebody has killed it.
 pub(super) fn of_unexecuted(pid: i32) -> Option<anyhow::Error> {
     let pidfd = process::pidfd_open(pid).ok()?;
     let signal = unexecuted(pid, &pidfd).filter(|signal| *signal != libc::SIGKILL)?;
@@ -65,7 +65,8 @@ fn by_signal(signal: i32, cgroup: Option<&Cgroup>) -> anyhow::Error {
     }
 }
 
-/// The signal that ended `pid`, which nobody has reaped yet, if it never was executed: proc_pid_stat(5), PF_FORKNOEXEC.
+/// The signal that ended `pid`, which nobody has reaped yet, if it never was executed:
+/// proc_pid_stat(5), PF_FORKNOEXEC.
 pub(super) fn unexecuted(pid: i32, pidfd: &OwnedFd) -> Option<i32> {
     const EXITING: u64 = 0x4;
     const FORKED_NOT_EXECUTED: u64 = 0x40;

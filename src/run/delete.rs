@@ -12,8 +12,8 @@ use std::os::fd::{AsFd, OwnedFd};
 /// How long init may take to go after SIGKILL, in milliseconds.
 const KILL_TIMEOUT_MS: u16 = 10_000;
 
-/// Kill what runs, remove the cgroup, run the poststop hooks, forget the container. Returns the hooks' failures, which are
-/// warnings (runtime.md: Lifecycle).
+/// Kill what runs, remove the cgroup, run the poststop hooks, forget the container. Returns the
+/// hooks' failures, which are warnings (runtime.md: Lifecycle).
 pub fn destroy(container: Container) -> Result<Vec<String>> {
     let init = container.pidfd()?;
     destroy_with(container, init.as_ref())
@@ -45,8 +45,9 @@ fn kill_and_wait(pidfd: &OwnedFd, state: &State) -> Result<()> {
     }
 }
 
-/// Who keeps the init of a pid namespace from ending: it waits until all others are reaped, and those that `exec` has left behind
-/// are for their parent outside of the container to reap (pid_namespaces(7)).
+/// Who keeps the init of a pid namespace from ending: it waits until all others are reaped, and
+/// those that `exec` has left behind are for their parent outside of the container to reap
+/// (pid_namespaces(7)).
 fn unreaped(state: &State) -> Option<String> {
     let place = host::read(format!("/proc/{}/cgroup", state.pid)).ok()?;
     for entry in std::fs::read_dir("/proc").ok()?.flatten() {

@@ -150,7 +150,8 @@ fn refused_with(cause: &anyhow::Error, errno: Errno) -> bool {
 }
 
 impl ExecOrder<'_> {
-    /// An error if the process, which has closed its end of the channel, has done so by dying, unless somebody has killed it.
+    /// An error if the process, which has closed its end of the channel, has done so by dying,
+    /// unless somebody has killed it.
     fn executed(&self, pid: i32, pidfd: &OwnedFd) -> Result<()> {
         let cgroup = self.target.cgroup.as_ref();
         let killed = |signal| signal == libc::SIGKILL && cgroup.map_or(0, Cgroup::killed_for_memory) == 0;
@@ -162,8 +163,9 @@ impl ExecOrder<'_> {
 
     /// What fails in a container that ends meanwhile fails for that reason.
     fn explain(&self, cause: anyhow::Error) -> anyhow::Error {
-        // An init that ends has no namespaces any more, and one that nobody has reaped could still be signalled. Its namespaces
-        // are those of its main thread, which may end before the others do.
+        // An init that ends has no namespaces any more, and one that nobody has reaped could still
+        // be signalled. Its namespaces are those of its main thread, which may end before the
+        // others do.
         if matches!(self.target.container.pidfd(), Ok(None)) {
             cause.context("the container has stopped meanwhile")
         } else if refused_with(&cause, Errno::ESRCH) {
@@ -194,8 +196,8 @@ impl ExecOrder<'_> {
         born_in(cgroup, seat.as_ref().map(|(unit, below)| Seat { unit, below }))
     }
 
-    /// What systemd calls `cgroup`: the scope that the container is, or what it is in, where systemd has not made it for the
-    /// container.
+    /// What systemd calls `cgroup`: the scope that the container is, or what it is in, where
+    /// systemd has not made it for the container.
     fn seat(&self, cgroup: &Cgroup) -> Option<(Unit, String)> {
         let record = self.target.container.state.cgroup.as_ref()?;
         match &record.unit {
@@ -222,8 +224,8 @@ impl ExecOrder<'_> {
     }
 }
 
-/// Make the child that enters the container, by CLONE_INTO_CGROUP wherever the container has a cgroup: otherwise the process
-/// would stay in the caller's, unlimited, and survive the container.
+/// Make the child that enters the container, by CLONE_INTO_CGROUP wherever the container has a
+/// cgroup: otherwise the process would stay in the caller's, unlimited, and survive the container.
 fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
     let target = &order.target;
     let born = match (&order.plan.cgroup, &target.cgroup) {
@@ -240,7 +242,8 @@ fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
         (ExecCgroup::Containers, cgroup) => {
             let born = cgroup.as_ref().map(|cgroup| process::clone3(0, Some(cgroup.as_fd())));
             match (born, cgroup) {
-                // Init has made it a cgroup of cgroups, which holds no processes of its own, or it is being removed.
+                // Init has made it a cgroup of cgroups, which holds no processes of its own, or it
+                // is being removed.
                 (None, _)
                 | (Some(Err(Errno::EBUSY | Errno::EOPNOTSUPP | Errno::ENODEV | Errno::ENOENT)), _) => {
                     let cgroup = order.inits_cgroup()?;
@@ -319,7 +322,8 @@ impl Conversation<'_> {
         if let Some(socket) = &self.order.pidfd_socket {
             socket::send(socket.as_fd(), b"setns", Some(pidfd.as_fd())).context("--pidfd-socket: sendmsg")?;
         }
-        // A process with a terminal does not run before that is what it will be, and somebody has it.
+        // A process with a terminal does not run before that is what it will be, and somebody has
+        // it.
         if self.order.plan.gives_terminal() { Ok(()) } else { self.let_go() }
     }
 

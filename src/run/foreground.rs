@@ -49,7 +49,8 @@ impl Signals {
         Ok(Signals { fd: fd.context("signalfd")?, child: Cell::new(0) })
     }
 
-    /// Be the parent of the orphans among the processes of `child`, where it has no pid namespace whose init is.
+    /// Be the parent of the orphans among the processes of `child`, where it has no pid namespace
+    /// whose init is.
     pub fn adopt_orphans_of(&self, child: i32) -> Result<()> {
         self.adopt_orphans()?;
         self.reap_all_but(child);
@@ -70,7 +71,8 @@ impl Signals {
     pub(super) fn next(&self) -> Result<Option<(i32, Origin)>> {
         loop {
             let info = self.fd.read_signal().context("read signalfd")?;
-            // A signal that is blocked is not ignored: this program's own write to a pipe that nobody reads.
+            // A signal that is blocked is not ignored: this program's own write to a pipe that
+            // nobody reads.
             if info.is_some_and(|i| i.ssi_signo == libc::SIGPIPE as u32 && i.ssi_pid == std::process::id()) {
                 continue;
             }
@@ -91,7 +93,8 @@ impl Signals {
         self.fd.as_fd()
     }
 
-    /// Forward them to the process, and notifications to the host, until there is something to read from `fd`.
+    /// Forward them to the process, and notifications to the host, until there is something to read
+    /// from `fd`.
     pub(super) fn forward_until(
         &self,
         fd: BorrowedFd<'_>,
@@ -134,7 +137,8 @@ pub fn attend(
     }
 }
 
-/// Send `signal` on; a process that has ended needs none. One that may not be signalled (it takes CAP_KILL) is still waited for.
+/// Send `signal` on; a process that has ended needs none. One that may not be signalled (it takes
+/// CAP_KILL) is still waited for.
 pub(super) fn deliver(pidfd: &OwnedFd, signal: i32) {
     match process::pidfd_send_signal(pidfd.as_fd(), signal) {
         Ok(()) | Err(Errno::ESRCH) => {}

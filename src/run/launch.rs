@@ -89,8 +89,9 @@ fn become_init(plan: &Plan, about: &About, opened: Opened, channel: InitEnd) -> 
     init::run(Inherited { steps, first_closed_fd, about, init: None, namespaces, trees, listener, channel })
 }
 
-/// Make init through a process that joins namespaces first. Init is the parent's child all the same (`CLONE_PARENT`), born
-/// in the cgroup, and says itself that it is there; the process between ends at once.
+/// Make init through a process that joins namespaces first. Init is the parent's child all the same
+/// (`CLONE_PARENT`), born in the cgroup, and says itself that it is there; the process between ends
+/// at once.
 fn launch_through(
     plan: &Plan,
     about: &About,
@@ -143,7 +144,8 @@ fn launch_through(
     }
 }
 
-/// Join `through` with the parent's rights. What answers EPERM is joined again after the user namespace.
+/// Join `through` with the parent's rights. What answers EPERM is joined again after the user
+/// namespace.
 fn join(launch: &Launch, opened: &Opened) -> Result<(), Fault> {
     let mut refused = Vec::new();
     let fault = |kind: Namespace, errno| {
@@ -170,7 +172,8 @@ fn join(launch: &Launch, opened: &Opened) -> Result<(), Fault> {
     check_maps(launch)
 }
 
-/// Engines give the mappings of a user namespace that is joined too. Files were given owners by them, so others would be wrong.
+/// Engines give the mappings of a user namespace that is joined too. Files were given owners by
+/// them, so others would be wrong.
 fn check_maps(launch: &Launch) -> Result<(), Fault> {
     let maps = &launch.expected_maps;
     let has = if maps.is_empty() { Ok(true) } else { has_maps(maps).call(|| "read uid_map".into()) };

@@ -85,8 +85,8 @@ impl<'a> Making<'a> {
         Container { dir: self.dir, state: self.state }
     }
 
-    /// Take everything back, `init` too if there is one by then. What cannot be taken back is appended to the cause, never
-    /// put in its place.
+    /// Take everything back, `init` too if there is one by then. What cannot be taken back is
+    /// appended to the cause, never put in its place.
     pub(super) fn roll_back(self, init: Option<OwnedFd>, cause: anyhow::Error) -> anyhow::Error {
         let mut trouble: Vec<String> = Vec::new();
         drop(self.started);

@@ -1,4 +1,5 @@
-//! The parent: acts on the plan in the host's namespaces, makes init, and undoes everything if anything fails.
+//! The parent: acts on the plan in the host's namespaces, makes init, and undoes everything if
+//! anything fails.
 
 mod birth;
 pub mod create;

@@ -1,4 +1,5 @@
-//! `linux.netDevices`: network devices of the host that move into the container, with their addresses.
+//! `linux.netDevices`: network devices of the host that move into the container, with their
+//! addresses.
 
 use crate::fault::{Outcome, Refusal};
 use crate::plan::NetDevice;
@@ -34,7 +35,8 @@ impl Moved {
         Moved { namespace, devices: Vec::new() }
     }
 
-    /// Move a device, rename it, give it back its addresses of global scope that do not expire, and bring it up.
+    /// Move a device, rename it, give it back its addresses of global scope that do not expire, and
+    /// bring it up.
     pub(super) fn take(&mut self, device: &NetDevice) -> Outcome {
         let failed = |what: &str| {
             let call = format!("{what} {}", device.host);
@@ -126,7 +128,8 @@ fn index_of(socket: &mut Netlink, device: &str) -> Result<i32, Errno> {
     index.map(i32::from_ne_bytes).ok_or(Errno::ENODEV)
 }
 
-/// The devices of a namespace: index and name. The kernel may have numbered a new one, and named one after a template.
+/// The devices of a namespace: index and name. The kernel may have numbered a new one, and named
+/// one after a template.
 fn links(socket: &mut Netlink) -> Result<Vec<(i32, String)>, Errno> {
     let answers = socket.ask(libc::RTM_GETLINK, libc::NLM_F_DUMP, &link(0, 0, 0))?;
     let link = |answer: &Vec<u8>| {

@@ -1,4 +1,5 @@
-//! sd_notify(3) across the border of a container: what its processes say is passed on to who waits for it on the host.
+//! sd_notify(3) across the border of a container: what its processes say is passed on to who waits
+//! for it on the host.
 
 use crate::sys::{Errno, socket};
 use anyhow::{Context, Result};
@@ -12,7 +13,8 @@ const ROOM: usize = 4096;
 /// How long the host may take to read what it was told, in milliseconds.
 const BARRIER_TIMEOUT_MS: u16 = 30_000;
 
-/// What a container may say. MAINPID, FDSTORE and the like are about processes and descriptors of the host's.
+/// What a container may say. MAINPID, FDSTORE and the like are about processes and descriptors of
+/// the host's.
 const PASSED_ON: [&str; 10] = [
     "READY",
     "RELOADING",
@@ -62,8 +64,8 @@ impl Notify {
         let _ = self.take(None);
     }
 
-    /// Pass on one message, with `main` as the pid of the service once it is ready. A host that does not listen is not the
-    /// container's fault.
+    /// Pass on one message, with `main` as the pid of the service once it is ready. A host that
+    /// does not listen is not the container's fault.
     fn take(&self, main: Option<i32>) -> Said {
         let mut data = [0; ROOM];
         let Ok(length) = socket::take_datagram(self.inner.as_fd(), &mut data) else { return Said::Other };
@@ -81,8 +83,8 @@ impl Notify {
         said
     }
 
-    /// Pass on what comes until the container is ready or its process `pid` has ended, and until the host has read it: it looks at
-    /// who has sent it, and this command is about to end.
+    /// Pass on what comes until the container is ready or its process `pid` has ended, and until
+    /// the host has read it: it looks at who has sent it, and this command is about to end.
     pub fn until_ready(&self, pid: i32, pidfd: BorrowedFd<'_>) -> Result<()> {
         loop {
             let mut fds =
@@ -112,8 +114,8 @@ impl Notify {
     }
 }
 
-/// The assignments of a message that are passed on. Readers part lines at a carriage return too, and end a message at a NUL;
-/// a value with any other control character is nobody's to interpret.
+/// The assignments of a message that are passed on. Readers part lines at a carriage return too,
+/// and end a message at a NUL; a value with any other control character is nobody's to interpret.
 fn passed_on(text: &str) -> Vec<(&str, &str)> {
     let assignments = text.split(['\n', '\r', '\0']).filter_map(|line| line.split_once('='));
     let is_harmless = |(name, value): &(&str, &str)| {

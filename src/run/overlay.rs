@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 /// What the kernel makes in a work folder, and leaves there.
 const WORK: [&str; 2] = ["work/work", "work/index"];
 
-/// Make `path` with `upper` and `work` in it, where they are not there yet; `made` gets those that were not. `upper` becomes
-/// the root of the container: it is made with the mode of `like`, and belongs to `owner` or else to whom `like` does.
+/// Make `path` with `upper` and `work` in it, where they are not there yet; `made` gets those that
+/// were not. `upper` becomes the root of the container: it is made with the mode of `like`, and
+/// belongs to `owner` or else to whom `like` does.
 pub(super) fn make(path: &Path, like: &Path, owner: Option<(u32, u32)>, made: &mut Vec<PathBuf>) -> Outcome {
     let open = |path: &Path| {
         fs::open(path, fs::O_PATH | fs::O_DIRECTORY, 0).call(|| format!("open {}", path.display()))

@@ -56,7 +56,8 @@ impl Groups {
         Ok(())
     }
 
-    /// Take everything back that was made, for a container that is not made after all, and tell what could not be.
+    /// Take everything back that was made, for a container that is not made after all, and tell
+    /// what could not be.
     pub(super) fn take_back(&self) -> Vec<String> {
         let mut failed = remove(&self.made);
         failed.extend(remove(self.named.as_slice()));

@@ -1,7 +1,8 @@
-//! A container's terminal in the foreground: bytes between it and the caller's standard input and output.
+//! A container's terminal in the foreground: bytes between it and the caller's standard input and
+//! output.
 //!
-//! Nothing here waits but poll(2): who does not read, on either side, keeps neither the other direction nor a signal from getting
-//! through.
+//! Nothing here waits but poll(2): who does not read, on either side, keeps neither the other
+//! direction nor a signal from getting through.
 
 use super::foreground::{Origin, Signals, deliver};
 use super::notify::Notify;
@@ -16,10 +17,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// How much is read at a time.
 const CHUNK: usize = 8192;
 
-/// How much is written at a time: what a pipe takes without waiting once poll(2) says that it takes something (PIPE_BUF, pipe(7)).
+/// How much is written at a time: what a pipe takes without waiting once poll(2) says that it takes
+/// something (PIPE_BUF, pipe(7)).
 const PIECE: usize = 4096;
 
-/// The most that a terminal holds of what the process wrote before it ended. Another process may go on writing.
+/// The most that a terminal holds of what the process wrote before it ended. Another process may go
+/// on writing.
 const LAST_WORDS: usize = 64 << 10;
 
 /// What a reader of a terminal in its usual mode takes as the end (VEOF, termios(3)).
@@ -49,8 +52,9 @@ impl Drop for Raw {
     }
 }
 
-/// Standard output, opened anew where it is a terminal. That says it takes something when it takes a byte, and keeps whoever writes
-/// more waiting; not to wait is said of an open file, and the caller's is shared with others.
+/// Standard output, opened anew where it is a terminal. That says it takes something when it takes
+/// a byte, and keeps whoever writes more waiting; not to wait is said of an open file, and the
+/// caller's is shared with others.
 fn own_output() -> Option<OwnedFd> {
     let is_other_side = |stdout: libc::stat| stdout.st_rdev == fs::makedev(5, 2); // /dev/ptmx makes a new one each time
     if tty::size(process::stdout()).is_err() || fs::stat_fd(process::stdout()).is_ok_and(is_other_side) {
@@ -95,7 +99,8 @@ struct Relay<'a> {
     /// The last byte that came from the caller; a line break where none did.
     last_in: u8,
     input_open: bool,
-    /// Once the end of input is said: whether the terminal is in its usual mode, where that is a character of its own.
+    /// Once the end of input is said: whether the terminal is in its usual mode, where that is a
+    /// character of its own.
     said_end: Option<Mode>,
     terminal_open: bool,
     /// How much has been read since the process ended; none while it runs.
@@ -109,7 +114,8 @@ pub(super) fn attend(
     terminal: OwnedFd,
     notify: Option<&Notify>,
 ) -> Result<Exit> {
-    // A write to a full terminal would wait for its reader, who may be waiting for this program to read.
+    // A write to a full terminal would wait for its reader, who may be waiting for this program to
+    // read.
     fs::set_nonblocking(terminal.as_fd()).context("fcntl of the terminal")?;
     let mut relay = Relay {
         pidfd,
@@ -182,8 +188,8 @@ impl Relay<'_> {
         }
     }
 
-    /// Each end from which something can be had or to which something is to be given. A terminal whose other side is closed, or a
-    /// process that has ended, would be ready for ever.
+    /// Each end from which something can be had or to which something is to be given. A terminal
+    /// whose other side is closed, or a process that has ended, would be ready for ever.
     fn watched(&self) -> Vec<(End, PollFlags)> {
         let runs = self.since_end.is_none();
         let takes_input = self.input_open && self.terminal_open && self.inward.is_empty() && runs;
@@ -199,7 +205,8 @@ impl Relay<'_> {
         interest.into_iter().filter(|(_, wanted, _)| *wanted).map(|(end, _, flags)| (end, flags)).collect()
     }
 
-    /// Deliver signals; false where one asks to go once the process has ended, whatever is still to be written.
+    /// Deliver signals; false where one asks to go once the process has ended, whatever is still to
+    /// be written.
     fn take_signals(&mut self) -> Result<bool> {
         while let Some((signal, origin)) = self.signals.next()? {
             match signal {
@@ -239,7 +246,8 @@ impl Relay<'_> {
         }
     }
 
-    /// Hang up the container's terminal: its process gets SIGHUP from the kernel and reads no more, as with any terminal.
+    /// Hang up the container's terminal: its process gets SIGHUP from the kernel and reads no more,
+    /// as with any terminal.
     fn hang_up(&mut self) {
         self.terminal = None;
         (self.input_open, self.terminal_open) = (false, false);
@@ -254,8 +262,8 @@ impl Relay<'_> {
         }
     }
 
-    /// A program that takes the terminal out of its usual mode before it reads, as shells do for each line, loses the end of input
-    /// that it was told. It is told again.
+    /// A program that takes the terminal out of its usual mode before it reads, as shells do for
+    /// each line, loses the end of input that it was told. It is told again.
     fn say_end_again(&mut self) {
         let Some(before) = self.said_end.filter(|_| self.inward.is_empty()) else { return };
         let now = self.mode();

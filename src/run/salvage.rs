@@ -1,4 +1,5 @@
-//! `delete --force` of a container whose record cannot be read: what can be known of it goes, and what cannot is said.
+//! `delete --force` of a container whose record cannot be read: what can be known of it goes, and
+//! what cannot is said.
 
 use crate::cgroup::Record;
 use crate::host;
@@ -9,8 +10,8 @@ use crate::sys::Errno;
 use anyhow::Result;
 use std::path::{Component, Path, PathBuf};
 
-/// Kill what is in the container's cgroup, remove that and the directory. `why` says what is wrong with the record. Returns what
-/// is left to be said.
+/// Kill what is in the container's cgroup, remove that and the directory. `why` says what is wrong
+/// with the record. Returns what is left to be said.
 pub fn clear(dir: Dir, id: &Id, why: &anyhow::Error) -> Result<Vec<String>> {
     // A `create` that was killed before it recorded anything has made nothing else.
     let never_recorded = why.downcast_ref() == Some(&Errno::ENOENT) && dir.load_config().is_err();
@@ -25,7 +26,8 @@ pub fn clear(dir: Dir, id: &Id, why: &anyhow::Error) -> Result<Vec<String>> {
                     record.remove()?;
                     found = true;
                 }
-                // What is there may be anybody's, and anything but a cgroup. What cannot be looked at is no answer.
+                // What is there may be anybody's, and anything but a cgroup. What cannot be looked
+                // at is no answer.
                 Err(err) if is_want(&err) => return Err(err),
                 Ok(None) | Err(_) => {}
             }
@@ -40,8 +42,8 @@ pub fn clear(dir: Dir, id: &Id, why: &anyhow::Error) -> Result<Vec<String>> {
     Ok(notes)
 }
 
-/// Where the cgroup may be: where the record or config.json say, as far as they can be read, or where it is by default. Which of
-/// them is the container's its mark tells.
+/// Where the cgroup may be: where the record or config.json say, as far as they can be read, or
+/// where it is by default. Which of them is the container's its mark tells.
 fn candidates(dir: &Dir, id: &Id) -> Result<Vec<PathBuf>> {
     let root = match host::cgroup_root() {
         Err(err) if is_want(&err) => return Err(err),

@@ -15,7 +15,8 @@ pub(super) struct Started<'a> {
 }
 
 impl<'a> Started<'a> {
-    /// Let systemd make the scope, at `path`. What is there without systemd's knowledge, it would take over as it is.
+    /// Let systemd make the scope, at `path`. What is there without systemd's knowledge, it would
+    /// take over as it is.
     pub(super) fn start(asked: &'a Scope, path: &Path) -> Result<Started<'a>> {
         if let Err(refused) = cgroup::refuse_taken(path) {
             let call = format!("systemd: start {}: {}", asked.unit.name, crate::log::message(&refused));
@@ -40,8 +41,8 @@ impl<'a> Started<'a> {
     }
 }
 
-/// Tell systemd of limits that are in force. systemd writes values of its own beside them, in whose place those of before are
-/// put back.
+/// Tell systemd of limits that are in force. systemd writes values of its own beside them, in whose
+/// place those of before are put back.
 pub(super) fn tell(unit: &Unit, properties: &[Planned<Property>], cgroup: &Cgroup) -> Result<(), Fault> {
     if properties.is_empty() {
         return Ok(());

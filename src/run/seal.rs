@@ -1,9 +1,10 @@
 //! A sealed copy of this program: what enters a container must never lead back to the host's file.
 //!
-//! A process in a container can reach the executable of another through /proc/PID/exe, and could overwrite the runtime on
-//! the host (CVE-2019-5736). So the commands that enter one first go on from a place that no write can reach: a detached
-//! overlay without an upper layer, or, where mounting is not allowed, a sealed memfd. They map themselves from there
-//! (`sys/image.rs`) or, where the kernel does not allow that, execute themselves again.
+//! A process in a container can reach the executable of another through /proc/PID/exe, and could
+//! overwrite the runtime on the host (CVE-2019-5736). So the commands that enter one first go on
+//! from a place that no write can reach: a detached overlay without an upper layer, or, where
+//! mounting is not allowed, a sealed memfd. They map themselves from there (`sys/image.rs`) or,
+//! where the kernel does not allow that, execute themselves again.
 
 use crate::sys::mount::{self, attr};
 use crate::sys::{Errno, fs, image, process};
@@ -39,8 +40,9 @@ pub fn enter() -> Result<()> {
     Err(errno).context("execveat of the sealed executable")
 }
 
-/// Go on with the copy in place of the file that this process was executed from. Where the kernel does not allow it (it takes
-/// CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE, and CONFIG_CHECKPOINT_RESTORE) the copy is executed.
+/// Go on with the copy in place of the file that this process was executed from. Where the kernel
+/// does not allow it (it takes CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE, and
+/// CONFIG_CHECKPOINT_RESTORE) the copy is executed.
 fn move_to(copy: &OwnedFd, exe: &Path) -> Result<()> {
     // A file that has taken the place of this program's meanwhile is another program.
     let own = fs::open("/proc/self/exe", fs::O_PATH, 0).and_then(|own| fs::stat_fd(own.as_fd()))?;
@@ -54,7 +56,8 @@ fn move_to(copy: &OwnedFd, exe: &Path) -> Result<()> {
     image::move_to(copy.as_fd(), exe, &maps, &stat).context("PR_SET_MM_MAP")
 }
 
-/// Whether this process runs from a sealed copy. The answer depends on nothing that a caller could set.
+/// Whether this process runs from a sealed copy. The answer depends on nothing that a caller could
+/// set.
 fn is_sealed(exe: &Path) -> std::result::Result<bool, Errno> {
     let own = fs::open("/proc/self/exe", fs::O_RDONLY, 0)?;
     if let Ok(seals) = fcntl(&own, FcntlArg::F_GET_SEALS) {
@@ -71,8 +74,8 @@ fn is_sealed(exe: &Path) -> std::result::Result<bool, Errno> {
     Ok(!nix::sys::stat::lstat(exe).is_ok_and(same))
 }
 
-/// This program's file in a detached overlay of its folder. It has no upper layer, so nothing can be written through it,
-/// and unlike a read-only bind mount it cannot be made writable.
+/// This program's file in a detached overlay of its folder. It has no upper layer, so nothing can
+/// be written through it, and unlike a read-only bind mount it cannot be made writable.
 fn overlay(exe: &Path) -> std::result::Result<OwnedFd, Errno> {
     let (folder, name) = (exe.parent().ok_or(Errno::EINVAL)?, exe.file_name().ok_or(Errno::EINVAL)?);
     let folder = folder.to_str().ok_or(Errno::EINVAL)?;
@@ -80,7 +83,8 @@ fn overlay(exe: &Path) -> std::result::Result<OwnedFd, Errno> {
         folder.chars().flat_map(|c| [Some('\\').filter(|_| ":,\\".contains(c)), Some(c)]).flatten().collect();
     let overlay = mount::fsopen("overlay")?;
     let overlay = overlay.as_fd();
-    // The kernel wants two lower layers where there is no upper one; /sys is a folder on every machine.
+    // The kernel wants two lower layers where there is no upper one; /sys is a folder on every
+    // machine.
     mount::fsconfig_string(overlay, "lowerdir", &format!("{escaped}:/sys"))?;
     mount::fsconfig_create(overlay)?;
     let mount = mount::fsmount(overlay, attr::RDONLY | attr::NOSUID | attr::NODEV)?;

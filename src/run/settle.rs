@@ -1,4 +1,5 @@
-//! What the parent does for an init that exists and waits: above all, user namespaces and their mappings.
+//! What the parent does for an init that exists and waits: above all, user namespaces and their
+//! mappings.
 
 use super::net_devices::Moved;
 use super::rdt;
@@ -11,7 +12,8 @@ use crate::sys::process::{self, Cloned};
 use crate::sys::{self, Errno, fs, schedule};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Take all steps for the init with this pid. `network` is the network namespace that it joins, if it joins one.
+/// Take all steps for the init with this pid. `network` is the network namespace that it joins, if
+/// it joins one.
 pub(super) fn settle(
     steps: &[Planned<Settle>],
     pid: i32,
@@ -71,14 +73,16 @@ fn map_ids(maps: &IdMaps, pid: i32) -> Outcome {
         return map_with("newgidmap", &maps.gids, pid);
     }
     if uid != 0 {
-        // Who maps their own group alone may not drop groups that keep them from something (user_namespaces(7)).
+        // Who maps their own group alone may not drop groups that keep them from something
+        // (user_namespaces(7)).
         write(pid, "setgroups", "deny")?;
     }
     write(pid, "uid_map", &ids::map_file(&maps.uids))?;
     write(pid, "gid_map", &ids::map_file(&maps.gids))
 }
 
-/// Map the ids that /etc/subuid and /etc/subgid give to an ordinary user, which takes a program with rights of its own.
+/// Map the ids that /etc/subuid and /etc/subgid give to an ordinary user, which takes a program
+/// with rights of its own.
 #[allow(clippy::disallowed_methods, reason = "no hook: a short-lived helper that is waited for at once")]
 fn map_with(program: &str, ranges: &[IdRange], pid: i32) -> Outcome {
     let mut command = std::process::Command::new(program);

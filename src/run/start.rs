@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail};
 use nix::sys::socket::SockType;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Let a created container's process run. A failing startContainer hook or execve(2) is this command's error.
+/// Let a created container's process run. A failing startContainer hook or execve(2) is this
+/// command's error.
 pub fn start(container: Container) -> Result<()> {
     container.allow(Command::Start)?;
     let Some(connection) = container.dir.connect()? else {
@@ -34,8 +35,8 @@ pub fn start(container: Container) -> Result<()> {
     }
 }
 
-/// Give the agent a copy of the notification descriptor `number` of process `pid`, with the container process state
-/// (config-linux.md: The Container Process State).
+/// Give the agent a copy of the notification descriptor `number` of process `pid`, with the
+/// container process state (config-linux.md: The Container Process State).
 pub(super) fn hand_over(state: &State, status: &str, pid: i32, pidfd: &OwnedFd, number: i32) -> Result<()> {
     let Some(agent) = &state.listener else { bail!("no agent is recorded") };
     let fd = process::pidfd_getfd(pidfd.as_fd(), number).context("pidfd_getfd")?;
@@ -52,7 +53,8 @@ pub(super) fn hand_over(state: &State, status: &str, pid: i32, pidfd: &OwnedFd, 
     socket::send(socket.as_fd(), message.to_string().as_bytes(), Some(fd.as_fd())).context("sendmsg")
 }
 
-/// Wait until init has become the process, and run the poststart hooks. One that fails destroys the container.
+/// Wait until init has become the process, and run the poststart hooks. One that fails destroys the
+/// container.
 pub fn finish(container: Container, channel: &ParentEnd) -> Result<Container> {
     loop {
         match channel.hear().context("recvmsg from init")? {

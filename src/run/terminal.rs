@@ -4,7 +4,8 @@ use crate::sys::{fs, process, socket, tty};
 use anyhow::{Context, Result};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Whether the caller has a terminal to relay to: one of the standard descriptors, or that of the session.
+/// Whether the caller has a terminal to relay to: one of the standard descriptors, or that of the
+/// session.
 pub fn has_terminal() -> bool {
     let standard = [process::stdin(), process::stdout(), process::stderr()];
     standard.into_iter().any(|fd| tty::size(fd).is_ok())
@@ -20,9 +21,9 @@ pub(super) fn copy_size(terminal: &OwnedFd) {
     }
 }
 
-/// Send the other end of a terminal to the console socket, as the kernel made it: whoever takes it has a terminal of his own, whose
-/// output processing he may have switched off. Without a socket it is this process's, to relay to a terminal that adds the carriage
-/// returns.
+/// Send the other end of a terminal to the console socket, as the kernel made it: whoever takes it
+/// has a terminal of his own, whose output processing he may have switched off. Without a socket it
+/// is this process's, to relay to a terminal that adds the carriage returns.
 pub(super) fn hand_terminal(master: OwnedFd, console: Option<&OwnedFd>) -> Result<Option<OwnedFd>> {
     let Some(console) = console else {
         tty::clear_onlcr(&master).context("tcsetattr of the terminal")?;

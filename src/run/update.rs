@@ -9,8 +9,8 @@ use crate::sys;
 use anyhow::{Context, Result};
 use std::path::Path;
 
-/// Do what the plan says to `cgroup`, in the tree that is mounted at `root`. If anything is refused, what was changed before
-/// it is put back.
+/// Do what the plan says to `cgroup`, in the tree that is mounted at `root`. If anything is
+/// refused, what was changed before it is put back.
 pub fn update(cgroup: &Cgroup, unit: Option<&Unit>, root: &Path, plan: &Update) -> Result<()> {
     if let Some(check) = &plan.check {
         cgroup.check(check)?;
@@ -32,7 +32,8 @@ fn change(
         cgroup.limit(write)?;
         undo.extend(before);
     }
-    // Values that the kernel has taken are told to systemd, which would take them back at its next reload.
+    // Values that the kernel has taken are told to systemd, which would take them back at its next
+    // reload.
     if let Some(unit) = unit {
         tell(unit, &plan.properties, cgroup)?;
     }

@@ -126,7 +126,8 @@ impl Dir {
         self.read(CONFIG, crate::config::load::LIMIT)
     }
 
-    /// The start socket's path by this directory's descriptor, short enough for unix(7) however long `--root` is.
+    /// The start socket's path by this directory's descriptor, short enough for unix(7) however
+    /// long `--root` is.
     fn start_socket(&self) -> PathBuf {
         self.by_descriptor(START_SOCKET)
     }
@@ -142,7 +143,8 @@ impl Dir {
             .with_context(|| format!("bind {}", self.path.join(START_SOCKET).display()))
     }
 
-    /// Bind the socket that takes the container's notifications, in a folder of its own that the container sees.
+    /// Bind the socket that takes the container's notifications, in a folder of its own that the
+    /// container sees.
     pub fn bind_notify(&self) -> Result<OwnedFd> {
         match fs::mkdirat(self.fd.as_fd(), NOTIFY_FOLDER, 0o755) {
             Ok(()) | Err(Errno::EEXIST) => {}
@@ -180,7 +182,8 @@ impl Dir {
         }
     }
 
-    /// Whether an init waits for `start`. A full backlog means that it does, but has no time to answer.
+    /// Whether an init waits for `start`. A full backlog means that it does, but has no time to
+    /// answer.
     pub(super) fn awaits_start(&self) -> bool {
         matches!(socket::connect_to(&self.start_socket(), SockType::SeqPacket), Ok(_) | Err(Errno::EAGAIN))
     }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Where a container is in its life, runtime.md: State. `paused` is this runtime's addition to the specification's four.
+/// Where a container is in its life, runtime.md: State. `paused` is this runtime's addition to the
+/// specification's four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {

@@ -37,8 +37,8 @@ struct AttachAttr {
 }
 
 fn bpf<T>(command: libc::c_int, attr: &T) -> Result<libc::c_long> {
-    // SAFETY: `attr` is a live struct that starts with the fields of `command`, of the size that is passed; the kernel
-    // takes what a shorter one lacks as zero.
+    // SAFETY: `attr` is a live struct that starts with the fields of `command`, of the size that is
+    // passed; the kernel takes what a shorter one lacks as zero.
     Errno::result(unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attr), size_of::<T>()) })
 }
 
@@ -92,8 +92,8 @@ pub fn device_filters(cgroup: BorrowedFd<'_>) -> Result<Vec<OwnedFd>> {
         prog_cnt: MAX_PROGRAMS as u32,
         ..QueryAttr::default()
     };
-    // SAFETY: `attr` is a live struct that starts with the fields of the command and is written back to; `ids` has the room
-    // that it promises.
+    // SAFETY: `attr` is a live struct that starts with the fields of the command and is written
+    // back to; `ids` has the room that it promises.
     Errno::result(unsafe {
         libc::syscall(libc::SYS_bpf, BPF_PROG_QUERY, &raw mut attr, size_of::<QueryAttr>())
     })?;
@@ -116,8 +116,9 @@ pub fn detach_device_filter(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> 
     bpf(BPF_PROG_DETACH, &attr).map(drop)
 }
 
-/// seccomp(2) `SECCOMP_SET_MODE_FILTER`. With `SECCOMP_FILTER_FLAG_NEW_LISTENER` the number of the notification descriptor
-/// comes back; it is left as a number, for it is handed on by number and closed by execve(2).
+/// seccomp(2) `SECCOMP_SET_MODE_FILTER`. With `SECCOMP_FILTER_FLAG_NEW_LISTENER` the number of the
+/// notification descriptor comes back; it is left as a number, for it is handed on by number and
+/// closed by execve(2).
 pub fn set_seccomp_filter(insns: &[libc::sock_filter], flags: u32) -> Result<RawFd> {
     let len = u16::try_from(insns.len()).map_err(|_| Errno::EINVAL)?;
     // The kernel only reads through the pointer.
@@ -129,7 +130,8 @@ pub fn set_seccomp_filter(insns: &[libc::sock_filter], flags: u32) -> Result<Raw
     .map(|fd| fd as RawFd)
 }
 
-/// Whether the kernel has seccomp filters with these flags: without a program the answer is EFAULT where it has.
+/// Whether the kernel has seccomp filters with these flags: without a program the answer is EFAULT
+/// where it has.
 pub fn has_seccomp_flags(flags: u32) -> bool {
     let no_program = std::ptr::null::<libc::sock_fprog>();
     // SAFETY: a null program is refused, after the flags have been looked at.

@@ -11,8 +11,8 @@ fn prctl(op: libc::c_int, a: libc::c_ulong, b: libc::c_ulong) -> Result<libc::c_
     Errno::result(unsafe { libc::prctl(op, a, b, 0, 0) })
 }
 
-/// Whether capability `n` is in the bounding set; none if the running kernel does not know it (`PR_CAPBSET_READ`; asked of
-/// the kernel, never of a mounted /proc).
+/// Whether capability `n` is in the bounding set; none if the running kernel does not know it
+/// (`PR_CAPBSET_READ`; asked of the kernel, never of a mounted /proc).
 pub fn in_bounding_set(n: u32) -> Option<bool> {
     prctl(libc::PR_CAPBSET_READ, n.into(), 0).ok().map(|is| is == 1)
 }
@@ -42,7 +42,8 @@ pub fn no_new_privs() -> Result<()> {
     nix::sys::prctl::set_no_new_privs()
 }
 
-/// Whether other processes of the same user may trace this one and open its /proc files (`PR_SET_DUMPABLE`).
+/// Whether other processes of the same user may trace this one and open its /proc files
+/// (`PR_SET_DUMPABLE`).
 pub fn set_dumpable(dumpable: bool) -> Result<()> {
     nix::sys::prctl::set_dumpable(dumpable)
 }
@@ -117,8 +118,8 @@ pub fn set_key_permissions(serial: i32, permissions: u32) -> Result<()> {
     .map(drop)
 }
 
-/// keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING`: the session keyring of that name, a new one if there is none that may be found. Returns
-/// its serial number.
+/// keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING`: the session keyring of that name, a new one if there is
+/// none that may be found. Returns its serial number.
 pub fn join_session_keyring(name: &str) -> Result<i32> {
     let name = c(name)?;
     // SAFETY: `name` is NUL-terminated and outlives the call.

@@ -9,8 +9,8 @@ pub use libc::{
     RESOLVE_NO_XDEV,
 };
 
-/// openat2(2). `O_CLOEXEC` is always added. EAGAIN, the answer to a rename or mount elsewhere during a
-/// lookup that may not leave its root, is tried again a bounded number of times.
+/// openat2(2). `O_CLOEXEC` is always added. EAGAIN, the answer to a rename or mount elsewhere
+/// during a lookup that may not leave its root, is tried again a bounded number of times.
 pub fn openat2(
     dir: BorrowedFd<'_>,
     path: impl AsRef<[u8]>,
@@ -47,7 +47,8 @@ pub fn openat2(
 /// open(2) of a host path, close-on-exec.
 pub fn open(path: impl AsRef<std::path::Path>, flags: i32, mode: u32) -> Result<OwnedFd> {
     let path = c(path.as_ref().as_os_str().as_encoded_bytes())?;
-    // SAFETY: `path` is NUL-terminated and outlives the call; the kernel returns a descriptor that is ours alone.
+    // SAFETY: `path` is NUL-terminated and outlives the call; the kernel returns a descriptor that
+    // is ours alone.
     unsafe {
         let fd = Errno::result(libc::open(path.as_ptr(), flags | O_CLOEXEC, mode as libc::c_uint))?;
         Ok(OwnedFd::from_raw_fd(fd))
@@ -57,7 +58,8 @@ pub fn open(path: impl AsRef<std::path::Path>, flags: i32, mode: u32) -> Result<
 /// openat(2), close-on-exec. For directories that no container can write; elsewhere [`openat2`].
 pub fn openat(dir: BorrowedFd<'_>, name: impl AsRef<[u8]>, flags: i32, mode: u32) -> Result<OwnedFd> {
     let name = c(name)?;
-    // SAFETY: `name` is NUL-terminated and outlives the call; the kernel returns a descriptor that is ours alone.
+    // SAFETY: `name` is NUL-terminated and outlives the call; the kernel returns a descriptor that
+    // is ours alone.
     unsafe {
         let fd = Errno::result(libc::openat(
             dir.as_raw_fd(),
@@ -162,7 +164,8 @@ fn accessible(path: &std::ffi::CStr, mode: libc::c_int) -> Result<()> {
         .map(drop)
 }
 
-/// getcwd(2), the call itself: the C library's function walks upwards where the kernel says `(unreachable)`.
+/// getcwd(2), the call itself: the C library's function walks upwards where the kernel says
+/// `(unreachable)`.
 pub fn getcwd() -> Result<String> {
     let mut path = vec![0u8; libc::PATH_MAX as usize];
     // SAFETY: the kernel writes at most the length that is passed.
@@ -241,7 +244,8 @@ pub fn set_blocking(fd: BorrowedFd<'_>) -> Result<()> {
     nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).map(drop)
 }
 
-/// Whether `fd` was opened for reading, for writing or for both: `O_RDONLY`, `O_WRONLY`, `O_RDWR` (fcntl(2) `F_GETFL`).
+/// Whether `fd` was opened for reading, for writing or for both: `O_RDONLY`, `O_WRONLY`, `O_RDWR`
+/// (fcntl(2) `F_GETFL`).
 pub fn access_mode(fd: BorrowedFd<'_>) -> Result<i32> {
     Ok(nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETFL)? & libc::O_ACCMODE)
 }
@@ -268,7 +272,8 @@ pub fn same_file(a: BorrowedFd<'_>, b: BorrowedFd<'_>) -> bool {
     matches!((identity(a), identity(b)), (Ok(a), Ok(b)) if a == b)
 }
 
-/// renameat2(2) with `RENAME_NOREPLACE`: EEXIST where the new name is taken. The C library need not have it.
+/// renameat2(2) with `RENAME_NOREPLACE`: EEXIST where the new name is taken. The C library need not
+/// have it.
 pub fn rename_unless_there(from: BorrowedFd<'_>, old: &str, to: BorrowedFd<'_>, new: &str) -> Result<()> {
     let (old, new) = (c(old)?, c(new)?);
     let (from, to) = (from.as_raw_fd(), to.as_raw_fd());

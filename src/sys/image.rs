@@ -36,8 +36,9 @@ struct Area {
     offset: i64,
 }
 
-/// Go on as the program in `file`, which must have the same content as the file that this program, `exe`, was executed from: its
-/// pages are mapped from there, and /proc/self/exe leads there. `maps` and `stat` are those of /proc/self.
+/// Go on as the program in `file`, which must have the same content as the file that this program,
+/// `exe`, was executed from: its pages are mapped from there, and /proc/self/exe leads there.
+/// `maps` and `stat` are those of /proc/self.
 ///
 /// An error leaves a program that runs on as it was.
 pub fn move_to(file: BorrowedFd<'_>, exe: &str, maps: &str, stat: &str) -> Result<()> {
@@ -51,7 +52,8 @@ pub fn move_to(file: BorrowedFd<'_>, exe: &str, maps: &str, stat: &str) -> Resul
 
 /// The addresses of the segments whose flags are such.
 fn segments(flags: impl Fn(u32) -> bool) -> Vec<Range<usize>> {
-    // SAFETY: getauxval takes an integer. AT_PHDR is the address of AT_PHNUM program headers, which stay mapped for good.
+    // SAFETY: getauxval takes an integer. AT_PHDR is the address of AT_PHNUM program headers, which
+    // stay mapped for good.
     let headers = unsafe {
         let first = libc::getauxval(libc::AT_PHDR) as *const libc::Elf64_Phdr;
         std::slice::from_raw_parts(first, libc::getauxval(libc::AT_PHNUM) as usize)
@@ -85,8 +87,8 @@ fn area(line: &str) -> Option<Area> {
 fn map(area: &Area, file: BorrowedFd<'_>) -> Result<()> {
     let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
     let length = area.end - area.start;
-    // SAFETY: the area is one that holds unchanged content of the program's file, and what takes its place, at once, is the same
-    // content. There is one thread, and it goes on in it.
+    // SAFETY: the area is one that holds unchanged content of the program's file, and what takes
+    // its place, at once, is the same content. There is one thread, and it goes on in it.
     let mapped = unsafe {
         libc::mmap(area.start as *mut _, length, area.protection, flags, file.as_raw_fd(), area.offset)
     };
@@ -96,8 +98,9 @@ fn map(area: &Area, file: BorrowedFd<'_>) -> Result<()> {
 /// Put memory of no file with the same content in its place.
 fn copy(area: &Area) -> Result<()> {
     let length = area.end - area.start;
-    // SAFETY: `copied` is new memory of the length that is copied. From the copy to its move into place nothing writes to the
-    // area: there is one thread, no signal handler of this program's writes anything, and errno is in the heap's TLS block.
+    // SAFETY: `copied` is new memory of the length that is copied. From the copy to its move into
+    // place nothing writes to the area: there is one thread, no signal handler of this program's
+    // writes anything, and errno is in the heap's TLS block.
     unsafe {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         let writable = libc::PROT_READ | libc::PROT_WRITE;
@@ -140,18 +143,20 @@ fn set_exe(file: BorrowedFd<'_>, stat: &str) -> Result<()> {
         auxv_size: 0,
         exe_fd: file.as_raw_fd() as u32,
     };
-    // SAFETY: `map` is live over the call and of the size that is passed; the addresses are those in force.
+    // SAFETY: `map` is live over the call and of the size that is passed; the addresses are those
+    // in force.
     Errno::result(unsafe {
         libc::prctl(libc::PR_SET_MM, PR_SET_MM_MAP, &raw const map, size_of::<MmMap>() as libc::c_ulong, 0)
     })
     .map(drop)
 }
 
-/// Give back the memory of this program's code and constants, as far as it is not in use: what is needed again comes from the
-/// file. For a process that has come to where it will wait.
+/// Give back the memory of this program's code and constants, as far as it is not in use: what is
+/// needed again comes from the file. For a process that has come to where it will wait.
 pub fn forget_code() {
     for Range { start, end } in segments(|flags| flags & libc::PF_W == 0) {
-        // SAFETY: a segment that was never writable holds what the file holds, and that is what comes back.
+        // SAFETY: a segment that was never writable holds what the file holds, and that is what
+        // comes back.
         unsafe { libc::syscall(libc::SYS_madvise, start, end - start, libc::MADV_DONTNEED) };
     }
 }

@@ -1,8 +1,8 @@
 //! The only unsafe code: one function a system call, owned and borrowed fds in and out, no policy.
 //!
 //! What nix already wraps is called through nix; this module holds what it lacks (the mount API of
-//! Linux 5.2, clone3, pidfds with a signal, seccomp, capset and a few prctls). Every function returns
-//! the kernel's answer as an [`Errno`] and decides nothing.
+//! Linux 5.2, clone3, pidfds with a signal, seccomp, capset and a few prctls). Every function
+//! returns the kernel's answer as an [`Errno`] and decides nothing.
 #![allow(unsafe_code)]
 
 pub mod bpf;
@@ -31,12 +31,14 @@ pub(crate) fn c(s: impl AsRef<[u8]>) -> Result<std::ffi::CString> {
     std::ffi::CString::new(s.as_ref()).map_err(|_| Errno::EINVAL)
 }
 
-/// Write to standard error. Where that takes nothing there is nobody to tell; the macros would end the process instead.
+/// Write to standard error. Where that takes nothing there is nobody to tell; the macros would end
+/// the process instead.
 pub fn to_stderr(text: &str) {
     let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
 }
 
-/// `errno`'s text in this project's style: lower case, with the name, as `no such file or directory (ENOENT)`.
+/// `errno`'s text in this project's style: lower case, with the name, as `no such file or directory
+/// (ENOENT)`.
 pub fn describe(errno: Errno) -> String {
     let text = errno.desc();
     let mut chars = text.chars();

@@ -65,11 +65,13 @@ fn fsconfig(
     key: *const libc::c_char,
     value: *const libc::c_char,
 ) -> Result<()> {
-    // SAFETY: `key` and `value` are null or NUL-terminated strings that the callers above keep alive over the call.
+    // SAFETY: `key` and `value` are null or NUL-terminated strings that the callers above keep
+    // alive over the call.
     Errno::result(unsafe { libc::syscall(libc::SYS_fsconfig, fs.as_raw_fd(), cmd, key, value, 0) }).map(drop)
 }
 
-/// The messages that the kernel has left in a filesystem context, joined by `; `, without their severity letter.
+/// The messages that the kernel has left in a filesystem context, joined by `; `, without their
+/// severity letter.
 pub fn fs_log(fs: BorrowedFd<'_>) -> String {
     let mut text = String::new();
     let mut line = [0u8; 512];
@@ -141,7 +143,8 @@ pub fn move_mount(what: BorrowedFd<'_>, onto: BorrowedFd<'_>) -> Result<()> {
     .map(drop)
 }
 
-/// What mount_setattr(2) changes. `propagation` is 0 (leave it) or one of `MS_SHARED`, `MS_SLAVE`, `MS_PRIVATE`, `MS_UNBINDABLE`.
+/// What mount_setattr(2) changes. `propagation` is 0 (leave it) or one of `MS_SHARED`, `MS_SLAVE`,
+/// `MS_PRIVATE`, `MS_UNBINDABLE`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Change {
     /// Attributes to set.
@@ -179,7 +182,8 @@ fn set_attributes(fd: BorrowedFd<'_>, reach: Reach, attr: &libc::mount_attr) -> 
     .map(drop)
 }
 
-/// mount_setattr(2) `MOUNT_ATTR_IDMAP`: map the ids of a detached mount's files as the user namespace does.
+/// mount_setattr(2) `MOUNT_ATTR_IDMAP`: map the ids of a detached mount's files as the user
+/// namespace does.
 pub fn map_ids(fd: BorrowedFd<'_>, reach: Reach, user_namespace: BorrowedFd<'_>) -> Result<()> {
     let attr = libc::mount_attr {
         attr_set: attr::IDMAP,
@@ -190,7 +194,8 @@ pub fn map_ids(fd: BorrowedFd<'_>, reach: Reach, user_namespace: BorrowedFd<'_>)
     set_attributes(fd, reach, &attr)
 }
 
-/// pivot_root(".", "."): the working directory becomes the root, and the old root is stacked on top of it.
+/// pivot_root(".", "."): the working directory becomes the root, and the old root is stacked on top
+/// of it.
 pub fn pivot_root_here() -> Result<()> {
     nix::unistd::pivot_root(".", ".")
 }
@@ -205,7 +210,8 @@ pub fn move_here_to_root() -> Result<()> {
     nix::mount::mount(Some("."), "/", None::<&str>, nix::mount::MsFlags::MS_MOVE, None::<&str>)
 }
 
-/// The number of the mount that `fd` lies on, unique while that exists (statx(2) `STATX_MNT_ID`, Linux 5.8).
+/// The number of the mount that `fd` lies on, unique while that exists (statx(2) `STATX_MNT_ID`,
+/// Linux 5.8).
 pub fn id(fd: BorrowedFd<'_>) -> Result<u64> {
     // SAFETY: statx is plain data, for which all zeroes is a value.
     let mut found: libc::statx = unsafe { std::mem::zeroed() };
@@ -216,8 +222,9 @@ pub fn id(fd: BorrowedFd<'_>) -> Result<u64> {
     Ok(found.stx_mnt_id)
 }
 
-/// mount(2) of a new overlayfs at `target` with options as mount(8) writes them: the call that takes layers by names that are
-/// relative to the working directory, any number of them, on every kernel.
+/// mount(2) of a new overlayfs at `target` with options as mount(8) writes them: the call that
+/// takes layers by names that are relative to the working directory, any number of them, on every
+/// kernel.
 pub fn overlay(target: &str, options: &str) -> Result<()> {
     nix::mount::mount(Some("overlay"), target, Some("overlay"), nix::mount::MsFlags::empty(), Some(options))
 }

@@ -16,7 +16,8 @@ pub fn up(name: &str) -> Result<()> {
         *to = from as libc::c_char;
     }
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-    // SAFETY: SIOCSIFFLAGS reads one ifreq with a NUL-terminated name and flags, live over the call.
+    // SAFETY: SIOCSIFFLAGS reads one ifreq with a NUL-terminated name and flags, live over the
+    // call.
     Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) })
         .map(drop)
 }

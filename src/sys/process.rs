@@ -21,8 +21,8 @@ pub enum Cloned {
     },
 }
 
-/// clone(2) as a fork, with `CLONE_PIDFD`: a filter of system calls that lets programs make processes allows this, while clone3(2),
-/// whose flags a filter cannot see, is often refused.
+/// clone(2) as a fork, with `CLONE_PIDFD`: a filter of system calls that lets programs make
+/// processes allows this, while clone3(2), whose flags a filter cannot see, is often refused.
 ///
 /// Only for a process with one thread: the child goes on with a copy of its memory.
 pub fn fork() -> Result<Cloned> {
@@ -30,13 +30,15 @@ pub fn fork() -> Result<Cloned> {
     let flags = (libc::CLONE_PIDFD | libc::SIGCHLD) as libc::c_long;
     let stack: libc::c_long = 0;
     let (first, second) = if cfg!(target_arch = "s390x") { (stack, flags) } else { (flags, stack) };
-    // SAFETY: as below. The pidfd is put where the third argument points; fourth and fifth are not used without their flags.
+    // SAFETY: as below. The pidfd is put where the third argument points; fourth and fifth are not
+    // used without their flags.
     let ret = unsafe { libc::syscall(libc::SYS_clone, first, second, &raw mut pidfd, 0, 0) };
     // SAFETY: as below.
     unsafe { born(ret, pidfd) }
 }
 
-/// clone3(2) as a fork, with `CLONE_PIDFD`, the namespaces of `flags` and, where given, a birth inside `cgroup`.
+/// clone3(2) as a fork, with `CLONE_PIDFD`, the namespaces of `flags` and, where given, a birth
+/// inside `cgroup`.
 ///
 /// Only for a process with one thread: the child goes on with a copy of its memory.
 pub fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
@@ -47,23 +49,23 @@ pub fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
     clone(flags, cgroup, libc::SIGCHLD as u64)
 }
 
-/// As [`clone3`], but the child is one of this process's own parent, which it signals as this process would
-/// (`CLONE_PARENT`).
+/// As [`clone3`], but the child is one of this process's own parent, which it signals as this
+/// process would (`CLONE_PARENT`).
 pub fn clone3_sibling(flags: u64) -> Result<Cloned> {
     clone(flags | libc::CLONE_PARENT as u64, 0, 0)
 }
 
-/// Go on as a child of this process's own parent, as [`clone3_sibling`] makes one, and end. Returns in the child only, or with the
-/// error.
+/// Go on as a child of this process's own parent, as [`clone3_sibling`] makes one, and end. Returns
+/// in the child only, or with the error.
 ///
 /// Memory is handed over, not copied: nothing is mapped twice or faulted in again.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64"))]
 pub fn continue_as_sibling() -> Result<()> {
     let args = CloneArgs { flags: (libc::CLONE_PARENT | libc::CLONE_VM) as u64, ..CloneArgs::default() };
     let result: isize;
-    // SAFETY: both processes have one memory and one stack from here on, which only the child uses: the parent's next
-    // instructions end it, in registers only. There is one thread, and the C library keeps nothing that tells its pid. `args` is
-    // live over the call, which reads it only.
+    // SAFETY: both processes have one memory and one stack from here on, which only the child uses:
+    // the parent's next instructions end it, in registers only. There is one thread, and the C
+    // library keeps nothing that tells its pid. `args` is live over the call, which reads it only.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         std::arch::asm!(
@@ -153,15 +155,17 @@ fn clone(flags: u64, cgroup: u64, exit_signal: u64) -> Result<Cloned> {
         cgroup,
         ..CloneArgs::default()
     };
-    // SAFETY: without CLONE_VM and with a zero stack this is fork(2): parent and child have memory of their own. `args`
-    // and `pidfd` outlive the call. There is one thread, so no lock of the C library or of std can be left held.
+    // SAFETY: without CLONE_VM and with a zero stack this is fork(2): parent and child have memory
+    // of their own. `args` and `pidfd` outlive the call. There is one thread, so no lock of the C
+    // library or of std can be left held.
     let ret = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
     // SAFETY: `CLONE_PIDFD` is among the flags.
     unsafe { born(ret, pidfd) }
 }
 
 /// Who this is, by what a call with `CLONE_PIDFD` has answered.
-// SAFETY: for the caller to see to: in the parent, `pidfd` is what the kernel has just put there for it alone.
+// SAFETY: for the caller to see to: in the parent, `pidfd` is what the kernel has just put there
+// for it alone.
 unsafe fn born(ret: libc::c_long, pidfd: RawFd) -> Result<Cloned> {
     match Errno::result(ret)? {
         0 => Ok(Cloned::Child),
@@ -265,7 +269,8 @@ fn wait_with(pidfd: BorrowedFd<'_>, options: libc::c_int) -> Result<Exit> {
     Ok(Exit::of(&info))
 }
 
-/// The soft and the hard limit of the stack that the caller of this program has set, and those that it goes on with.
+/// The soft and the hard limit of the stack that the caller of this program has set, and those that
+/// it goes on with.
 static CALLERS_STACK: std::sync::OnceLock<[(u64, u64); 2]> = std::sync::OnceLock::new();
 
 /// The kernel's number of the resource.
@@ -275,7 +280,8 @@ const RLIMIT_STACK: u32 = libc::RLIMIT_STACK as u32;
 /// What this program's stack may grow to at the least, in bytes: it takes 100 kB.
 const STACK: u64 = 1 << 20;
 
-/// Have a stack that is large enough, as far as the kernel allows it: it looks at the limit whenever the stack grows.
+/// Have a stack that is large enough, as far as the kernel allows it: it looks at the limit
+/// whenever the stack grows.
 pub fn widen_stack() {
     let Ok((soft, hard)) = rlimit(0, RLIMIT_STACK) else { return };
     if soft >= STACK {
@@ -289,7 +295,8 @@ pub fn widen_stack() {
     }
 }
 
-/// Before execve(2): what the next program's stack may grow to is what the caller says, unless config.json has said it.
+/// Before execve(2): what the next program's stack may grow to is what the caller says, unless
+/// config.json has said it.
 fn give_stack_back() {
     if let Some([(soft, hard), wider]) = CALLERS_STACK.get()
         && rlimit(0, RLIMIT_STACK).as_ref() == Ok(wider)
@@ -309,7 +316,8 @@ pub fn execve(path: &str, args: &[CString], env: &[CString]) -> Errno {
     }
 }
 
-/// execveat(2) of the file that `fd` refers to, with the arguments and the environment that are given. Returns only on failure.
+/// execveat(2) of the file that `fd` refers to, with the arguments and the environment that are
+/// given. Returns only on failure.
 pub fn exec_fd(fd: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> Errno {
     give_stack_back();
     let empty = c"";
@@ -320,8 +328,9 @@ pub fn exec_fd(fd: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> Errno {
 
 /// close_range(2): close every descriptor from `first` on.
 pub fn close_from(first: RawFd) -> Result<()> {
-    // SAFETY: a child calls it, whose owners of descriptors in that range were its parent's: init at its birth, where it keeps
-    // what it holds below `first`; before execve(2); and the init of `--init`, which has none and uses none.
+    // SAFETY: a child calls it, whose owners of descriptors in that range were its parent's: init
+    // at its birth, where it keeps what it holds below `first`; before execve(2); and the init of
+    // `--init`, which has none and uses none.
     Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) }).map(drop)
 }
 
@@ -352,14 +361,16 @@ pub fn stderr() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(2) }
 }
 
-/// Standard input, output or error by its number; EBADF answers every call where the caller of this program has closed it.
+/// Standard input, output or error by its number; EBADF answers every call where the caller of this
+/// program has closed it.
 pub fn standard(number: RawFd) -> BorrowedFd<'static> {
     debug_assert!((0..3).contains(&number));
     // SAFETY: 0 to 2 are owned by no OwnedFd of this program, and init closes none of them.
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 
-/// Have the free number `fd` taken until execve(2), so that nothing else gets it. All numbers from 3 on that are below it are taken.
+/// Have the free number `fd` taken until execve(2), so that nothing else gets it. All numbers from
+/// 3 on that are below it are taken.
 pub fn plug(fd: i32) -> Result<()> {
     let plug = super::fs::open("/dev/null", super::fs::O_PATH, 0)?;
     if plug.as_raw_fd() != fd {
@@ -376,8 +387,8 @@ pub fn namespace_kind(fd: BorrowedFd<'_>) -> Result<i32> {
     Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::NS_GET_NSTYPE) })
 }
 
-/// A copy of a descriptor that the caller of this program opened, close-on-exec as that one is from here on, too. EBADF when it is
-/// not open.
+/// A copy of a descriptor that the caller of this program opened, close-on-exec as that one is from
+/// here on, too. EBADF when it is not open.
 pub fn copy_of_callers(fd: RawFd) -> Result<OwnedFd> {
     // SAFETY: F_DUPFD_CLOEXEC and F_SETFD take integers; a descriptor that is not open is EBADF.
     let copy = unsafe {
@@ -398,7 +409,8 @@ pub fn cloexec_from(first: RawFd) -> Result<()> {
     .map(drop)
 }
 
-/// Clear close-on-exec on a descriptor that the caller of this program opened. EBADF when it is not open.
+/// Clear close-on-exec on a descriptor that the caller of this program opened. EBADF when it is not
+/// open.
 pub fn keep_over_exec(fd: RawFd) -> Result<()> {
     // SAFETY: F_SETFD takes an integer; a descriptor that is not open is EBADF.
     Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }).map(drop)
@@ -429,7 +441,8 @@ pub fn replace_stdio(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
 pub fn reset_signals() -> Result<()> {
     // Real-time signals are not among them: nothing ignores those.
     for signal in 1..=libc::SIGSYS {
-        // SAFETY: SIG_DFL installs no code. Signals that may not be changed answer EINVAL, which is as wanted.
+        // SAFETY: SIG_DFL installs no code. Signals that may not be changed answer EINVAL, which is
+        // as wanted.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
     nix::sys::signal::SigSet::empty().thread_set_mask()
@@ -481,11 +494,12 @@ unsafe extern "C" {
     static mut environ: *mut *mut libc::c_char;
 }
 
-/// Overwrite the strings of this process's environment, and have none from here on: for a child of [`clone3`], whose memory is
-/// a copy. What the program has read before it has copied.
+/// Overwrite the strings of this process's environment, and have none from here on: for a child of
+/// [`clone3`], whose memory is a copy. What the program has read before it has copied.
 pub fn wipe_environment() {
-    // SAFETY: there is one thread, and nothing in this program holds a pointer into the environment: std::env copies. `environ`
-    // is null or a list that ends with null, of NUL-terminated strings in writable memory (execve(2)); nothing sets variables.
+    // SAFETY: there is one thread, and nothing in this program holds a pointer into the
+    // environment: std::env copies. `environ` is null or a list that ends with null, of
+    // NUL-terminated strings in writable memory (execve(2)); nothing sets variables.
     unsafe {
         let mut next = environ;
         while !next.is_null() && !(*next).is_null() {
@@ -497,7 +511,8 @@ pub fn wipe_environment() {
     }
 }
 
-/// Whether all threads of the process of a pidfd have ended (poll(2)), also if nobody has reaped it yet.
+/// Whether all threads of the process of a pidfd have ended (poll(2)), also if nobody has reaped it
+/// yet.
 pub fn has_ended(pidfd: BorrowedFd<'_>) -> Result<bool> {
     let mut fds = [nix::poll::PollFd::new(pidfd, nix::poll::PollFlags::POLLIN)];
     loop {

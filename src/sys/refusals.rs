@@ -1,8 +1,10 @@
-//! Which system calls are refused whatever they are asked, as by the seccomp filter of an outer sandbox.
+//! Which system calls are refused whatever they are asked, as by the seccomp filter of an outer
+//! sandbox.
 
 use super::Errno;
 
-/// The calls without which a container is not made, entered or ended, and that such filters do not know.
+/// The calls without which a container is not made, entered or ended, and that such filters do not
+/// know.
 const CALLS: [(&str, libc::c_long); 17] = [
     ("close_range", libc::SYS_close_range),
     ("faccessat2", libc::SYS_faccessat2),
@@ -23,12 +25,14 @@ const CALLS: [(&str, libc::c_long); 17] = [
     ("statx", libc::SYS_statx),
 ];
 
-/// The place among them of the first that answers ENOSYS or EPERM to arguments for which the kernel has another answer. Called with
-/// all rights over a mount namespace, without which some say EPERM to everybody.
+/// The place among them of the first that answers ENOSYS or EPERM to arguments for which the kernel
+/// has another answer. Called with all rights over a mount namespace, without which some say EPERM
+/// to everybody.
 pub fn first() -> Option<usize> {
     CALLS.iter().position(|(name, number)| {
-        // SAFETY: no descriptor is -1 and no memory is at that address, and each of the calls takes one of both, or an operation
-        // or flags that there are not; so none does anything but answer.
+        // SAFETY: no descriptor is -1 and no memory is at that address, and each of the calls takes
+        // one of both, or an operation or flags that there are not; so none does anything but
+        // answer.
         let answer = unsafe { libc::syscall(*number, -1isize, -1isize, -1isize, -1isize, -1isize, -1isize) };
         match Errno::result(answer) {
             // A kernel without keyrings has none to share: nothing is missed.

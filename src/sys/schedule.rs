@@ -53,7 +53,8 @@ pub fn set_memory_policy(mode: i32, nodes: &[u64]) -> Result<()> {
     // The kernel takes one bit less than it is told.
     let (mask, bits) =
         if nodes.is_empty() { (std::ptr::null(), 0) } else { (nodes.as_ptr(), nodes.len() * 64 + 1) };
-    // SAFETY: the mask is null with no bits, or live over the call with a word for every bit that the kernel reads.
+    // SAFETY: the mask is null with no bits, or live over the call with a word for every bit that
+    // the kernel reads.
     Errno::result(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) }).map(drop)
 }
 

@@ -8,8 +8,8 @@ pub fn block_all() -> Result<()> {
     nix::sys::signal::SigSet::all().thread_set_mask()
 }
 
-/// Those that by default end no process (signal(7)), that no process can do anything about, and the one that this program's own writes
-/// may raise.
+/// Those that by default end no process (signal(7)), that no process can do anything about, and the
+/// one that this program's own writes may raise.
 const OTHERS: [i32; 10] = [
     libc::SIGPIPE,
     libc::SIGCHLD,
@@ -23,8 +23,9 @@ const OTHERS: [i32; 10] = [
     libc::SIGSTOP,
 ];
 
-/// Have each signal whose default is to end a process end this one, though it be PID 1, to which the kernel delivers no signal that
-/// it has no handler for (pid_namespaces(7)), and though its caller blocked or ignored it. execve(2) ends that.
+/// Have each signal whose default is to end a process end this one, though it be PID 1, to which
+/// the kernel delivers no signal that it has no handler for (pid_namespaces(7)), and though its
+/// caller blocked or ignored it. execve(2) ends that.
 pub fn end_by_default() -> Result<()> {
     let numbers = (1..=libc::SIGRTMAX()).filter(|n| !OTHERS.contains(n));
     // Two real-time signals are the C library's.
@@ -42,14 +43,16 @@ extern "C" fn end(signal: libc::c_int) {
     super::process::exit_now(128 + signal)
 }
 
-/// sigwaitinfo(2) for any signal: the number of the next one, real-time signals too. The waiting itself gives back the memory
-/// of this program's code, and needs next to none of it: the C library's own function is pages away from everything else.
+/// sigwaitinfo(2) for any signal: the number of the next one, real-time signals too. The waiting
+/// itself gives back the memory of this program's code, and needs next to none of it: the C
+/// library's own function is pages away from everything else.
 pub fn next() -> Result<i32> {
     let all = u64::MAX; // one bit a signal, as the kernel has it
     let none = std::ptr::null::<u8>();
     loop {
         super::image::forget_code();
-        // SAFETY: the set is live over the call and of the size that is passed; no information and no timeout are given.
+        // SAFETY: the set is live over the call and of the size that is passed; no information and
+        // no timeout are given.
         let signal =
             unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, &raw const all, none, none, size_of::<u64>()) };
         match Errno::result(signal) {
@@ -59,17 +62,19 @@ pub fn next() -> Result<i32> {
     }
 }
 
-/// kill(2) of a child of this process that it has not reaped: until then the pid is nobody else's. A pidfd would do too, but
-/// not under every filter of system calls.
+/// kill(2) of a child of this process that it has not reaped: until then the pid is nobody else's.
+/// A pidfd would do too, but not under every filter of system calls.
 #[allow(clippy::disallowed_methods, reason = "the pid of a child that is not reaped cannot be another's")]
 pub fn send(pid: i32, signal: i32) -> Result<()> {
     // SAFETY: integers only.
     Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
 }
 
-/// fork(2): the child's pid, or none in the child. Unlike clone3(2) every filter of system calls knows it.
+/// fork(2): the child's pid, or none in the child. Unlike clone3(2) every filter of system calls
+/// knows it.
 pub fn fork() -> Result<Option<i32>> {
-    // SAFETY: there is one thread, so no lock of the C library or of std can be left held in the child.
+    // SAFETY: there is one thread, so no lock of the C library or of std can be left held in the
+    // child.
     match unsafe { nix::unistd::fork() }? {
         nix::unistd::ForkResult::Parent { child } => Ok(Some(child.as_raw())),
         nix::unistd::ForkResult::Child => Ok(None),
@@ -105,7 +110,8 @@ pub fn reap_all_but(child: i32) -> Result<()> {
     Ok(())
 }
 
-/// prctl(2) `PR_SET_CHILD_SUBREAPER`: have the orphans among this process's descendants as children.
+/// prctl(2) `PR_SET_CHILD_SUBREAPER`: have the orphans among this process's descendants as
+/// children.
 pub fn adopt_orphans() -> Result<()> {
     nix::sys::prctl::set_child_subreaper(true)
 }

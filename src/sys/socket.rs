@@ -14,8 +14,9 @@ pub fn seqpacket_pair() -> Result<(OwnedFd, OwnedFd)> {
     socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
 }
 
-/// A listening `SOCK_SEQPACKET` socket bound to `path`, which may have at most 107 bytes (sun_path, unix(7)). Only its owner can
-/// connect, whatever the umask is: bind(2) gives the file the mode of the socket.
+/// A listening `SOCK_SEQPACKET` socket bound to `path`, which may have at most 107 bytes (sun_path,
+/// unix(7)). Only its owner can connect, whatever the umask is: bind(2) gives the file the mode of
+/// the socket.
 pub fn listen_at(path: &Path) -> Result<OwnedFd> {
     let fd = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
     nix::sys::stat::fchmod(&fd, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR)?;
@@ -24,7 +25,8 @@ pub fn listen_at(path: &Path) -> Result<OwnedFd> {
     Ok(fd)
 }
 
-/// A socket of type `kind` that is connected to the one bound to `path`. Never blocks: a full backlog is EAGAIN.
+/// A socket of type `kind` that is connected to the one bound to `path`. Never blocks: a full
+/// backlog is EAGAIN.
 pub fn connect_to(path: &Path, kind: SockType) -> Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(AddressFamily::Unix, kind, flags, None)?;
@@ -37,7 +39,8 @@ fn set_blocking(fd: &OwnedFd) -> Result<()> {
     nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::empty())).map(drop)
 }
 
-/// A datagram socket bound to `path`, as short as for [`listen_at`]; reads that would wait are EAGAIN.
+/// A datagram socket bound to `path`, as short as for [`listen_at`]; reads that would wait are
+/// EAGAIN.
 pub fn datagrams_at(path: &Path) -> Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
@@ -92,7 +95,8 @@ pub fn send_some(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize> {
     nix::sys::socket::send(fd.as_raw_fd(), data, MsgFlags::MSG_NOSIGNAL)
 }
 
-/// Have the kernel add to every message who sent it, translated to this process's namespaces (`SO_PASSCRED`).
+/// Have the kernel add to every message who sent it, translated to this process's namespaces
+/// (`SO_PASSCRED`).
 pub fn pass_credentials(fd: BorrowedFd<'_>) -> Result<()> {
     setsockopt(&fd, sockopt::PassCred, &true)
 }
@@ -123,7 +127,8 @@ pub fn receive(fd: BorrowedFd<'_>, data: &mut [u8]) -> Result<Received> {
         match control {
             ControlMessageOwned::ScmRights(fds) => {
                 for fd in fds {
-                    // SAFETY: the kernel has just installed this descriptor for us alone; all but the last are closed.
+                    // SAFETY: the kernel has just installed this descriptor for us alone; all but
+                    // the last are closed.
                     received.fd = Some(unsafe { OwnedFd::from_raw_fd(fd) });
                 }
             }

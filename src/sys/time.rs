@@ -19,7 +19,8 @@ pub struct Local {
 pub fn local(seconds: u64) -> Local {
     let seconds = seconds as _;
     let mut broken: std::mem::MaybeUninit<libc::tm> = std::mem::MaybeUninit::zeroed();
-    // SAFETY: localtime_r(3) writes one tm to where it is told to, which is as large; all zero is a valid one.
+    // SAFETY: localtime_r(3) writes one tm to where it is told to, which is as large; all zero is a
+    // valid one.
     let tm = unsafe {
         if libc::localtime_r(&raw const seconds, broken.as_mut_ptr()).is_null() {
             return Local::default();

@@ -14,7 +14,8 @@ pub struct Size {
     pub columns: u16,
 }
 
-/// The other end of an open /dev/ptmx, unlocked and opened without any path (`TIOCGPTPEER`, Linux 4.13).
+/// The other end of an open /dev/ptmx, unlocked and opened without any path (`TIOCGPTPEER`, Linux
+/// 4.13).
 pub fn peer(master: BorrowedFd<'_>) -> Result<OwnedFd> {
     let unlock: libc::c_int = 0;
     // SAFETY: TIOCSPTLCK reads one int, live over the call.
@@ -54,8 +55,8 @@ pub fn edits_lines(tty: impl AsFd) -> Result<bool> {
     Ok(settings.local_flags.contains(nix::sys::termios::LocalFlags::ICANON))
 }
 
-/// Put `tty` in raw mode, but for its output: it goes on putting a carriage return before each line feed, which the relayed
-/// terminal does not. Returns the settings to restore.
+/// Put `tty` in raw mode, but for its output: it goes on putting a carriage return before each line
+/// feed, which the relayed terminal does not. Returns the settings to restore.
 pub fn make_raw(tty: impl AsFd) -> Result<Termios> {
     let saved = nix::sys::termios::tcgetattr(tty.as_fd())?;
     let mut raw = saved.clone();
@@ -65,7 +66,8 @@ pub fn make_raw(tty: impl AsFd) -> Result<Termios> {
     Ok(saved)
 }
 
-/// Set `tty`'s settings, also from the background: with SIGTTOU blocked that does not stop this process.
+/// Set `tty`'s settings, also from the background: with SIGTTOU blocked that does not stop this
+/// process.
 pub fn restore(tty: impl AsFd, settings: &Termios) -> Result<()> {
     let mut stop = nix::sys::signal::SigSet::empty();
     stop.add(nix::sys::signal::Signal::SIGTTOU);
@@ -82,8 +84,9 @@ pub fn clear_onlcr(tty: impl AsFd) -> Result<()> {
     nix::sys::termios::tcsetattr(tty, nix::sys::termios::SetArg::TCSANOW, &settings)
 }
 
-/// Go on in a process group of this process's own, and have that be the one in the foreground of the terminal on standard input,
-/// if that is this session's. With SIGTTOU blocked this does not stop the process.
+/// Go on in a process group of this process's own, and have that be the one in the foreground of
+/// the terminal on standard input, if that is this session's. With SIGTTOU blocked this does not
+/// stop the process.
 pub fn take_foreground() {
     let own = nix::unistd::getpid();
     let _ = nix::unistd::setpgid(own, own);

@@ -13,8 +13,8 @@ pub fn set(fd: BorrowedFd<'_>, name: impl AsRef<[u8]>, value: &[u8]) -> Result<(
     .map(drop)
 }
 
-/// lsetxattr(2) of `file` in `dir`, through the directory's entry in /proc: links, nodes and FIFOs have no descriptor that
-/// fsetxattr(2) takes, and setxattrat(2) is of Linux 6.13.
+/// lsetxattr(2) of `file` in `dir`, through the directory's entry in /proc: links, nodes and FIFOs
+/// have no descriptor that fsetxattr(2) takes, and setxattrat(2) is of Linux 6.13.
 pub fn set_at(
     dir: BorrowedFd<'_>,
     file: impl AsRef<[u8]>,
@@ -23,7 +23,8 @@ pub fn set_at(
 ) -> Result<()> {
     let path = [format!("/proc/self/fd/{}/", dir.as_raw_fd()).as_bytes(), file.as_ref()].concat();
     let (path, name) = (c(path)?, c(name)?);
-    // SAFETY: `path` and `name` are NUL-terminated, `value` as long as is said; all outlive the call.
+    // SAFETY: `path` and `name` are NUL-terminated, `value` as long as is said; all outlive the
+    // call.
     Errno::result(unsafe {
         libc::lsetxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0)
     })

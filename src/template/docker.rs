@@ -52,7 +52,8 @@ const ARCHITECTURES: &[&str] = if cfg!(target_arch = "x86_64") {
 /// The system calls, for any machine: names that it does not have are skipped.
 const SECCOMP: &str = include_str!("seccomp.json");
 
-/// Confine the container of a config.json as Docker does: setuid programs work, and resource limits are the caller's.
+/// Confine the container of a config.json as Docker does: setuid programs work, and resource limits
+/// are the caller's.
 pub fn confine(config: &mut Value) -> serde_json::Result<()> {
     let set = json!(CAPABILITIES);
     let process = &mut config["process"];

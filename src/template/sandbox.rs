@@ -25,8 +25,8 @@ pub struct Sandbox<'a> {
 pub enum View<'a> {
     /// `/` under a layer for changes, and these disks below it.
     Root(&'a [Disk]),
-    /// For an ordinary user with these ids, to whom the kernel does not give what lies under other mounts: the folders and
-    /// symlinks of `/`, in an empty root.
+    /// For an ordinary user with these ids, to whom the kernel does not give what lies under other
+    /// mounts: the folders and symlinks of `/`, in an empty root.
     Folders(u32, u32, &'a [String]),
 }
 
@@ -39,9 +39,10 @@ pub struct Disk {
     pub fstype: String,
 }
 
-/// Its config.json: `/` under a layer for changes, all other file systems read-only, namespaces of its own and no network, and
-/// what Docker gives to a container. /run and /tmp are empty, and elsewhere nobody listens behind a socket: the files are those of
-/// overlays. Only the folders of an ordinary user are bound as they are.
+/// Its config.json: `/` under a layer for changes, all other file systems read-only, namespaces of
+/// its own and no network, and what Docker gives to a container. /run and /tmp are empty, and
+/// elsewhere nobody listens behind a socket: the files are those of overlays. Only the folders of
+/// an ordinary user are bound as they are.
 pub fn config(sandbox: &Sandbox<'_>) -> anyhow::Result<String> {
     let (base, seen): (String, Vec<Value>) = match sandbox.view {
         View::Root(disks) => (spec::DEFAULT.to_string(), disks.iter().map(disk).collect()),
@@ -84,7 +85,8 @@ fn bind(path: &str, options: &[&str]) -> Value {
     json!({ "destination": path, "type": "bind", "source": path, "options": options })
 }
 
-/// A disk, of which only the files are seen. What has neither sockets nor FIFOs cannot be a layer either.
+/// A disk, of which only the files are seen. What has neither sockets nor FIFOs cannot be a layer
+/// either.
 fn disk(disk: &Disk) -> Value {
     if WITHOUT_SOCKETS.contains(&disk.fstype.as_str()) {
         return bind(&disk.path, &["bind", "ro"]);
@@ -94,8 +96,8 @@ fn disk(disk: &Disk) -> Value {
     json!({ "destination": disk.path, "type": "overlay", "source": "overlay", "options": options })
 }
 
-/// The mounts in a /proc/self/mountinfo that hold a disk's files, parents first: not `/`, nothing that the kernel makes up, and
-/// nothing where a container has its own.
+/// The mounts in a /proc/self/mountinfo that hold a disk's files, parents first: not `/`, nothing
+/// that the kernel makes up, and nothing where a container has its own.
 pub fn disks(mountinfo: &str) -> Vec<Disk> {
     let mut disks: Vec<Disk> = Vec::new();
     for Mount { target: path, fstype, source, .. } in mounts(mountinfo) {
@@ -114,7 +116,8 @@ pub fn is_own(path: &str) -> bool {
     own.iter().any(|own| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
-/// Filesystems of disks that have neither sockets nor FIFOs, and names that overlayfs cannot compare.
+/// Filesystems of disks that have neither sockets nor FIFOs, and names that overlayfs cannot
+/// compare.
 const WITHOUT_SOCKETS: [&str; 5] = ["vfat", "msdos", "exfat", "iso9660", "udf"];
 
 /// Filesystems of disks whose source is no device of this machine.

@@ -3,10 +3,12 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-/// A config.json that runs `sh` on a terminal in new namespaces, as engines and people expect from `runc spec`.
+/// A config.json that runs `sh` on a terminal in new namespaces, as engines and people expect from
+/// `runc spec`.
 pub const DEFAULT: &str = include_str!("spec.json");
 
-/// The same for an ordinary user: root inside is that user, the network is the host's, and nothing is limited.
+/// The same for an ordinary user: root inside is that user, the network is the host's, and nothing
+/// is limited.
 pub fn rootless(uid: u32, gid: u32) -> Result<String> {
     let mut spec: Value = serde_json::from_str(DEFAULT)?;
     let linux = &mut spec["linux"];
@@ -22,7 +24,8 @@ pub fn rootless(uid: u32, gid: u32) -> Result<String> {
     }
     for mount in spec["mounts"].as_array_mut().into_iter().flatten() {
         if of_type(mount, "sysfs") {
-            // What is mounted below it is the user's to write to in part: the cgroups of their session.
+            // What is mounted below it is the user's to write to in part: the cgroups of their
+            // session.
             let options = ["rbind", "nosuid", "noexec", "nodev", "rro"];
             *mount = json!({ "destination": "/sys", "type": "none", "source": "/sys", "options": options });
         } else if let Some(options) = mount.get_mut("options").and_then(Value::as_array_mut) {

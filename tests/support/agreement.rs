@@ -1,4 +1,5 @@
-//! Whether the filter of a profile does what the profile says: the compiler's filter, run, against the referee.
+//! Whether the filter of a profile does what the profile says: the compiler's filter, run, against
+//! the referee.
 
 use super::cbpf::{self, Data};
 use super::naive::{self, Machine, Referee};
@@ -70,8 +71,8 @@ fn values(profile: &Value) -> Vec<u64> {
     values
 }
 
-/// Calls that tell whether a filter does what a profile says: each number with arguments of no meaning and, where the filter
-/// looks at the arguments, with values that the profile cares about.
+/// Calls that tell whether a filter does what a profile says: each number with arguments of no
+/// meaning and, where the filter looks at the arguments, with values that the profile cares about.
 pub fn calls(machine: &Machine, profile: &Value, filter: &Filter, mut judge: impl FnMut(Data)) {
     let values = values(profile);
     for (nr, arch) in numbers(machine) {

@@ -1,5 +1,6 @@
-//! An interpreter of classic BPF as seccomp(2) runs it, with the checks that the kernel makes before it takes a program:
-//! bpf_check_classic() in net/core/filter.c, seccomp_check_filter() in kernel/seccomp.c.
+//! An interpreter of classic BPF as seccomp(2) runs it, with the checks that the kernel makes
+//! before it takes a program: bpf_check_classic() in net/core/filter.c, seccomp_check_filter() in
+//! kernel/seccomp.c.
 
 use knarr::plan::seccomp::Insn;
 

@@ -1,4 +1,5 @@
-//! libseccomp as a second opinion: it compiles a profile as runc has it do, and its verdicts are compared with ours.
+//! libseccomp as a second opinion: it compiles a profile as runc has it do, and its verdicts are
+//! compared with ours.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,8 +10,9 @@ use serde_json::Value;
 
 use super::naive;
 
-/// The C program beside this file, built. `LIBSECCOMP=DIR` takes `DIR/include` and `DIR/lib` instead of the system's: Debian
-/// 12's libseccomp 2.5 lacks some calls of the profiles in tests/data, 2.6 knows them all.
+/// The C program beside this file, built. `LIBSECCOMP=DIR` takes `DIR/include` and `DIR/lib`
+/// instead of the system's: Debian 12's libseccomp 2.5 lacks some calls of the profiles in
+/// tests/data, 2.6 knows them all.
 pub struct Oracle(PathBuf);
 
 /// What libseccomp makes of a profile.
@@ -50,8 +52,9 @@ fn token(arch: &str) -> Option<u32> {
 }
 
 impl Answer {
-    /// Whether the program loads a call's number before it compares it. Where x86-64 and x32 have different calls with
-    /// conditions, libseccomp 2.6.1 sometimes leaves that out, and compares the architecture.
+    /// Whether the program loads a call's number before it compares it. Where x86-64 and x32 have
+    /// different calls with conditions, libseccomp 2.6.1 sometimes leaves that out, and compares
+    /// the architecture.
     pub fn is_sound(&self) -> bool {
         let is_arch = |k: u32| TOKENS.iter().any(|(_, token)| *token == k);
         let tests = self.program.iter().enumerate().filter(|(_, insn)| insn.code == 0x15 && is_arch(insn.k));
@@ -80,7 +83,8 @@ impl Oracle {
         let own = token(native).expect("native");
         let default = action(profile, "defaultAction", "defaultErrnoRet");
         let mut input = format!("default {default} optimize {optimize} native {own}\n");
-        // Only the machine's own family: libseccomp refuses to mix byte orders, and others are of no use.
+        // Only the machine's own family: libseccomp refuses to mix byte orders, and others are of
+        // no use.
         const FAMILIES: [&[u32]; 3] = [
             &[0xc000_003e, 0x4000_0003, 0x4000_003e],
             &[0xc000_00b7, 0x4000_0028],

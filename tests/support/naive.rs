@@ -1,4 +1,5 @@
-//! What a profile says, read from its JSON call by call with no cleverness: the referee of the compiler.
+//! What a profile says, read from its JSON call by call with no cleverness: the referee of the
+//! compiler.
 
 use std::collections::HashMap;
 
@@ -13,7 +14,8 @@ pub const GENERIC: &str = include_str!("../../src/plan/seccomp/generic.tbl");
 pub const POWER: &str = include_str!("../../src/plan/seccomp/power.tbl");
 pub const S390: &str = include_str!("../../src/plan/seccomp/s390.tbl");
 
-/// An ABI: its name in profiles, `seccomp_data.arch`, base of its numbers, column of its table, whether arguments are 64 bits.
+/// An ABI: its name in profiles, `seccomp_data.arch`, base of its numbers, column of its table,
+/// whether arguments are 64 bits.
 pub struct Abi {
     pub name: &'static str,
     pub arch: u32,
@@ -221,7 +223,8 @@ impl Referee<'_> {
         abi.name == self.machine.abis[0].name || self.arches.iter().any(|arch| arch == abi.name)
     }
 
-    /// The ABI that a call comes by: the one with the highest base that is not above its number. -1 is nobody's.
+    /// The ABI that a call comes by: the one with the highest base that is not above its number. -1
+    /// is nobody's.
     fn abi(&self, data: &Data) -> Option<usize> {
         let of_arch = |i: &usize| {
             let abi = &self.machine.abis[*i];
@@ -244,9 +247,9 @@ impl Referee<'_> {
         (self.machine.abis[abi].wide, rules.iter().filter(|rule| rule.verdict != self.default))
     }
 
-    /// Whether libseccomp is known to be right about a call. It compares the pointer that socketcall(2) gets with what a profile
-    /// says of an argument, and where several rules look at a call's arguments its search does not go back from one that holds
-    /// in part to the next.
+    /// Whether libseccomp is known to be right about a call. It compares the pointer that
+    /// socketcall(2) gets with what a profile says of an argument, and where several rules look at
+    /// a call's arguments its search does not go back from one that holds in part to the next.
     pub fn is_clear(&self, data: &Data) -> bool {
         let (wide, mut rules) = self.rules(data);
         let mut checks = rules.clone().filter(|rule| !rule.is_unconditional(wide));

@@ -1,5 +1,5 @@
-//! The source, read as the compiler reads it: rooms, the paths that each file uses, its functions. What is `#[cfg(test)]` is
-//! left out, that item alone.
+//! The source, read as the compiler reads it: rooms, the paths that each file uses, its functions.
+//! What is `#[cfg(test)]` is left out, that item alone.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,8 @@ pub struct File {
     pub room: String,
     /// Its text.
     pub text: String,
-    /// Paths that it uses, from the crate's root or that of another crate, each with `::` between its parts.
+    /// Paths that it uses, from the crate's root or that of another crate, each with `::` between
+    /// its parts.
     pub paths: BTreeSet<String>,
     /// Its functions, of every kind: the name, and how many lines it has.
     pub functions: Vec<Function>,

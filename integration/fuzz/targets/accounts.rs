@@ -1,4 +1,5 @@
-//! The configuration of an image, and the accounts in it: an error, or a config.json that can be loaded.
+//! The configuration of an image, and the accounts in it: an error, or a config.json that can be
+//! loaded.
 
 use knarr::config;
 use knarr::image::config::{Options, Volume, convert, volumes};

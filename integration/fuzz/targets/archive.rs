@@ -1,4 +1,5 @@
-//! Archives and the extended headers in them: what this reader and the tar crate both read is the same.
+//! Archives and the extended headers in them: what this reader and the tar crate both read is the
+//! same.
 
 use knarr::image::pax;
 use knarr::image::tarball::{Entry, Kind, Reader};
@@ -58,7 +59,8 @@ fn ours(archive: &[u8]) -> (Vec<Read>, bool) {
     }
 }
 
-/// Whether both say the same of an entry; false where they do not read on at the same place, or the referee does not claim to read such.
+/// Whether both say the same of an entry; false where they do not read on at the same place, or the
+/// referee does not claim to read such.
 fn same(ours: &Read, theirs: &mut tar::Entry<'_, &[u8]>) -> bool {
     let (entry, data) = ours;
     let (header, size) = (theirs.header().clone(), theirs.size());
@@ -105,8 +107,8 @@ fn names(path: &[u8]) -> Vec<&[u8]> {
     path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect()
 }
 
-/// Whether the entry has no records, or such as the referee reads as POSIX says: each name once, no newline in a value, nothing of sparse
-/// files.
+/// Whether the entry has no records, or such as the referee reads as POSIX says: each name once, no
+/// newline in a value, nothing of sparse files.
 fn has_plain_records(entry: &mut tar::Entry<'_, &[u8]>) -> bool {
     let Ok(records) = entry.pax_extensions() else { return false };
     let mut seen: Vec<Vec<u8>> = Vec::new();

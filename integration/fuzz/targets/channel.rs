@@ -1,4 +1,5 @@
-//! What init says, and what it is answered: a message, or an error; a fault is the same when it is told again.
+//! What init says, and what it is answered: a message, or an error; a fault is the same when it is
+//! told again.
 
 use knarr::channel::{FromInit, InitEnd, ParentEnd, pair};
 use knarr::fault::Refusal;

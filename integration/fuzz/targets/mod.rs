@@ -1,4 +1,5 @@
-//! What is tried with any input: each target gives it to the code that reads such a thing, and panics where that does wrong.
+//! What is tried with any input: each target gives it to the code that reads such a thing, and
+//! panics where that does wrong.
 
 mod accounts;
 mod archive;

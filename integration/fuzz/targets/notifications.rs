@@ -1,4 +1,5 @@
-//! What a container notifies: nothing reaches the host that is not about the container, however a reader parts it.
+//! What a container notifies: nothing reaches the host that is not about the container, however a
+//! reader parts it.
 
 use knarr::run::notify::Notify;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};

@@ -1,5 +1,5 @@
-//! The wire format of the D-Bus specification, version 1: messages that go out, and what comes in, which is checked: lengths,
-//! padding, types.
+//! The wire format of the D-Bus specification, version 1: messages that go out, and what comes in,
+//! which is checked: lengths, padding, types.
 
 use super::{MESSAGE_LIMIT, Target};
 use crate::plan::gvariant::Value;

@@ -1,4 +1,5 @@
-//! A table of processes with the columns of `ps -ef`, read from /proc: nodes without procps have no ps(1).
+//! A table of processes with the columns of `ps -ef`, read from /proc: nodes without procps have no
+//! ps(1).
 
 use crate::proc::passwd::accounts;
 use crate::sys::time;
@@ -89,7 +90,8 @@ fn line([user, pid, ppid, share, started, terminal, used, command]: [&str; 8]) -
     format!("{user:<8} {pid:>7} {ppid:>7} {share:>2} {started:>5} {terminal:<8} {used:>8} {plain}\n")
 }
 
-/// The user's name; its first seven letters and a `+` where it is longer than eight, its number where it has none.
+/// The user's name; its first seven letters and a `+` where it is longer than eight, its number
+/// where it has none.
 fn user(passwd: &[u8], uid: u32) -> String {
     let Some(account) = accounts(passwd).find(|account| account.uid == uid) else { return uid.to_string() };
     let name = String::from_utf8_lossy(account.name);

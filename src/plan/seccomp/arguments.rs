@@ -13,7 +13,8 @@ pub(super) fn write(program: &mut Program, argument: Argument, checks: &[Check],
     let mut next = otherwise;
     let mut rest = checks;
     while let Some((check, before)) = rest.split_last() {
-        // A run of checks that each compare one argument with values of the same upper half loads it once.
+        // A run of checks that each compare one argument with values of the same upper half loads
+        // it once.
         let run = before.iter().rev().take_while(|other| share_load(argument, other, check)).count();
         let (before, checks) = rest.split_at(before.len() - run);
         next = if let [condition] = *check.conditions
@@ -56,7 +57,8 @@ fn all(program: &mut Program, argument: Argument, conditions: &[Condition], yes:
     })
 }
 
-/// The label of the first test that holds, or `otherwise`. All are of one argument and, where it counts, one upper half.
+/// The label of the first test that holds, or `otherwise`. All are of one argument and, where it
+/// counts, one upper half.
 fn compare(
     program: &mut Program,
     argument: Argument,

@@ -39,7 +39,8 @@ pub static X86: Machine = Machine {
     table: X86_TABLE.columns(),
 };
 
-/// 64-bit ARM with 32-bit programs, which have a few private calls high above the others (`__ARM_NR_BASE`).
+/// 64-bit ARM with 32-bit programs, which have a few private calls high above the others
+/// (`__ARM_NR_BASE`).
 pub static ARM: Machine = Machine {
     entries: &[
         Entry { audit_arch: 0xc000_00b7, spaces: &[Space::new(Arch::Aarch64, 0, 0, Argument::LE64)] },
@@ -54,7 +55,8 @@ pub static ARM: Machine = Machine {
     table: ARM_TABLE.columns(),
 };
 
-/// 64-bit RISC-V. A profile has no name for its 32-bit programs: they have no filter, and end at their first call.
+/// 64-bit RISC-V. A profile has no name for its 32-bit programs: they have no filter, and end at
+/// their first call.
 pub static RISCV: Machine = Machine {
     entries: &[Entry { audit_arch: 0xc000_00f3, spaces: &[Space::new(Arch::Riscv64, 0, 0, Argument::LE64)] }],
     table: GENERIC_TABLE.columns(),
@@ -135,9 +137,9 @@ impl Space {
     }
 }
 
-/// Where the halves of an argument lie in its eight bytes of `seccomp_data`. A 32-bit ABI compares the low half only, as
-/// libseccomp does: a profile's `(u64)-1` means 0xffffffff there, and what the upper half of a register holds is not part of
-/// the call.
+/// Where the halves of an argument lie in its eight bytes of `seccomp_data`. A 32-bit ABI compares
+/// the low half only, as libseccomp does: a profile's `(u64)-1` means 0xffffffff there, and what
+/// the upper half of a register holds is not part of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Argument {
     /// Offset of the low half
@@ -190,7 +192,8 @@ impl Call {
 /// A table without the sizes of its parts in its type.
 #[derive(Debug)]
 struct Columns {
-    /// All names in one piece, sorted. Slices or pointers would cost a relocation a name at every exec of the binary.
+    /// All names in one piece, sorted. Slices or pointers would cost a relocation a name at every
+    /// exec of the binary.
     names: &'static [u8],
     /// Where each name ends.
     ends: &'static [u16],

@@ -1,11 +1,14 @@
 //! A seccomp profile compiled to the classic BPF program that seccomp(2) loads.
 //!
-//! For every ABI of the machine each call number gets a verdict, neighbours with the same verdict become a segment, and the
-//! segments become the leaves of a search tree. The tree only loads the architecture and the number and only compares: that
-//! much the kernel can evaluate beforehand, and since Linux 5.11 it answers calls that are always allowed from a bitmap,
-//! without running the filter at all. What runs is the way to an argument check or to a refusal, so the weights favour checks.
+//! For every ABI of the machine each call number gets a verdict, neighbours with the same verdict
+//! become a segment, and the segments become the leaves of a search tree. The tree only loads the
+//! architecture and the number and only compares: that much the kernel can evaluate beforehand, and
+//! since Linux 5.11 it answers calls that are always allowed from a bitmap, without running the
+//! filter at all. What runs is the way to an argument check or to a refusal, so the weights favour
+//! checks.
 //!
-//! The verdicts are libseccomp's, whose rules profiles are written for; tests/seccomp.rs compares them.
+//! The verdicts are libseccomp's, whose rules profiles are written for; tests/seccomp.rs compares
+//! them.
 
 mod arguments;
 pub mod machine;
@@ -61,7 +64,8 @@ pub fn compile_for(machine: &Machine, profile: &Seccomp) -> Result<Filter, Inval
     let listed = |space: &Space| space.arch == native || profile.arches.contains(&space.arch);
     let mut verdicts = verdicts::of(machine, profile);
     let mut program = Program::with_capacity(512);
-    // Whatever the profile says, a call by a way that it does not list ends the thread (SCMP_FLTATR_ACT_BADARCH).
+    // Whatever the profile says, a call by a way that it does not list ends the thread
+    // (SCMP_FLTATR_ACT_BADARCH).
     let mut head = program.ret(Action::KILL_THREAD.0);
     for entry in machine.entries.iter().rev() {
         let spaces = verdicts.split_off(verdicts.len() - entry.spaces.len());
@@ -84,7 +88,8 @@ pub fn compile_for(machine: &Machine, profile: &Seccomp) -> Result<Filter, Inval
     })
 }
 
-/// The names in a profile that this machine has no call for: skipped, as the specification allows, and worth a debug line.
+/// The names in a profile that this machine has no call for: skipped, as the specification allows,
+/// and worth a debug line.
 pub fn unknown(profile: &Seccomp) -> Vec<&str> {
     let names = profile.rules.iter().flat_map(|rule| &rule.names);
     names.map(String::as_str).filter(|name| NATIVE.call(name).is_none()).collect()

@@ -1,7 +1,7 @@
 //! A classic BPF program, written from its end to its beginning.
 //!
-//! Jumps of classic BPF lead forwards only, so what an instruction leads to is there before the instruction itself and every
-//! jump is resolved when it is written.
+//! Jumps of classic BPF lead forwards only, so what an instruction leads to is there before the
+//! instruction itself and every jump is resolved when it is written.
 
 use super::Insn;
 
@@ -28,7 +28,8 @@ const AND: u16 = 0x54; // BPF_ALU | BPF_AND | BPF_K
 const JUMP: u16 = 0x05; // BPF_JMP | BPF_JA
 const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 
-/// A conditional jump skips 255 instructions at most; one less, as the trampoline of its other way may come between.
+/// A conditional jump skips 255 instructions at most; one less, as the trampoline of its other way
+/// may come between.
 const REACH: usize = 254;
 
 /// The instructions so far, the last one first.
@@ -74,7 +75,8 @@ impl Program {
         self.push(test as u16, jt, jf, k)
     }
 
-    /// Loads the 32 bits of `struct seccomp_data` at `offset` into the accumulator, then goes to `next`.
+    /// Loads the 32 bits of `struct seccomp_data` at `offset` into the accumulator, then goes to
+    /// `next`.
     pub(super) fn load(&mut self, offset: u32, next: Label) -> Label {
         self.before(next);
         self.push(LOAD, 0, 0, offset)

@@ -25,9 +25,11 @@ enum Leaf {
 
 /// A named call, in the weights.
 const NAMED: u32 = 2;
-/// A call whose arguments are checked: it runs the filter every time, and the kernel answers most others from its bitmap.
+/// A call whose arguments are checked: it runs the filter every time, and the kernel answers most
+/// others from its bitmap.
 const CHECKED: u32 = 16;
-/// So many single numbers in a segment are tested one after the other. More cost the rest of the segment too long a way.
+/// So many single numbers in a segment are tested one after the other. More cost the rest of the
+/// segment too long a way.
 const MAX_HOLES: usize = 3;
 
 /// Writes the search through the spaces of one entry; the number is in the accumulator.
@@ -65,7 +67,8 @@ fn segments(spaces: &[Verdicts], listed: impl Fn(&Space) -> bool, default: Actio
             };
             push(space.base + u32::from(number), leaf, weight);
         }
-        // What is newer than the profile does not exist, or C libraries would not fall back to what the profile knows.
+        // What is newer than the profile does not exist, or C libraries would not fall back to what
+        // the profile knows.
         let newer = if calls.is_empty() || default.lets_calls_through() { default } else { Action::ENOSYS };
         beyond = Leaf::Action(newer);
         push(space.base + calls.len() as u32, beyond, 0);

@@ -62,8 +62,9 @@ pub(super) fn of<'p>(machine: &Machine, profile: &'p Seccomp) -> Vec<Verdicts<'p
     verdicts
 }
 
-/// The socketcall(2) and ipc(2) of i386, POWER and s390 make other calls, whose arguments lie in memory where no filter can look: a rule for such
-/// a call holds for the sub-call whatever its arguments are.
+/// The socketcall(2) and ipc(2) of i386, POWER and s390 make other calls, whose arguments lie in
+/// memory where no filter can look: a rule for such a call holds for the sub-call whatever its
+/// arguments are.
 fn multiplexed(sub_call: u16, argument: Argument) -> (u16, Condition) {
     const SOCKETCALL: u16 = 102;
     const IPC: u16 = 117;
@@ -76,7 +77,8 @@ fn multiplexed(sub_call: u16, argument: Argument) -> (u16, Condition) {
             SOCKETCALL,
             Condition { arg: 0, op: Operator::MaskedEq(u32::MAX.into()), value: sub_call.into() },
         ),
-        // The upper half of ipc's selector is a version, which the kernel does not need to find the sub-call.
+        // The upper half of ipc's selector is a version, which the kernel does not need to find the
+        // sub-call.
         Some(call) => (IPC, Condition { arg: 0, op: Operator::MaskedEq(0xffff), value: call.into() }),
     }
 }
@@ -91,8 +93,9 @@ impl Verdicts<'_> {
 }
 
 impl<'p> Verdicts<'p> {
-    /// Adds a rule for a call as libseccomp does: the first rule without conditions beats all others; a rule with the
-    /// profile's default action says nothing; of the rules with conditions, tried where no other holds, the first counts.
+    /// Adds a rule for a call as libseccomp does: the first rule without conditions beats all
+    /// others; a rule with the profile's default action says nothing; of the rules with conditions,
+    /// tried where no other holds, the first counts.
     fn add(&mut self, number: u16, conditions: Cow<'p, [Condition]>, action: Action, default: Action) {
         let argument = self.space.argument;
         let index = usize::from(number);

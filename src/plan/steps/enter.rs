@@ -49,7 +49,8 @@ pub enum EnterStep {
     },
     /// setns(2) into these namespaces of the container's init, all in one call.
     OfInit(Vec<Namespace>),
-    /// Go on as a child, which is born in the pid namespace that was entered, and tell the parent who that is.
+    /// Go on as a child, which is born in the pid namespace that was entered, and tell the parent
+    /// who that is.
     Fork,
     /// setsid(2), so that no signal or terminal of the caller's reaches the container.
     Session,

@@ -34,13 +34,15 @@ pub enum HostStep {
         /// On the host.
         gid: u32,
     },
-    /// Attach a device filter to the cgroup, in place of any that is there; an empty one allows everything.
+    /// Attach a device filter to the cgroup, in place of any that is there; an empty one allows
+    /// everything.
     DeviceFilter(Vec<u64>),
     /// Make a folder for the changes of an overlay, with `upper` and `work` in it.
     OverlayFolder {
         /// The folder.
         path: PathBuf,
-        /// The folder whose mode, and whose owner unless there is one, `upper` has: it becomes the root.
+        /// The folder whose mode, and whose owner unless there is one, `upper` has: it becomes the
+        /// root.
         like: PathBuf,
         /// The root of the container's user namespace, on the host.
         owner: Option<(u32, u32)>,
@@ -56,7 +58,8 @@ pub enum HostStep {
     },
     /// Take a detached copy of a host mount, and change it before the container can see it.
     CloneTree(Tree),
-    /// Give standard descriptors that are pipes to this user of the host's, who is the process's outside of its user namespace.
+    /// Give standard descriptors that are pipes to this user of the host's, who is the process's
+    /// outside of its user namespace.
     StdioOwner(u32),
     /// Take or make groups of resctrl, which a later step puts init into.
     ResctrlGroup(Rdt),

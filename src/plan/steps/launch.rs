@@ -11,9 +11,11 @@ pub struct Launch {
     pub new: u64,
     /// Whether it is born in the container's cgroup.
     pub into_cgroup: bool,
-    /// Whether the parent enters an existing pid namespace for the call, so that the child is born in it.
+    /// Whether the parent enters an existing pid namespace for the call, so that the child is born
+    /// in it.
     pub joins_pid: bool,
-    /// Joined by a process between parent and init: the parent could not come back from them, init has no right to enter.
+    /// Joined by a process between parent and init: the parent could not come back from them, init
+    /// has no right to enter.
     pub through: Vec<Namespace>,
     /// What the mappings of a joined user namespace must be; empty where nothing is said.
     pub expected_maps: IdMaps,

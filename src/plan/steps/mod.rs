@@ -1,7 +1,8 @@
-//! The steps that plans are made of: the parent's before init exists, the launch, the parent's while init waits, and init's.
+//! The steps that plans are made of: the parent's before init exists, the launch, the parent's
+//! while init waits, and init's.
 //!
-//! Each kind of step is an enum of its own with its text beside it, and whoever takes steps matches all of a kind: a new
-//! one does not compile until it has a text and somebody who takes it.
+//! Each kind of step is an enum of its own with its text beside it, and whoever takes steps matches
+//! all of a kind: a new one does not compile until it has a text and somebody who takes it.
 
 mod enter;
 mod host;

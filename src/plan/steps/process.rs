@@ -59,7 +59,8 @@ pub enum ProcessStep {
         /// What stays, for the reader.
         keep: Set,
     },
-    /// Give standard descriptors that are pipes to this user, who could not open them by name otherwise.
+    /// Give standard descriptors that are pipes to this user, who could not open them by name
+    /// otherwise.
     StdioOwner(u32),
     /// setgroups(2), setresgid(2), setresuid(2), keeping permitted capabilities.
     Ids {
@@ -81,7 +82,8 @@ pub enum ProcessStep {
         /// Kept over execve without file capabilities.
         ambient: Set,
     },
-    /// chdir(2), and check that it is inside the root; with rights that the process's user may not have, so a refusal is none yet.
+    /// chdir(2), and check that it is inside the root; with rights that the process's user may not
+    /// have, so a refusal is none yet.
     EarlyCwd(String),
     /// The same as the process's user, unless it has been done.
     Cwd(String),
@@ -96,7 +98,8 @@ pub enum ProcessStep {
     Ready,
     /// Wait until the parent has made the pid known.
     AwaitRecord,
-    /// Have any signal whose default is to end a process end this one, as it would if it were not PID 1.
+    /// Have any signal whose default is to end a process end this one, as it would if it were not
+    /// PID 1.
     EndBySignals,
     /// Wait for `knarr start`.
     AwaitStart,
@@ -111,7 +114,8 @@ pub enum ProcessStep {
         /// Variables whose values only the child knows.
         computed: Vec<Computed>,
     },
-    /// Prepare for execve(2) all that needs other system calls: arguments, environment, descriptors, signals.
+    /// Prepare for execve(2) all that needs other system calls: arguments, environment,
+    /// descriptors, signals.
     Prepare {
         /// Arguments, with argument zero.
         args: Vec<String>,

@@ -36,7 +36,8 @@ pub enum Source {
     Tree(usize),
     /// The same; but where it is of a symlink, a symlink like it in its place.
     TreeOrLink(usize),
-    /// A copy of what is in the container's own root by then, at this path: an earlier mount of the list may have brought it.
+    /// A copy of what is in the container's own root by then, at this path: an earlier mount of the
+    /// list may have brought it.
     Inside(String, Box<Tree>),
     /// A new filesystem.
     New(Filesystem),
@@ -97,7 +98,8 @@ pub struct MountStep {
     pub propagation: Vec<(Reach, u64)>,
     /// Whether the files that it covers are copied into it.
     pub copy_up: CopyUp,
-    /// Whether a later step goes on from it: it is found by its descriptor then, wherever its name leads by that time.
+    /// Whether a later step goes on from it: it is found by its descriptor then, wherever its name
+    /// leads by that time.
     pub held: bool,
 }
 
@@ -110,7 +112,8 @@ pub struct OverlayStep {
     pub upper: Option<Writable>,
     /// Parameters of the filesystem.
     pub parameters: Vec<String>,
-    /// Whether the root of the new filesystem belongs to whom the top layer's does, and not to the container's root.
+    /// Whether the root of the new filesystem belongs to whom the top layer's does, and not to the
+    /// container's root.
     pub keeps_owner: bool,
 }
 
@@ -119,7 +122,8 @@ pub struct OverlayStep {
 pub enum RootStep {
     /// Make every mount of the new mount namespace a slave: nothing done here reaches the host.
     Slave,
-    /// As [`HostStep::CloneTree`], where the parent has no right to and init, as root of its user namespace, has.
+    /// As [`HostStep::CloneTree`], where the parent has no right to and init, as root of its user
+    /// namespace, has.
     CloneTree(Tree),
     /// Attach the copy of the root filesystem at its own host path and go on inside it.
     Root {
@@ -130,7 +134,8 @@ pub enum RootStep {
     },
     /// Stack an overlay over the root filesystem.
     Overlay(OverlayStep),
-    /// Mount an overlay of one layer, read-only, on a target: its files, but neither its sockets nor its FIFOs.
+    /// Mount an overlay of one layer, read-only, on a target: its files, but neither its sockets
+    /// nor its FIFOs.
     Glass {
         /// In the container.
         target: String,
@@ -167,7 +172,8 @@ pub enum RootStep {
     HostHooks,
     /// Run the createContainer hooks.
     ContainerHooks(Vec<Hook>),
-    /// pivot_root(2) into the root filesystem and drop the old root. From here no host path is valid.
+    /// pivot_root(2) into the root filesystem and drop the old root. From here no host path is
+    /// valid.
     Pivot,
     /// Move the root filesystem over `/` and chroot(2). From here no host path is valid.
     MoveRoot,
@@ -188,7 +194,8 @@ pub enum RootStep {
     OwnNull,
     /// Make paths read-only that exist.
     ReadonlyPaths(Vec<String>),
-    /// Cover paths that exist: files with the host's /dev/null, directories with an empty read-only tmpfs.
+    /// Cover paths that exist: files with the host's /dev/null, directories with an empty read-only
+    /// tmpfs.
     MaskPaths {
         /// In the container.
         paths: Vec<String>,

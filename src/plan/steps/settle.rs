@@ -23,8 +23,8 @@ pub enum Settle {
     NetDevice(NetDevice),
 }
 
-/// The ceiling of a resource limit, which only the host's root may raise. The limit itself comes later: it could be too low for
-/// what is to be done until then.
+/// The ceiling of a resource limit, which only the host's root may raise. The limit itself comes
+/// later: it could be too low for what is to be done until then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HardLimit {
     /// As `RLIMIT_NOFILE`.

@@ -19,10 +19,12 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// The file in the images that says what standard input, output and error were, as other runtimes have it too.
+/// The file in the images that says what standard input, output and error were, as other runtimes
+/// have it too.
 pub(super) const DESCRIPTORS: &str = "descriptors.json";
 
-/// After the name of a file of the host's there: it is /dev/null, which needs no caller to have it open.
+/// After the name of a file of the host's there: it is /dev/null, which needs no caller to have it
+/// open.
 pub(super) const NULL: &str = ":/dev/null";
 
 const LOG: &str = "dump.log";
@@ -46,11 +48,13 @@ pub struct Checkpoint<'a> {
     pub status_fd: Option<OwnedFd>,
 }
 
-/// Save the container's processes. They are gone then, unless the options say otherwise; if it fails, they go on.
+/// Save the container's processes. They are gone then, unless the options say otherwise; if it
+/// fails, they go on.
 pub fn checkpoint(request: &Checkpoint<'_>) -> Result<()> {
     let Checkpoint { container, options, dump, .. } = request;
     let program = find(request.program)?;
-    // What is in it is nobody else's to see. The root of a user namespace reads some of it when it is restored, as its group.
+    // What is in it is nobody else's to see. The root of a user namespace reads some of it when it
+    // is restored, as its group.
     let group = request.config.id_maps.root().map(|(_, group)| group);
     let (mode, hidden) = if group.is_some() { (0o710, 0o027) } else { (0o700, 0o077) };
     let is_new = !options.images().exists();
@@ -146,7 +150,8 @@ fn refuse_overlay(rootfs: &Path, root: &OwnedFd) -> Result<()> {
     if fs::same_file(there.as_fd(), root.as_fd()) { Ok(()) } else { Err(overlay("--overlay").into()) }
 }
 
-/// Tell which mounts are the host's. CRIU wants their places in the container as the kernel has them, without symlinks.
+/// Tell which mounts are the host's. CRIU wants their places in the container as the kernel has
+/// them, without symlinks.
 fn mounts(externals: &[External], root: &OwnedFd, message: &mut Message) -> Result<()> {
     let mut keys = BTreeMap::new();
     for External { target, key, source, .. } in with_those_below(externals)? {
@@ -199,8 +204,9 @@ fn refuse_own_init(pid: i32, mounts: &Mounts) -> Result<()> {
     }
 }
 
-/// What standard input, output and error of the process are: files of the host's, which CRIU could not open again, as
-/// `file[MOUNT:INODE]`, its name for such; everything else as /proc/PID/fd has it.
+/// What standard input, output and error of the process are: files of the host's, which CRIU could
+/// not open again, as `file[MOUNT:INODE]`, its name for such; everything else as /proc/PID/fd has
+/// it.
 fn descriptors(pid: i32, mounts: &Mounts) -> Result<Vec<String>> {
     let describe = |fd: i32| -> Result<String> {
         let link = format!("/proc/{pid}/fd/{fd}");

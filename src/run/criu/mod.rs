@@ -1,5 +1,5 @@
-//! Checkpoint and restore of containers, by CRIU: one process of it (`criu swrk`) a request, which is asked over a socket and
-//! reports on the way what it has come to.
+//! Checkpoint and restore of containers, by CRIU: one process of it (`criu swrk`) a request, which
+//! is asked over a socket and reports on the way what it has come to.
 
 mod checkpoint;
 mod field;
@@ -75,7 +75,8 @@ impl Surroundings<'_> {
 struct Criu {
     channel: OwnedFd,
     pidfd: OwnedFd,
-    /// Those of the place, open in its mount namespace. It looks for them among this process's descriptors.
+    /// Those of the place, open in its mount namespace. It looks for them among this process's
+    /// descriptors.
     folders: Vec<OwnedFd>,
     /// What it prints.
     printed: OwnedFd,
@@ -152,7 +153,8 @@ impl Criu {
         }
     }
 
-    /// Have a request done, and answer what is reported meanwhile. What `report` finds wrong makes CRIU take everything back.
+    /// Have a request done, and answer what is reported meanwhile. What `report` finds wrong makes
+    /// CRIU take everything back.
     fn ask(&self, request: &Message, report: &mut dyn FnMut(Report) -> Result<()>) -> Result<Response> {
         self.tell(request)?;
         let mut wrong = None;
@@ -268,7 +270,8 @@ fn tell_folders(criu: &Criu, message: &mut Message) {
     }
 }
 
-/// A new network namespace is restored without its devices, which hooks make. One that is joined is left as it is.
+/// A new network namespace is restored without its devices, which hooks make. One that is joined is
+/// left as it is.
 fn tell_network(is_new: bool, message: &mut Message) {
     if is_new {
         message.number(opts::EMPTY_NAMESPACES, libc::CLONE_NEWNET as u64);

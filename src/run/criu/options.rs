@@ -56,18 +56,21 @@ pub struct Options {
     pub auto_dedup: bool,
     /// What becomes of cgroups below the container's.
     pub manage_cgroups_mode: Option<CgroupsMode>,
-    /// How connections are blocked during the dump; none: by iptables where that is installed, else by nftables.
+    /// How connections are blocked during the dump; none: by iptables where that is installed, else
+    /// by nftables.
     pub network_lock: Option<NetworkLock>,
 }
 
 /// What only a checkpoint is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DumpOptions {
-    /// Images of an earlier --pre-dump, of whose memory only what has changed is saved; relative to --image-path.
+    /// Images of an earlier --pre-dump, of whose memory only what has changed is saved; relative to
+    /// --image-path.
     pub parent_path: Option<String>,
     /// Let the container go on.
     pub leave_running: bool,
-    /// Save memory only, and let the container go on; the checkpoint that follows names the images with --parent-path.
+    /// Save memory only, and let the container go on; the checkpoint that follows names the images
+    /// with --parent-path.
     pub pre_dump: bool,
     /// Save memory on another machine, on which criu page-server listens.
     pub page_server: Option<(String, u16)>,
@@ -82,7 +85,8 @@ pub struct DumpOptions {
 pub struct RestoreOptions {
     /// Restore established TCP connections as closed ones.
     pub tcp_close: bool,
-    /// Put the processes under this profile, as apparmor:NAME or selinux:LABEL, in place of the one they had.
+    /// Put the processes under this profile, as apparmor:NAME or selinux:LABEL, in place of the one
+    /// they had.
     pub lsm_profile: Option<String>,
     /// SELinux label of the files of restored mounts, in place of the one they had.
     pub lsm_mount_context: Option<String>,
@@ -178,7 +182,8 @@ impl RestoreOptions {
     }
 }
 
-/// What CRIU's configuration file is: the one that the annotation names, none if that is empty, or the machine's for runtimes.
+/// What CRIU's configuration file is: the one that the annotation names, none if that is empty, or
+/// the machine's for runtimes.
 pub(super) fn config_file(annotations: &BTreeMap<String, String>, message: &mut Message) {
     let machines = || MACHINES_CONFIG.into_iter().find(|file| Path::new(file).exists());
     let file = annotations.get(annotation::CRIU_CONFIG).map_or_else(machines, |file| Some(file.as_str()));

@@ -135,7 +135,8 @@ fn copies(kept: &[Kept], opened: &Opened) -> Result<Vec<Given>> {
     copies.collect::<std::io::Result<_>>().context("dup")
 }
 
-/// Make the container's mounts as ever, and drop them: CRIU mounts on what is there then, by paths that lead nowhere else.
+/// Make the container's mounts as ever, and drop them: CRIU mounts on what is there then, by paths
+/// that lead nowhere else.
 fn try_mounts(plan: &Plan, about: &About, opened: Opened, cgroup: Option<&Cgroup>) -> Result<()> {
     let Launched { pid, pidfd, channel } = launch(plan, about, opened, cgroup, None)?;
     let attempt = || -> Result<()> {
@@ -158,7 +159,8 @@ fn try_mounts(plan: &Plan, about: &About, opened: Opened, cgroup: Option<&Cgroup
     attempted
 }
 
-/// A copy of the mount of the host's /dev/null through which its mode, owner and times cannot be changed.
+/// A copy of the mount of the host's /dev/null through which its mode, owner and times cannot be
+/// changed.
 fn null_mount() -> sys::Result<OwnedFd> {
     let copy = mount::clone_tree(Path::new("/dev/null"), Reach::Top, Follow::Last)?;
     let set = attr::RDONLY | attr::NOSUID | attr::NOEXEC;
@@ -166,7 +168,8 @@ fn null_mount() -> sys::Result<OwnedFd> {
     Ok(copy)
 }
 
-/// /dev/null, opened through such a copy: fchmod(2) of a restored process must not reach the host's.
+/// /dev/null, opened through such a copy: fchmod(2) of a restored process must not reach the
+/// host's.
 fn null() -> Result<OwnedFd> {
     let open = || -> sys::Result<OwnedFd> {
         let mount = null_mount()?;
@@ -192,7 +195,8 @@ fn request(
     order.restore_options.tell(&mut message);
     config_file(&own.config.annotations, &mut message);
     if let Some(home) = &own.plan.cgroup {
-        // Else it is made where it was. The tree without controllers in its name is that of cgroup v2.
+        // Else it is made where it was. The tree without controllers in its name is that of cgroup
+        // v2.
         let mut root = Message::default();
         root.text(1, "").text(2, format!("/{}", home.path));
         message.message(field::CGROUP_ROOT, &root);
@@ -233,15 +237,17 @@ fn descriptors(images: &Path) -> Result<Vec<String>> {
     serde_json::from_slice(&text.with_context(place)?).with_context(place)
 }
 
-/// In the process that becomes CRIU: a mount namespace, in which the root filesystem is a mount, as CRIU needs it. What is done
-/// there is not seen outside, and gone with it. The session keyring is what it leaves to those that it restores.
+/// In the process that becomes CRIU: a mount namespace, in which the root filesystem is a mount, as
+/// CRIU needs it. What is done there is not seen outside, and gone with it. The session keyring is
+/// what it leaves to those that it restores.
 fn enter(yard: &Path, cgroups: &Path, rootfs: &Path, keyring: Option<&SessionKeyring>) -> Outcome {
     yard::enter()?;
     yard::lay_out(yard, cgroups)?;
     let onto = fs::open(rootfs, fs::O_PATH | fs::O_DIRECTORY, 0).call(|| "open root.path".into())?;
     let copy = mount::clone_tree(rootfs, Reach::Tree, Follow::Last).call(|| "open_tree root.path".into())?;
     mount::move_mount(copy.as_fd(), onto.as_fd()).call(|| "move_mount root.path".into())?;
-    // Masks are copies of this one, which CRIU gives the attributes that they had but for all after the first.
+    // Masks are copies of this one, which CRIU gives the attributes that they had but for all after
+    // the first.
     let covered = || -> sys::Result<()> {
         let onto = fs::open("/dev/null", fs::O_PATH, 0)?;
         mount::move_mount(null_mount()?.as_fd(), onto.as_fd())

@@ -1,4 +1,5 @@
-//! CRIU's protocol: requests and responses in Protocol Buffers, one a packet (CRIU's images/rpc.proto).
+//! CRIU's protocol: requests and responses in Protocol Buffers, one a packet (CRIU's
+//! images/rpc.proto).
 
 use super::field::{kind, notify, req, resp, restore_resp, version};
 
@@ -187,7 +188,8 @@ mod tests {
 
     #[test]
     fn requests_are_as_the_format_says() {
-        // From the description of the format: field 1, 150 is 08 96 01; field 2, "testing" is 12 07 and the text.
+        // From the description of the format: field 1, 150 is 08 96 01; field 2, "testing" is 12 07
+        // and the text.
         let mut message = Message::default();
         message.number(1, 150).text(2, "testing").flag(3, false).flag(4, true).optional(5, None);
         assert_eq!(message.bytes(), b"\x08\x96\x01\x12\x07testing\x20\x01");

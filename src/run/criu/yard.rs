@@ -1,7 +1,7 @@
 //! The mount namespace that CRIU works in, and its cgroup yard: a folder with every cgroup tree.
 //!
-//! Without one CRIU mounts cgroup2 once more, without options, and to the kernel that is a change of what all mounts of it have:
-//! `nsdelegate` and the others would be gone for the machine.
+//! Without one CRIU mounts cgroup2 once more, without options, and to the kernel that is a change
+//! of what all mounts of it have: `nsdelegate` and the others would be gone for the machine.
 
 use crate::acts::trees;
 use crate::fault::{Call, Outcome, Refusal};
