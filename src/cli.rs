@@ -122,7 +122,7 @@ pub fn main() -> ExitCode {
     sys::process::keep_zombies();
     // Sealing comes first, so that the work is done once, by the sealed copy.
     let sealed = if args.iter().any(|arg| ENTERING.iter().any(|verb| arg == verb)) {
-        crate::run::seal::enter()
+        crate::parent::seal::enter()
     } else {
         Ok(())
     };

@@ -1,7 +1,7 @@
 //! The `knarr` command.
 
 fn main() -> std::process::ExitCode {
-    knarr::init::reaper::main();
+    knarr::child::reaper::main();
     knarr::sys::process::widen_stack();
     knarr::cli::main()
 }

@@ -14,8 +14,8 @@ use std::sync::LazyLock;
 const FLOORS: [&str; 23] = [
     "cli",
     "cmd",
-    "run",
-    "init",
+    "parent",
+    "child",
     "acts",
     "check",
     "image",
@@ -39,9 +39,9 @@ const FLOORS: [&str; 23] = [
 
 /// What a room does not use although it is further down.
 const NEVERS: [(&str, &[&str]); 5] = [
-    ("init", &["host", "cgroup", "log"]),
-    ("image", &["run", "plan", "cgroup", "state"]),
-    ("check", &["run", "plan", "cgroup", "state"]),
+    ("child", &["host", "cgroup", "log"]),
+    ("image", &["parent", "plan", "cgroup", "state"]),
+    ("check", &["parent", "plan", "cgroup", "state"]),
     ("state", &["plan", "channel", "fault"]),
     ("config", &["host", "fault"]),
 ];
@@ -179,7 +179,7 @@ fn files_and_functions_fit_their_room() {
 fn comments_fit_a_page() {
     none(wide_comments);
     let line = format!("/// {}\nfn f() {{}}", "x ".repeat(50));
-    assert_eq!(said(wide_comments, "run/mod.rs", &line), ["run/mod.rs:1: wider than 100 columns"]);
+    assert_eq!(said(wide_comments, "parent/mod.rs", &line), ["parent/mod.rs:1: wider than 100 columns"]);
 }
 
 /// Tables, code and pictures are as wide as they are.
@@ -263,18 +263,18 @@ fn every_way_up_is_caught() {
         ("sys/fs.rs", "fn f() { crate::plan::create(); }"),
         ("sys/fs.rs", "fn f() -> super::super::plan::Plan { todo() }"),
         ("sys/mod.rs", "fn f() { super::config::load(); }"),
-        ("init/mod.rs", "use crate::{sys::fs, plan::{Step}, run};"),
+        ("child/mod.rs", "use crate::{sys::fs, plan::{Step}, parent};"),
         ("config/mod.rs", "fn f() { assert!(crate::plan::x().is_some()); }"),
-        ("log.rs", "mod inner { use super::super::run; }"),
-        ("init/mod.rs", "use crate::host;"),
-        ("cgroup/mod.rs", "#[cfg(test)] mod tests {} use crate::run;"),
+        ("log.rs", "mod inner { use super::super::parent; }"),
+        ("child/mod.rs", "use crate::host;"),
+        ("cgroup/mod.rs", "#[cfg(test)] mod tests {} use crate::parent;"),
         ("attic.rs", ""),
     ] {
         assert_eq!(said(climbs, name, text).len(), 1, "{name}: {text}");
     }
     for (name, text) in [
         (
-            "init/mod.rs",
+            "child/mod.rs",
             "use crate::plan::Step; use super::config::Hook; mod inner { use super::super::sys; }",
         ),
         ("sys/fs.rs", "#[cfg(test)] mod tests { use crate::config; }"),
@@ -315,7 +315,7 @@ fn every_unsafe_is_caught() {
         "fn f() { assert!(unsafe { g() }); }",
         "#[cfg(test)] mod tests {} fn f() { unsafe { g() } }",
     ] {
-        assert_eq!(said(unsafety, "run/mod.rs", text).len(), 1, "{text}");
+        assert_eq!(said(unsafety, "parent/mod.rs", text).len(), 1, "{text}");
         assert_eq!(said(unsafety, "sys/mod.rs", text), [""; 0]);
     }
     assert_eq!(said(specification, "plan/mod.rs", "use oci_spec::runtime;").len(), 1);
@@ -327,28 +327,28 @@ fn every_kind_of_function_is_measured() {
     let body = |lines: usize| format!("{{\n{}}}", "    g();\n".repeat(lines - 2));
     for head in [
         "fn f()",
-        "pub(in crate::run) fn f()",
+        "pub(in crate::parent) fn f()",
         "const fn f()",
         "pub(crate) async fn f()",
         "extern \"C\" fn f()",
     ] {
-        assert_eq!(said(sizes, "run/mod.rs", &format!("{head} {}", body(60))), [""; 0], "{head}");
-        assert_eq!(said(sizes, "run/mod.rs", &format!("{head} {}", body(61))).len(), 1, "{head}");
+        assert_eq!(said(sizes, "parent/mod.rs", &format!("{head} {}", body(60))), [""; 0], "{head}");
+        assert_eq!(said(sizes, "parent/mod.rs", &format!("{head} {}", body(61))).len(), 1, "{head}");
         assert_eq!(
-            said(sizes, "run/mod.rs", &format!("impl X {{ {head} {} }}", body(61))).len(),
+            said(sizes, "parent/mod.rs", &format!("impl X {{ {head} {} }}", body(61))).len(),
             1,
             "{head}"
         );
     }
-    assert_eq!(said(sizes, "run/mod.rs", &format!("trait X {{ fn f() {} }}", body(61))).len(), 1);
-    assert_eq!(said(sizes, "run/mod.rs", &format!("fn f() {{ fn g() {} }}", body(61))).len(), 2);
-    assert_eq!(said(sizes, "run/mod.rs", "fn f(a: A, b: B, c: C, d: D, e: E, f: F, g: G) {}").len(), 1);
-    assert_eq!(said(sizes, "run/mod.rs", "pub(super) fn f(is_x: bool) {}").len(), 1);
-    assert_eq!(said(sizes, "run/mod.rs", "fn f(is_x: bool) {}"), [""; 0]);
-    assert_eq!(said(sizes, "run/mod.rs", &"const A: u8 = 1;\n".repeat(501)).len(), 1);
+    assert_eq!(said(sizes, "parent/mod.rs", &format!("trait X {{ fn f() {} }}", body(61))).len(), 1);
+    assert_eq!(said(sizes, "parent/mod.rs", &format!("fn f() {{ fn g() {} }}", body(61))).len(), 2);
+    assert_eq!(said(sizes, "parent/mod.rs", "fn f(a: A, b: B, c: C, d: D, e: E, f: F, g: G) {}").len(), 1);
+    assert_eq!(said(sizes, "parent/mod.rs", "pub(super) fn f(is_x: bool) {}").len(), 1);
+    assert_eq!(said(sizes, "parent/mod.rs", "fn f(is_x: bool) {}"), [""; 0]);
+    assert_eq!(said(sizes, "parent/mod.rs", &"const A: u8 = 1;\n".repeat(501)).len(), 1);
     let constants = |count: usize| "const A: u8 = 1;\n".repeat(count);
     let with_tests = format!("{}#[cfg(test)]\nmod tests {{\n{}}}", constants(500), constants(90));
-    assert_eq!(said(sizes, "run/mod.rs", &with_tests), [""; 0]);
+    assert_eq!(said(sizes, "parent/mod.rs", &with_tests), [""; 0]);
 }
 
 #[test]
@@ -359,6 +359,6 @@ fn every_stub_is_caught() {
         "fn f() { if cfg!(test) {} }",
         "#[cfg(feature = \"mock\")] fn f() {}",
     ] {
-        assert_eq!(said(stubs, "run/mod.rs", text).len(), 1, "{text}");
+        assert_eq!(said(stubs, "parent/mod.rs", text).len(), 1, "{text}");
     }
 }

@@ -789,7 +789,7 @@ fn layers_are_unpacked_once_and_stores_are_the_owners_alone() {
     let lowerdir = format!("{prefix}{}:{prefix}{}", sha256(&a), sha256(&b));
     assert_eq!(config["annotations"]["org.knarr.overlay.lowerdir"], lowerdir);
     fs::set_permissions(&store, fs::Permissions::from_mode(0o755)).unwrap();
-    assert!(make("three").unwrap_err().contains("a store belongs to the caller, with mode 0700"));
+    assert!(make("three").unwrap_err().contains("the store must be yours and have mode 0700"));
 }
 
 #[test]

@@ -170,7 +170,7 @@ impl Bus {
                 && self.unread.len() >= length
             {
                 let data: Vec<u8> = self.unread.drain(..length).collect();
-                return Message::parse(data).context("the bus sent what is no message");
+                return Message::parse(data).context("malformed message from the bus");
             }
             self.fill()?;
         }

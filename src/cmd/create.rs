@@ -4,10 +4,10 @@ use super::Global;
 use crate::config::{self, Config, Invalid, Loaded, Process, Upper};
 use crate::host::{self, Asked, Host, OwnCgroup};
 use crate::id::Id;
+use crate::parent::create::{CreateOrder, Made, create};
+use crate::parent::notify::host_socket;
+use crate::parent::terminal::has_terminal;
 use crate::plan::{self, CgroupDriver, Keyring, Pivot, Plan, Request, Start};
-use crate::run::create::{CreateOrder, Made, create};
-use crate::run::notify::host_socket;
-use crate::run::terminal::has_terminal;
 use crate::sys::{Errno, cred, describe, fs, process, socket};
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::SockType;
@@ -52,8 +52,7 @@ pub struct Args {
     /// Leave the process the caller's session keyring
     #[arg(long)]
     pub no_new_keyring: bool,
-    /// Put a layer for changes over the root filesystem, which stays as it is: in memory, gone with
-    /// the container, or in upper and work below DIR, for other runs to go on from
+    /// Keep changes apart from the root filesystem: in memory, or in DIR/upper for later runs
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true)]
     pub overlay: Option<Option<PathBuf>>,
     /// Run an init as PID 1 that starts the process as its child, passes signals on to it and reaps

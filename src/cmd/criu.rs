@@ -1,6 +1,6 @@
 //! The options that `checkpoint` and `restore` take for CRIU.
 
-use crate::run::criu::{CgroupsMode, DumpOptions, NetworkLock, Options, RestoreOptions};
+use crate::parent::criu::{CgroupsMode, DumpOptions, NetworkLock, Options, RestoreOptions};
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use super::Global;
 use crate::id::Id;
-use crate::run::{delete, salvage};
+use crate::parent::{delete, salvage};
 use crate::state::{Command, Found};
 use anyhow::{Context, Result};
 

@@ -3,12 +3,12 @@
 use super::Global;
 use super::create::{self, Bundle, Common, Console, Fds, check_console, check_root, connect};
 use super::criu::{Restore, Shared};
+use crate::parent::create::CreateOrder;
+use crate::parent::criu::{RestoreOrder, Restored, restore};
+use crate::parent::delete;
+use crate::parent::foreground::{Signals, attend};
+use crate::parent::notify::Notify;
 use crate::plan::{self, Keyring, Start};
-use crate::run::create::CreateOrder;
-use crate::run::criu::{RestoreOrder, Restored, restore};
-use crate::run::delete;
-use crate::run::foreground::{Signals, attend};
-use crate::run::notify::Notify;
 use crate::sys::cred;
 use anyhow::{Context, Result};
 
@@ -22,8 +22,7 @@ pub struct Args {
     /// Do not wait for the container
     #[arg(short, long)]
     pub detach: bool,
-    /// Do not become the parent of the container's processes that lose theirs, where it has no pid
-    /// namespace
+    /// Do not adopt orphans of a container without a pid namespace
     #[arg(long)]
     pub no_subreaper: bool,
     /// Accepted for compatibility: CRIU enters the root filesystem its own way

@@ -3,11 +3,11 @@
 use super::Global;
 use super::create::{self, Bundle, Console, Fds, make};
 use super::sandbox;
+use crate::parent::create::Made;
+use crate::parent::foreground::{Signals, attend};
+use crate::parent::notify::Notify;
+use crate::parent::{delete, start};
 use crate::plan::Start;
-use crate::run::create::Made;
-use crate::run::foreground::{Signals, attend};
-use crate::run::notify::Notify;
-use crate::run::{delete, start};
 use anyhow::{Context, Result, bail};
 use std::os::fd::AsFd;
 
@@ -24,8 +24,7 @@ pub struct Args {
     /// Do not delete the container when it has ended
     #[arg(long)]
     pub keep: bool,
-    /// Do not become the parent of the container's processes that lose theirs, where it has no pid
-    /// namespace
+    /// Do not adopt orphans of a container without a pid namespace
     #[arg(long)]
     pub no_subreaper: bool,
     /// Without a bundle: run COMMAND on this machine's own files, in namespaces of its own without

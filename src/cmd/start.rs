@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::IdArg;
-use crate::run::start;
+use crate::parent::start;
 use anyhow::{Context, Result};
 
 /// Start the container.

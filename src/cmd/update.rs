@@ -8,8 +8,8 @@ use crate::config::{
     update::{self, Asked},
 };
 use crate::host;
+use crate::parent::rdt::Schemata;
 use crate::plan;
-use crate::run::rdt::Schemata;
 use crate::state::{Command, Container};
 use crate::sys::fs;
 use anyhow::{Context, Result, anyhow, bail};
@@ -120,7 +120,7 @@ fn change(container: &mut Container, resources: Value, warnings: &mut Vec<String
     let rules = asked.device_rules.filter(|rules| *rules != container.state.device_rules);
     let asked = Asked { device_rules: rules, ..asked };
     let plan = plan::update::update(&asked, &current, unit)?;
-    crate::run::update::update(&cgroup, unit, &host::cgroup_root()?, &plan)?;
+    crate::parent::update::update(&cgroup, unit, &host::cgroup_root()?, &plan)?;
     if let Some(rules) = asked.device_rules {
         container.state.device_rules = rules;
         container.dir.save(&container.state)?;

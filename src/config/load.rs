@@ -107,8 +107,7 @@ struct Named {
     user: Option<serde::de::IgnoredAny>,
 }
 
-/// Engines write the whole process. Who leaves out a profile does not ask for a process without
-/// one.
+/// What --process leaves out is taken from the container: silence must not mean less confinement.
 fn complete(process: &mut Process, asked: &oci_spec::runtime::Process, container: &Process) {
     if asked.capabilities().is_none() {
         process.capabilities = container.capabilities;

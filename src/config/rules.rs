@@ -244,8 +244,8 @@ fn time_offsets(spec: &Spec) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Without a new mount namespace what hides or protects something would do so for everybody in the
-/// namespace that it joins, and is an error. `mounts` are left out, with a warning.
+/// In a joined mount namespace masks and read-only paths would change it for everybody, so they are
+/// errors. `mounts` are left out, with a warning.
 fn private_mounts(spec: &Spec) -> Result<(), Invalid> {
     if is_new(spec, LinuxNamespaceType::Mount) {
         return Ok(());

@@ -93,7 +93,7 @@ impl Store {
             |path: &Path| fs::open(path, FOLDER, 0).with_context(|| format!("open {}", path.display()));
         let top = fs::stat_fd(open(&path)?.as_fd())?;
         if top.st_uid != nix::unistd::geteuid().as_raw() || top.st_mode & 0o077 != 0 {
-            bail!("{}: a store belongs to the caller, with mode 0700", path.display());
+            bail!("{}: the store must be yours and have mode 0700", path.display());
         }
         Ok(Store { layers: open(&path.join("layers/sha256"))?, tmp: open(&path.join("tmp"))?, path })
     }

@@ -13,8 +13,8 @@ use crate::config::Invalid;
 use crate::config::device_rules::{Access, DeviceKind, DeviceRule};
 
 /// What every container may do beside what its rules say: the devices of the specification's
-/// default list, pseudo terminals and the TUN device, as in runc, and make nodes, which alone opens
-/// nothing.
+/// default list, pseudo terminals and the TUN device, as in runc, and mknod of any device: a node
+/// that may not be opened does no harm.
 const DEFAULTS: [DeviceRule; 11] = [
     allow(DeviceKind::Char, None, None, Access::MKNOD),
     allow(DeviceKind::Block, None, None, Access::MKNOD),

@@ -17,7 +17,7 @@ pub struct Netlink {
 const HEADER: usize = 16;
 
 /// More than any message of a route socket has (netlink(7) asks for at least 8192).
-const ROOM: usize = 32 << 10;
+const MESSAGE_MAX: usize = 32 << 10;
 
 impl Netlink {
     /// A socket in this process's network namespace.
@@ -47,7 +47,7 @@ impl Netlink {
 
     /// Read one datagram, which holds one message or more; whether the last has come.
     fn read_some(&self, answers: &mut Vec<Vec<u8>>) -> Result<bool> {
-        let mut data = vec![0; ROOM];
+        let mut data = vec![0; MESSAGE_MAX];
         let length = recv(self.fd.as_raw_fd(), &mut data, MsgFlags::empty())?;
         let mut rest = &data[..length];
         while let Some((length, kind, sequence)) = header(rest) {

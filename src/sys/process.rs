@@ -479,7 +479,7 @@ pub fn rlimit(pid: i32, resource: u32) -> Result<(u64, u64)> {
     Ok((limit.rlim_cur, limit.rlim_max))
 }
 
-/// Set both.
+/// Set the soft and the hard limit, by prlimit(2); pid 0 is the caller.
 pub fn set_rlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> Result<()> {
     let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
     prlimit(pid, resource, &raw const limit, std::ptr::null_mut())

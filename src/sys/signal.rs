@@ -43,9 +43,9 @@ extern "C" fn end(signal: libc::c_int) {
     super::process::exit_now(128 + signal)
 }
 
-/// sigwaitinfo(2) for any signal: the number of the next one, real-time signals too. The waiting
-/// itself gives back the memory of this program's code, and needs next to none of it: the C
-/// library's own function is pages away from everything else.
+/// sigwaitinfo(2) for any signal: the number of the next one, real-time signals too. Before each
+/// wait the code pages are dropped (forget_code); a raw system call, since the C library's wrapper
+/// would touch other pages.
 pub fn next() -> Result<i32> {
     let all = u64::MAX; // one bit a signal, as the kernel has it
     let none = std::ptr::null::<u8>();

@@ -103,7 +103,10 @@ pub fn disks(mountinfo: &str) -> Vec<Disk> {
     for Mount { target: path, fstype, source, .. } in mounts(mountinfo) {
         // What is mounted later on the same place covers what was there.
         disks.retain(|other| other.path != path);
-        if path != "/" && !is_own(&path) && (source.starts_with("/dev/") || DISKLESS.contains(&fstype)) {
+        if path != "/"
+            && !is_own(&path)
+            && (source.starts_with("/dev/") || SOURCELESS_DISKS.contains(&fstype))
+        {
             disks.push(Disk { path, fstype: fstype.into() });
         }
     }
@@ -121,7 +124,7 @@ pub fn is_own(path: &str) -> bool {
 const WITHOUT_SOCKETS: [&str; 5] = ["vfat", "msdos", "exfat", "iso9660", "udf"];
 
 /// Filesystems of disks whose source is no device of this machine.
-const DISKLESS: [&str; 7] = ["zfs", "btrfs", "bcachefs", "nfs", "nfs4", "9p", "virtiofs"];
+const SOURCELESS_DISKS: [&str; 7] = ["zfs", "btrfs", "bcachefs", "nfs", "nfs4", "9p", "virtiofs"];
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! What CRIU says: a response that is the same when it is written and read again, or none.
 
-use knarr::run::criu::rpc::{Message, Response};
+use knarr::parent::criu::rpc::{Message, Response};
 
 /// One packet.
 pub fn run(packet: &[u8]) {

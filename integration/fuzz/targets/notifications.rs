@@ -1,7 +1,7 @@
 //! What a container notifies: nothing reaches the host that is not about the container, however a
 //! reader parts it.
 
-use knarr::run::notify::Notify;
+use knarr::parent::notify::Notify;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use std::os::fd::{AsRawFd, OwnedFd};
 

@@ -8,9 +8,9 @@ use super::start::hand_over;
 use super::terminal::hand_terminal;
 use crate::cgroup::{self, Cgroup};
 use crate::channel::{self, FromInit, ParentEnd};
+use crate::child::{self, Inherited};
 use crate::fault::Fault;
 use crate::host::{self, Host};
-use crate::init::{self, Inherited};
 use crate::plan::{self, Exec, ExecCgroup, Unit};
 use crate::proc::cgroup::v2_path;
 use crate::state::{Command, Container, Status, refuse};
@@ -104,7 +104,7 @@ pub enum Wait {
 /// A process that runs.
 #[derive(Debug)]
 pub struct Running {
-    /// It.
+    /// Refers to the process.
     pub pidfd: OwnedFd,
     /// Signals for it, in the foreground.
     pub signals: Option<Signals>,
@@ -260,7 +260,7 @@ fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
         Cloned::Child => {
             let _ = cred::set_parent_death_signal(Signal::SIGKILL);
             let Ok(init) = target.init.try_clone() else { process::exit_now(1) };
-            init::run(Inherited {
+            child::run(Inherited {
                 steps: &order.plan.steps,
                 first_closed_fd: order.plan.first_closed_fd,
                 about: &target.container.state.about,

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 /// The longest message, in bytes; systemd's limit.
-const ROOM: usize = 4096;
+const MESSAGE_MAX: usize = 4096;
 
 /// How long the host may take to read what it was told, in milliseconds.
 const BARRIER_TIMEOUT_MS: u16 = 30_000;
@@ -67,7 +67,7 @@ impl Notify {
     /// Pass on one message, with `main` as the pid of the service once it is ready. A host that
     /// does not listen is not the container's fault.
     fn take(&self, main: Option<i32>) -> Said {
-        let mut data = [0; ROOM];
+        let mut data = [0; MESSAGE_MAX];
         let Ok(length) = socket::take_datagram(self.inner.as_fd(), &mut data) else { return Said::Other };
         let text = String::from_utf8_lossy(&data[..length]);
         let passed = passed_on(&text);
@@ -83,8 +83,8 @@ impl Notify {
         said
     }
 
-    /// Pass on what comes until the container is ready or its process `pid` has ended, and until
-    /// the host has read it: it looks at who has sent it, and this command is about to end.
+    /// Pass on what comes until the container is ready or its process `pid` has ended. Then wait
+    /// until the host has read it: systemd checks the sender, and this process is about to exit.
     pub fn until_ready(&self, pid: i32, pidfd: BorrowedFd<'_>) -> Result<()> {
         loop {
             let mut fds =

@@ -4,9 +4,9 @@ use super::birth::{Seat, born_in, is_out_of_reach};
 use crate::acts::process::has_maps;
 use crate::cgroup::Cgroup;
 use crate::channel::{self, FromInit, InitEnd, ParentEnd};
+use crate::child::{self, Inherited};
 use crate::config::Namespace;
 use crate::fault::{Call, Fault, Refusal};
-use crate::init::{self, Inherited};
 use crate::plan::{Launch, Plan, Unit};
 use crate::state::About;
 use crate::sys::process::{self, Cloned};
@@ -86,7 +86,7 @@ fn become_init(plan: &Plan, about: &About, opened: Opened, channel: InitEnd) -> 
     let _ = cred::set_parent_death_signal(Signal::SIGKILL);
     let Opened { namespaces, trees, listener, .. } = opened;
     let (steps, first_closed_fd) = (&plan.init, plan.first_closed_fd);
-    init::run(Inherited { steps, first_closed_fd, about, init: None, namespaces, trees, listener, channel })
+    child::run(Inherited { steps, first_closed_fd, about, init: None, namespaces, trees, listener, channel })
 }
 
 /// Make init through a process that joins namespaces first. Init is the parent's child all the same

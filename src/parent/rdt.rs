@@ -25,8 +25,8 @@ impl Groups {
     pub(super) fn make(&mut self, rdt: &Rdt, id: &str) -> Outcome {
         let root = fs::open(ROOT, fs::O_PATH | fs::O_DIRECTORY, 0);
         if root.and_then(mount::fs_magic) != Ok(mount::RDTGROUP_SUPER_MAGIC) {
-            let text = "resctrl is not mounted on /sys/fs/resctrl: this machine has no resource director technology, \
-                        or it waits for mount -t resctrl resctrl /sys/fs/resctrl";
+            let text = "resctrl is not mounted on /sys/fs/resctrl: mount -t resctrl resctrl /sys/fs/resctrl (needs \
+                        a CPU with RDT)";
             return Err(Refusal::message(text));
         }
         let group = Path::new(ROOT).join(rdt.group.as_deref().unwrap_or(id));
