@@ -8,18 +8,11 @@ use crate::sys::{self, Errno, describe};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How much of a hook's output is kept for the error message, in bytes.
 const OUTPUT_LIMIT: usize = 4096;
-
-/// This process's own environment.
-pub fn environment() -> Vec<CString> {
-    let variables = std::env::vars_os().map(|(name, value)| [name.as_bytes(), value.as_bytes()].join(&b'='));
-    variables.filter_map(|entry| CString::new(entry).ok()).collect()
-}
 
 /// Run `hook` with `state` on its standard input, in directory `cwd`, and with the environment
 /// `inherited` unless it has one of its own: that is asked for in the child, so that no copy of it

@@ -6,6 +6,7 @@ use crate::channel::FromInit;
 use crate::config::Hook;
 use crate::fault::{Call, Outcome};
 use crate::hook;
+use crate::sys::process as proc;
 use crate::plan::Computed;
 use std::ffi::CString;
 use std::path::Path;
@@ -21,7 +22,7 @@ impl Init<'_> {
     pub(super) fn container_hooks(&self, hooks: &[Hook]) -> Outcome {
         nix::unistd::fchdir(self.root()?).call(|| "fchdir".into())?;
         let own = self.callers_umask.map(nix::sys::stat::umask);
-        let run = self.run_hooks(hooks, "creating", Path::new("."), &hook::environment);
+        let run = self.run_hooks(hooks, "creating", Path::new("."), &proc::environment);
         own.map(nix::sys::stat::umask);
         run
     }

@@ -5,7 +5,7 @@
 //! memory. It has the process's own user, capabilities, labels and filter, and no descriptor.
 
 use crate::sys::process as proc;
-use crate::sys::{Errno, describe, signal, to_stderr};
+use crate::sys::{Errno, describe, image, signal, to_stderr};
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStringExt;
 
@@ -54,6 +54,8 @@ fn attend(path: &CString, args: &[CString], why: &str) -> Result<i32, Errno> {
     // Whoever waits for the end of the container's output must not wait for this.
     proc::close_from(0)?;
     loop {
+        // It may wait for long, and needs next to none of its code meanwhile.
+        image::forget_code();
         match signal::next()? {
             libc::SIGCHLD => {
                 while let Some((child, exit)) = signal::reap()? {
@@ -75,16 +77,12 @@ fn attend(path: &CString, args: &[CString], why: &str) -> Result<i32, Errno> {
 /// In the child: have the terminal, if there is one, and execute the process.
 fn become_process(path: &CString, args: &[CString], parent: u32, why: &str) -> ! {
     crate::sys::tty::take_foreground();
-    let env: Vec<CString> = std::env::vars_os()
-        .filter_map(|(name, value)| {
-            let (mut entry, value) = (name.into_vec(), value.into_vec());
-            // sd_listen_fds(3): for whom the descriptors are.
-            let is_ours = entry == b"LISTEN_PID" && value == parent.to_string().as_bytes();
-            entry.push(b'=');
-            entry.extend(if is_ours { std::process::id().to_string().into_bytes() } else { value });
-            CString::new(entry).ok()
-        })
-        .collect();
+    let mut env = proc::environment();
+    // sd_listen_fds(3): for whom the descriptors are.
+    let (ours, its) = [parent, std::process::id()].map(|pid| format!("LISTEN_PID={pid}").into_bytes()).into();
+    for entry in env.iter_mut().filter(|entry| entry.as_bytes() == ours) {
+        *entry = CString::new(its.clone()).unwrap_or_default();
+    }
     let refused = proc::reset_signals().map_or_else(|errno| errno, |()| execute(path, args, &env));
     let fits = !why.is_empty() && matches!(refused, Errno::ENOENT | Errno::ENOEXEC | Errno::ELIBBAD);
     let why = if fits { format!(": {why}") } else { String::new() };

@@ -8,7 +8,7 @@ use super::foreground::{Origin, Signals, deliver};
 use super::notify::Notify;
 use super::terminal::copy_size;
 use crate::sys::process::{self, Exit};
-use crate::sys::tty::{self, Termios};
+use crate::sys::tty::{self, Output, Termios};
 use crate::sys::{Errno, fs};
 use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -31,15 +31,20 @@ const END_OF_FILE: u8 = 4;
 /// The caller's terminal in raw mode; restored on every way out.
 struct Raw(Option<Termios>);
 
+/// The relayed terminal puts no carriage returns before line feeds, so the caller's goes on to.
+fn raw() -> crate::sys::Result<Termios> {
+    tty::make_raw(process::stdin(), Output::Processed)
+}
+
 impl Raw {
     fn enter() -> Raw {
-        Raw(tty::make_raw(process::stdin()).ok())
+        Raw(raw().ok())
     }
 
     /// Again, after this program was stopped: a shell has taken the terminal back meanwhile.
     fn enter_again(&self) {
         if self.0.is_some() {
-            let _ = tty::make_raw(process::stdin());
+            let _ = raw();
         }
     }
 }

@@ -30,13 +30,7 @@ pub fn enter() -> Result<()> {
     let copy = overlaid.or_else(|_| memfd()).context("seal the executable")?;
     let args: Vec<CString> =
         std::env::args_os().filter_map(|arg| CString::new(arg.into_vec()).ok()).collect();
-    let env = std::env::vars_os().filter_map(|(name, value)| {
-        let mut entry = name.into_vec();
-        entry.push(b'=');
-        entry.extend(value.into_vec());
-        CString::new(entry).ok()
-    });
-    let errno = process::exec_fd(copy.as_fd(), &args, &env.collect::<Vec<_>>());
+    let errno = process::exec_fd(copy.as_fd(), &args, &process::environment());
     Err(errno).context("execveat of the sealed executable")
 }
 

@@ -1,6 +1,7 @@
 //! Processes: clone3(2), pidfds, waiting, execution, descriptors.
 
 use super::{Errno, Result, c};
+use std::os::unix::ffi::OsStrExt;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
@@ -488,6 +489,12 @@ pub fn set_rlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> Result<()> {
 fn prlimit(pid: i32, resource: u32, new: *const libc::rlimit64, old: *mut libc::rlimit64) -> Result<()> {
     // SAFETY: both callers pass null or a pointer to a local of theirs that is live over the call.
     Errno::result(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, new, old) }).map(drop)
+}
+
+/// This process's environment, as execve(2) takes it.
+pub fn environment() -> Vec<CString> {
+    let variables = std::env::vars_os().map(|(name, value)| [name.as_bytes(), value.as_bytes()].join(&b'='));
+    variables.filter_map(|entry| CString::new(entry).ok()).collect()
 }
 
 unsafe extern "C" {

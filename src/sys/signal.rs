@@ -43,14 +43,12 @@ extern "C" fn end(signal: libc::c_int) {
     super::process::exit_now(128 + signal)
 }
 
-/// sigwaitinfo(2) for any signal: the number of the next one, real-time signals too. Before each
-/// wait the code pages are dropped (forget_code); a raw system call, since the C library's wrapper
-/// would touch other pages.
+/// sigwaitinfo(2) for any signal: the number of the next one, real-time signals too. A raw system
+/// call, since the C library's wrapper is pages of code away.
 pub fn next() -> Result<i32> {
     let all = u64::MAX; // one bit a signal, as the kernel has it
     let none = std::ptr::null::<u8>();
     loop {
-        super::image::forget_code();
         // SAFETY: the set is live over the call and of the size that is passed; no information and
         // no timeout are given.
         let signal =

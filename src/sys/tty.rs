@@ -55,13 +55,23 @@ pub fn edits_lines(tty: impl AsFd) -> Result<bool> {
     Ok(settings.local_flags.contains(nix::sys::termios::LocalFlags::ICANON))
 }
 
-/// Put `tty` in raw mode, but for its output: it goes on putting a carriage return before each line
-/// feed, which the relayed terminal does not. Returns the settings to restore.
-pub fn make_raw(tty: impl AsFd) -> Result<Termios> {
+/// What becomes of the output of a terminal in raw mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// It goes out as it is.
+    Raw,
+    /// A carriage return goes before each line feed.
+    Processed,
+}
+
+/// Put `tty` in raw mode, cfmakeraw(3). Returns the settings to restore.
+pub fn make_raw(tty: impl AsFd, output: Output) -> Result<Termios> {
     let saved = nix::sys::termios::tcgetattr(tty.as_fd())?;
     let mut raw = saved.clone();
     nix::sys::termios::cfmakeraw(&mut raw);
-    raw.output_flags.insert(nix::sys::termios::OutputFlags::OPOST);
+    if output == Output::Processed {
+        raw.output_flags.insert(nix::sys::termios::OutputFlags::OPOST);
+    }
     nix::sys::termios::tcsetattr(tty, nix::sys::termios::SetArg::TCSANOW, &raw)?;
     Ok(saved)
 }

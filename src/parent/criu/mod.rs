@@ -98,8 +98,7 @@ impl Criu {
         let number = theirs.as_raw_fd().to_string();
         let words = [program.as_os_str().to_owned(), "swrk".into(), number.into()];
         let args = words.into_iter().map(string).collect::<Result<Vec<_>>>()?;
-        let variables = std::env::vars_os().map(|(name, value)| string([name, value].join("=".as_ref())));
-        let env = variables.collect::<Result<Vec<_>>>()?;
+        let env = process::environment();
         match process::clone3(0, place.cgroup).context("clone3")? {
             Cloned::Child => {
                 let said = become_criu(program, &args, &env, place, &theirs, &printed);
