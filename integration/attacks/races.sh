@@ -28,7 +28,7 @@ race() {
   # A runtime that refuses everything has shown nothing.
   [ $((STARTED * 10)) -ge $((TRIED * 3)) ] || fail "only $STARTED of $TRIED containers started: $ERR"
 }
-shared() { cp -a "$WORK/rootfs" "$T/shared"; mkdir "$T/outside"; touch "$T/said"; }
+shared() { disposable; cp -a "$WORK/rootfs" "$T/shared"; mkdir "$T/outside"; touch "$T/said"; }
 nothing_outside() { assert_eq "$(ls -A "$T/outside")" '' 'the folder outside of the root filesystem'; }
 
 test_control_names_are_exchanged() {

@@ -159,7 +159,7 @@ test_apparmor_profile_that_does_not_exist() {
 test_apparmor_profile_and_a_false_proc() {
   requires file /sys/kernel/security/apparmor
   differs crun,runc 'a new procfs would be needed'
-  refused 'process.apparmorProfile: .*no procfs' '.process.apparmorProfile = "unconfined" | .mounts |= map(if .type == "proc" then .type = "tmpfs" else . end) | del(.linux.maskedPaths, .linux.readonlyPaths)'
+  refused 'process.apparmorProfile: .*not a procfs' '.process.apparmorProfile = "unconfined" | .mounts |= map(if .type == "proc" then .type = "tmpfs" else . end) | del(.linux.maskedPaths, .linux.readonlyPaths)'
 }
 test_apparmor_where_there_is_none() {
   [ ! -e /sys/module/apparmor ] || skip 'AppArmor is there'
