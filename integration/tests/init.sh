@@ -75,6 +75,19 @@ test_an_unhandled_signal_ends_the_container() {
   run_ok delete c1
 }
 
+# It is PID 1, which gets no signal that it has no handler for: so it has them blocked from before its execve(2) on.
+test_a_signal_that_comes_at_once_is_not_lost() {
+  only_knarr
+  local i
+  bundle c1 'args(["sleep", "100"])'
+  for i in {1..12}; do
+    run_ok run --init --detach --bundle "$B" c1
+    run_ok kill c1 TERM
+    eventually has_status c1 stopped
+    run_ok delete c1
+  done
+}
+
 test_it_has_what_the_process_has_and_no_more() {
   only_knarr
   with_init 'for p in 1 self; do grep -E "^(Uid|Gid|Groups|CapPrm|CapEff|CapBnd|CapAmb|NoNewPrivs|Seccomp):" /proc/$p/status | md5sum; done; ls -A /proc/1/fd | wc -l' \

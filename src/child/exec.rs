@@ -6,7 +6,7 @@ use crate::channel::{FromInit, InitEnd};
 use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::Computed;
 use crate::plan::seccomp::Filter;
-use crate::sys::{Errno, bpf, fs, process as proc};
+use crate::sys::{Errno, bpf, fs, process as proc, signal};
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -14,7 +14,14 @@ impl Init<'_> {
     pub(super) fn prepare(&mut self, args: &[String], env: &[String], computed: &[Computed]) -> Outcome {
         (self.args, self.env) = (strings(args)?, environment(env, computed)?);
         self.close_all_but(self.inherited.first_closed_fd)?;
-        proc::reset_signals().call(|| "sigprocmask".into())
+        if self.own.is_none() {
+            return proc::reset_signals().call(|| "sigprocmask".into());
+        }
+        // The init takes signals from its first moment on: the kernel would drop what comes to a
+        // PID 1 before.
+        signal::block_all().call(|| "sigprocmask".into())?;
+        proc::default_actions();
+        Ok(())
     }
 
     pub(super) fn seccomp(&mut self, filter: &Filter) -> Outcome {

@@ -6,8 +6,8 @@ use crate::channel::FromInit;
 use crate::config::Hook;
 use crate::fault::{Call, Outcome};
 use crate::hook;
-use crate::sys::process as proc;
 use crate::plan::Computed;
+use crate::sys::process as proc;
 use std::ffi::CString;
 use std::path::Path;
 

@@ -2,8 +2,8 @@
 
 use crate::config::{Hook, Hooks};
 use crate::hook;
-use crate::sys::process::environment;
 use crate::state::About;
+use crate::sys::process::environment;
 use anyhow::Result;
 use std::path::Path;
 

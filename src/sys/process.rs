@@ -1,9 +1,9 @@
 //! Processes: clone3(2), pidfds, waiting, execution, descriptors.
 
 use super::{Errno, Result, c};
-use std::os::unix::ffi::OsStrExt;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 
 /// Linux 5.7; libc's constant is too narrow for it.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -437,16 +437,20 @@ pub fn replace_stdio(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
 }
 
 /// Give every signal its default action and unblock all, as a fresh process has it.
-///
-/// Rust's start-up code ignores SIGPIPE, and an ignored signal stays ignored over execve.
 pub fn reset_signals() -> Result<()> {
+    default_actions();
+    nix::sys::signal::SigSet::empty().thread_set_mask()
+}
+
+/// Give every signal its default action. Rust's start-up code ignores SIGPIPE, and an ignored
+/// signal stays ignored over execve.
+pub fn default_actions() {
     // Real-time signals are not among them: nothing ignores those.
     for signal in 1..=libc::SIGSYS {
         // SAFETY: SIG_DFL installs no code. Signals that may not be changed answer EINVAL, which is
         // as wanted.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
-    nix::sys::signal::SigSet::empty().thread_set_mask()
 }
 
 /// Have children that end wait to be reaped, also where the caller of this program ignores SIGCHLD.
