@@ -2,6 +2,6 @@
 
 fn main() -> std::process::ExitCode {
     knarr::child::reaper::main();
-    knarr::sys::process::widen_stack();
+    knarr::sys::rlimit::widen_stack();
     knarr::cli::main()
 }

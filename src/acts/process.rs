@@ -5,7 +5,7 @@ use crate::config::{IdMaps, Scheduler, ids};
 use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::{HardLimit, SessionKeyring};
 use crate::sys::schedule::SchedAttr;
-use crate::sys::{self, Errno, cred, fs, process as proc, schedule};
+use crate::sys::{self, Errno, cred, fs, process as proc, rlimit, schedule};
 use std::os::fd::AsFd;
 
 /// Who may do what with a session keyring: its possessor all, its owner what the kernel gives
@@ -39,8 +39,8 @@ pub fn give_stdio(uid: u32) -> Outcome {
 /// Let a process have a limit that is above its ceiling. Without the right to raise that, it is for
 /// setrlimit(2) to say so.
 pub fn raise_hard_limit(pid: i32, ceiling: &HardLimit) -> Result<(), Errno> {
-    let raise = || match proc::rlimit(pid, ceiling.resource)? {
-        (soft, hard) if hard < ceiling.hard => proc::set_rlimit(pid, ceiling.resource, soft, ceiling.hard),
+    let raise = || match rlimit::get(pid, ceiling.resource)? {
+        (soft, hard) if hard < ceiling.hard => rlimit::set(pid, ceiling.resource, soft, ceiling.hard),
         _ => Ok(()),
     };
     match raise() {

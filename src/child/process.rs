@@ -6,7 +6,7 @@ use crate::acts::{labels, process as acts};
 use crate::capability::Set;
 use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::ProcessStep;
-use crate::sys::{Errno, cred, fs, process as proc, schedule, signal};
+use crate::sys::{Errno, cred, fs, rlimit, schedule, signal};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// How many processors a kernel can be built for (CONFIG_NR_CPUS). One that knows fewer takes as
@@ -46,7 +46,7 @@ impl Init<'_> {
         match step {
             ProcessStep::HardLimit(ceiling) => acts::raise_hard_limit(0, ceiling).call(|| "prlimit".into()),
             ProcessStep::Rlimit { resource, soft, hard, .. } => {
-                proc::set_rlimit(0, *resource, *soft, *hard).call(|| format!("setrlimit {soft} {hard}"))
+                rlimit::set(0, *resource, *soft, *hard).call(|| format!("setrlimit {soft} {hard}"))
             }
             ProcessStep::Scheduler(scheduler) => {
                 acts::set_scheduler(0, scheduler).call(|| "sched_setattr".into())

@@ -60,11 +60,11 @@ pub struct Made {
 /// Make the container, or leave nothing behind.
 pub fn create(order: &CreateOrder<'_>) -> Result<Made> {
     let mut making = Making::begin(order)?;
-    let born = match bear(&mut making) {
+    let mut born = match bear(&mut making) {
         Ok(born) => born,
         Err(cause) => return Err(making.roll_back(None, cause)),
     };
-    match bring_up(&mut making, &born) {
+    match bring_up(&mut making, &mut born) {
         Ok(terminal) => {
             let Born { init: Launched { pidfd, channel, .. }, notify, .. } = born;
             Ok(Made { container: making.finish(), pidfd, channel, terminal, notify })
@@ -95,13 +95,12 @@ fn bear(making: &mut Making<'_>) -> Result<Born> {
 
 /// From the birth of init to a container that is recorded; the other end of its terminal, if this
 /// process has it.
-fn bring_up(making: &mut Making<'_>, born: &Born) -> Result<Option<OwnedFd>> {
+fn bring_up(making: &mut Making<'_>, born: &mut Born) -> Result<Option<OwnedFd>> {
     let order = making.order;
     let Launched { pid, pidfd, channel } = &born.init;
     making.settle_scope()?;
     if !order.plan.settle.is_empty() {
-        let network = born.network.as_ref().map(OwnedFd::try_clone).transpose().context("dup")?;
-        settle(&order.plan.settle, *pid, network, &mut making.moved, &making.resctrl)?;
+        settle(&order.plan.settle, *pid, born.network.take(), &mut making.moved, &making.resctrl)?;
         channel.done().context("sendmsg to init")?;
     }
     let terminal = until_ready(making, &born.init)?;

@@ -58,13 +58,13 @@ fn scope(path: &str, host: &Host) -> Result<Home, Invalid> {
     if name.is_empty() || unit.len() > 255 || !unit.chars().all(is_name) {
         return Err(Invalid::new(FIELD, format!("\"{unit}\" is not the name of a unit of systemd")));
     }
-    let (manager, top, default) = match host.uid {
+    let (instance, top, default) = match host.uid {
         0 => (Instance::System, String::new(), "system.slice"),
         uid => (Instance::User, users(uid), "user.slice"),
     };
     let slice = if slice.is_empty() { default } else { slice };
     let path = format!("{top}{}{unit}", expand(slice)?);
-    Ok(Home { path, unit: Some(Unit { instance: manager, name: unit, slice: slice.into() }) })
+    Ok(Home { path, unit: Some(Unit { instance, name: unit, slice: slice.into() }) })
 }
 
 /// The cgroup of a user's systemd.
@@ -75,14 +75,14 @@ fn users(uid: u32) -> String {
 /// The service or scope that the cgroup `path` is in, and the path below its own, as systemd names
 /// cgroups.
 pub(crate) fn unit_of(path: &str, uid: u32) -> Option<(Unit, String)> {
-    let (manager, path) = match path.strip_prefix(&users(uid)) {
+    let (instance, path) = match path.strip_prefix(&users(uid)) {
         Some(path) => (Instance::User, path),
         None => (Instance::System, path),
     };
     let mut names = path.split('/');
     let name = names.find(|name| name.ends_with(".service") || name.ends_with(".scope"))?;
     let below = names.collect::<Vec<_>>().join("/");
-    Some((Unit { instance: manager, name: name.into(), slice: String::new() }, below))
+    Some((Unit { instance, name: name.into(), slice: String::new() }, below))
 }
 
 fn expand(slice: &str) -> Result<String, Invalid> {

@@ -14,6 +14,7 @@ pub mod net;
 pub mod netlink;
 pub mod process;
 pub mod refusals;
+pub mod rlimit;
 pub mod schedule;
 pub mod signal;
 pub mod socket;

@@ -270,45 +270,9 @@ fn wait_with(pidfd: BorrowedFd<'_>, options: libc::c_int) -> Result<Exit> {
     Ok(Exit::of(&info))
 }
 
-/// The soft and the hard limit of the stack that the caller of this program has set, and those that
-/// it goes on with.
-static CALLERS_STACK: std::sync::OnceLock<[(u64, u64); 2]> = std::sync::OnceLock::new();
-
-/// The kernel's number of the resource.
-#[allow(clippy::unnecessary_cast, reason = "the type of the numbers is that of the C library: i32 in musl")]
-const RLIMIT_STACK: u32 = libc::RLIMIT_STACK as u32;
-
-/// What this program's stack may grow to at the least, in bytes: it takes 100 kB.
-const STACK: u64 = 1 << 20;
-
-/// Have a stack that is large enough, as far as the kernel allows it: it looks at the limit
-/// whenever the stack grows.
-pub fn widen_stack() {
-    let Ok((soft, hard)) = rlimit(0, RLIMIT_STACK) else { return };
-    if soft >= STACK {
-        return;
-    }
-    for wider in [(STACK, hard.max(STACK)), (hard.min(STACK), hard)] {
-        if set_rlimit(0, RLIMIT_STACK, wider.0, wider.1).is_ok() {
-            let _ = CALLERS_STACK.set([(soft, hard), wider]);
-            return;
-        }
-    }
-}
-
-/// Before execve(2): what the next program's stack may grow to is what the caller says, unless
-/// config.json has said it.
-fn give_stack_back() {
-    if let Some([(soft, hard), wider]) = CALLERS_STACK.get()
-        && rlimit(0, RLIMIT_STACK).as_ref() == Ok(wider)
-    {
-        let _ = set_rlimit(0, RLIMIT_STACK, *soft, *hard);
-    }
-}
-
 /// execve(2). Returns only on failure.
 pub fn execve(path: &str, args: &[CString], env: &[CString]) -> Errno {
-    give_stack_back();
+    super::rlimit::give_stack_back();
     match c(path) {
         Ok(path) => match nix::unistd::execve(&path, args, env) {
             Err(errno) => errno,
@@ -320,7 +284,7 @@ pub fn execve(path: &str, args: &[CString], env: &[CString]) -> Errno {
 /// execveat(2) of the file that `fd` refers to, with the arguments and the environment that are
 /// given. Returns only on failure.
 pub fn exec_fd(fd: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> Errno {
-    give_stack_back();
+    super::rlimit::give_stack_back();
     let empty = c"";
     match nix::unistd::execveat(fd, empty, args, env, nix::fcntl::AtFlags::AT_EMPTY_PATH) {
         Err(errno) => errno,
@@ -475,24 +439,6 @@ pub fn unshare(flags: i32) -> Result<()> {
 pub fn set_domainname(name: &str) -> Result<()> {
     // SAFETY: the kernel reads exactly `len` bytes.
     Errno::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }).map(drop)
-}
-
-/// A soft and a hard limit by prlimit(2), by the number of the resource; pid 0 is the caller.
-pub fn rlimit(pid: i32, resource: u32) -> Result<(u64, u64)> {
-    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
-    prlimit(pid, resource, std::ptr::null(), &raw mut limit)?;
-    Ok((limit.rlim_cur, limit.rlim_max))
-}
-
-/// Set the soft and the hard limit, by prlimit(2); pid 0 is the caller.
-pub fn set_rlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> Result<()> {
-    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
-    prlimit(pid, resource, &raw const limit, std::ptr::null_mut())
-}
-
-fn prlimit(pid: i32, resource: u32, new: *const libc::rlimit64, old: *mut libc::rlimit64) -> Result<()> {
-    // SAFETY: both callers pass null or a pointer to a local of theirs that is live over the call.
-    Errno::result(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, new, old) }).map(drop)
 }
 
 /// This process's environment, as execve(2) takes it.

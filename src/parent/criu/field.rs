@@ -50,6 +50,24 @@ pub(super) mod page_server {
     pub(in super::super) const PORT: u32 = 2;
 }
 
+/// `cgroup_root`.
+pub(super) mod cgroup_root {
+    pub(in super::super) const CONTROLLER: u32 = 1;
+    pub(in super::super) const PATH: u32 = 2;
+}
+
+/// `inherit_fd`.
+pub(super) mod inherit_fd {
+    pub(in super::super) const KEY: u32 = 1;
+    pub(in super::super) const FD: u32 = 2;
+}
+
+/// `join_namespace`.
+pub(super) mod join_namespace {
+    pub(in super::super) const KIND: u32 = 1;
+    pub(in super::super) const FILE: u32 = 2;
+}
+
 /// `criu_opts`.
 pub(super) mod opts {
     pub(in super::super) const IMAGES_DIR_FD: u32 = 1;

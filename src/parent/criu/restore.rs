@@ -1,7 +1,7 @@
 //! `restore`: a container whose processes come from images.
 
 use super::checkpoint::{DESCRIPTORS, NULL};
-use super::field::{kind, opts as field};
+use super::field::{cgroup_root, inherit_fd, join_namespace, kind, opts as field};
 use super::options::config_file;
 use super::rpc::{self, Message};
 use super::{
@@ -198,7 +198,7 @@ fn request(
         // Else it is made where it was. The tree without controllers in its name is that of cgroup
         // v2.
         let mut root = Message::default();
-        root.text(1, "").text(2, format!("/{}", home.path));
+        root.text(cgroup_root::CONTROLLER, "").text(cgroup_root::PATH, format!("/{}", home.path));
         message.message(field::CGROUP_ROOT, &root);
     }
     for external in with_those_below(&order.restore.externals)? {
@@ -206,7 +206,7 @@ fn request(
     }
     let mut inherit = |key: &str, fd: i32| {
         let mut inherited = Message::default();
-        inherited.text(1, key).number(2, fd as u64);
+        inherited.text(inherit_fd::KEY, key).number(inherit_fd::FD, fd as u64);
         message.message(field::INHERIT_FD, &inherited);
     };
     for (_, key, fd) in namespaces {
@@ -222,7 +222,8 @@ fn request(
     for kept in &order.restore.kept {
         if matches!(kept.kind, Namespace::Ipc | Namespace::Uts | Namespace::Time) {
             let mut joined = Message::default();
-            joined.text(1, kept.kind.file()).text(2, kept.path.as_os_str().as_encoded_bytes());
+            let path = kept.path.as_os_str().as_encoded_bytes();
+            joined.text(join_namespace::KIND, kept.kind.file()).text(join_namespace::FILE, path);
             message.message(field::JOIN_NAMESPACE, &joined);
         }
     }
