@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 /// The rooms of the house, from the roof to the ground. A room may use those further down, so no
 /// two use each other.
-const FLOORS: [&str; 23] = [
+const FLOORS: [&str; 25] = [
     "cli",
     "cmd",
     "parent",
@@ -32,6 +32,8 @@ const FLOORS: [&str; 23] = [
     "capability",
     "id",
     "fault",
+    "walk",
+    "placeholder",
     "sys",
     "time",
     "nearest",
