@@ -107,8 +107,8 @@ impl Mount {
         }
     }
 
-    /// config.md, Mounts: mappings of a mount: both or neither, of a bind mount, and where an option
-    /// asks for them, from somewhere.
+    /// config.md, Mounts: a mount has both kinds of mappings or neither, only a bind mount has
+    /// them, and where an option asks for them there are some.
     fn check_ids(&self, field: &str, namespaces: &Namespaces) -> Result<(), Invalid> {
         ids::check_pair(&self.id_maps, field)?;
         if !self.id_maps.is_empty() && !self.is_bind() {
