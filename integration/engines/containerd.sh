@@ -213,7 +213,6 @@ over_a_stream() { # METHOD FILTER TEXT...: OUT, byte for byte but for the last l
   asked "$method" --arg id "$ID" "$filter"
   called "$HERE/stream" --size 33x77 "$(jq -r .url <<<"$OUT")" "${@:3}"
 }
-SIZED='until [ "$(stty size 2>/dev/null)" = "33 77" ]; do sleep 0.1; done' # the size comes after the process
 row_cri_exec_on_a_terminal() {
   pod p1; pod_container main 'sleep 1000'
   over_a_stream Exec '{container_id: $id, tty: 1, stdin: 1, stdout: 1, cmd: ["sh", "-c", "'"${SIZED//\"/\\\"}"'; tty; stty size; echo a; echo b; echo ready; read x; echo got $x; exit 3"]}' 'c\r'
