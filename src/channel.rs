@@ -23,6 +23,8 @@ pub enum FromInit {
     /// Init's descriptor of this number is that of its seccomp notifications; take a copy, hand it
     /// to the agent, and answer.
     Listener(i32),
+    /// That descriptor itself.
+    ListenerItself(OwnedFd),
     /// A step failed; init is about to exit.
     Failed(Fault),
 }
@@ -36,6 +38,7 @@ impl FromInit {
             FromInit::Ready => "Ready",
             FromInit::Born(_) => "Born",
             FromInit::Listener(_) => "Listener",
+            FromInit::ListenerItself(_) => "ListenerItself",
             FromInit::Failed(_) => "Failed",
         };
         anyhow::anyhow!("unexpected message from init: {name}")
@@ -47,6 +50,18 @@ const MESSAGE_MAX: usize = 2048;
 
 /// The parent's answer, to hooks done or to a container recorded.
 const DONE: &[u8] = b"done";
+
+/// The parent's answer to the number of a descriptor that it may not take a copy of.
+const SEND: &[u8] = b"send";
+
+/// What the parent answers to [`FromInit::Listener`].
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The agent has the descriptor.
+    Done,
+    /// Send it, and wait again.
+    Send,
+}
 
 fn encode(fault: &Fault) -> Vec<u8> {
     let Fault { field, refusal: Refusal { call, errno, text } } = fault;
@@ -94,6 +109,7 @@ impl InitEnd {
                 data.extend_from_slice(&number.to_le_bytes());
                 sys::fs::write_once(self.0.as_fd(), &data)
             }
+            FromInit::ListenerItself(fd) => socket::send(self.0.as_fd(), b"D", Some(fd.as_fd())),
             FromInit::Failed(fault) => sys::fs::write_once(self.0.as_fd(), &encode(fault)),
             // The kernel adds the pid as it is in the parent's pid namespace.
             FromInit::Born(_) => socket::send(self.0.as_fd(), b"B", None),
@@ -101,10 +117,14 @@ impl InitEnd {
     }
 
     /// As [`InitEnd::await_done`], by read(2), for a process with a filter in force.
-    pub fn read_done(&self) -> sys::Result<()> {
+    pub fn read_answer(&self) -> sys::Result<Answer> {
         let mut data = [0; 16];
         let n = nix::unistd::read(&self.0, &mut data)?;
-        if &data[..n] == DONE { Ok(()) } else { Err(Errno::EPIPE) }
+        match &data[..n] {
+            DONE => Ok(Answer::Done),
+            SEND => Ok(Answer::Send),
+            _ => Err(Errno::EPIPE),
+        }
     }
 
     /// Wait for the parent's answer. A parent that is gone is EPIPE.
@@ -145,6 +165,7 @@ impl ParentEnd {
             }
             (Some((b'B', _)), _) => sender.map(FromInit::Born).map(Some).ok_or(Errno::EBADMSG),
             (Some((b'T', _)), Some(fd)) => Ok(Some(FromInit::Terminal(fd))),
+            (Some((b'D', _)), Some(fd)) => Ok(Some(FromInit::ListenerItself(fd))),
             (Some((b'R', _)), _) => Ok(Some(FromInit::Ready)),
             (Some((b'F', rest)), _) => decode(rest).map(FromInit::Failed).map(Some).ok_or(Errno::EBADMSG),
             _ => Err(Errno::EBADMSG),
@@ -154,6 +175,11 @@ impl ParentEnd {
     /// Answer init. An init that is gone is EPIPE.
     pub fn done(&self) -> sys::Result<()> {
         socket::send(self.0.as_fd(), DONE, None)
+    }
+
+    /// Ask init for the descriptor whose number it has told. An init that is gone is EPIPE.
+    pub fn send_it(&self) -> sys::Result<()> {
+        socket::send(self.0.as_fd(), SEND, None)
     }
 
     /// Its descriptor, to wait for with others.

@@ -4,7 +4,7 @@ use super::birth::{Seat, born_in, is_out_of_reach};
 use super::death;
 use super::foreground::Signals;
 use super::record::write_pid_file;
-use super::start::hand_over;
+use super::start::{copy_of, hand_over};
 use super::terminal::hand_terminal;
 use crate::cgroup::{self, Cgroup};
 use crate::channel::{self, FromInit, ParentEnd};
@@ -303,7 +303,9 @@ impl Conversation<'_> {
                     self.hand_over(number).context("linux.seccomp.listenerPath")?;
                     self.channel.done().context("sendmsg to the child")?;
                 }
-                Some(message @ (FromInit::HostHooks | FromInit::Ready)) => return Err(message.unexpected()),
+                Some(message @ (FromInit::HostHooks | FromInit::Ready | FromInit::ListenerItself(_))) => {
+                    return Err(message.unexpected());
+                }
             }
         }
     }
@@ -339,6 +341,7 @@ impl Conversation<'_> {
     fn hand_over(&self, number: i32) -> Result<()> {
         let Some((pid, pidfd)) = &self.process else { return Err(FromInit::Listener(number).unexpected()) };
         let container = &self.order.target.container;
-        hand_over(&container.state, &container.status()?.to_string(), *pid, pidfd, number)
+        let fd = copy_of(number, pidfd, &self.channel)?;
+        hand_over(&container.state, &container.status()?.to_string(), *pid, &fd)
     }
 }

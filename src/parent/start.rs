@@ -5,7 +5,7 @@ use super::notify::{Notify, host_socket};
 use super::{death, delete};
 use crate::channel::{FromInit, ParentEnd};
 use crate::state::{Command, Container, State};
-use crate::sys::{process, socket};
+use crate::sys::{Errno, process, socket};
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::SockType;
 use std::os::fd::{AsFd, OwnedFd};
@@ -35,11 +35,26 @@ pub fn start(container: Container) -> Result<()> {
     }
 }
 
-/// Give the agent a copy of the notification descriptor `number` of process `pid`, with the
-/// container process state (config-linux.md: The Container Process State).
-pub(super) fn hand_over(state: &State, status: &str, pid: i32, pidfd: &OwnedFd, number: i32) -> Result<()> {
+/// A copy of descriptor `number` of init, which is at the other end of `channel`. The memory of an
+/// ordinary user's init is closed to its caller, who has it send the descriptor.
+pub(super) fn copy_of(number: i32, pidfd: &OwnedFd, channel: &ParentEnd) -> Result<OwnedFd> {
+    match process::pidfd_getfd(pidfd.as_fd(), number) {
+        Err(Errno::EPERM) => {}
+        result => return result.context("pidfd_getfd"),
+    }
+    channel.send_it().context("sendmsg to init")?;
+    match channel.hear().context("recvmsg from init")? {
+        Some(FromInit::ListenerItself(fd)) => Ok(fd),
+        Some(FromInit::Failed(fault)) => Err(fault.into()),
+        Some(message) => Err(message.unexpected()),
+        None => bail!("init has ended at sendmsg"),
+    }
+}
+
+/// Give the agent the notification descriptor of process `pid`, with the container process state
+/// (config-linux.md: The Container Process State).
+pub(super) fn hand_over(state: &State, status: &str, pid: i32, fd: &OwnedFd) -> Result<()> {
     let Some(agent) = &state.listener else { bail!("no agent is recorded") };
-    let fd = process::pidfd_getfd(pidfd.as_fd(), number).context("pidfd_getfd")?;
     let about: serde_json::Value = serde_json::from_str(&state.about.json(status, Some(state.pid)))?;
     let message = serde_json::json!({
         "ociVersion": state.about.oci_version,
@@ -63,7 +78,8 @@ pub fn finish(container: Container, channel: &ParentEnd) -> Result<Container> {
             Some(FromInit::Failed(fault)) => return Err(fault.into()),
             Some(FromInit::Listener(number)) => {
                 let pidfd = container.pidfd()?.context("the container's init is gone")?;
-                hand_over(&container.state, "creating", container.state.pid, &pidfd, number)
+                copy_of(number, &pidfd, channel)
+                    .and_then(|fd| hand_over(&container.state, "creating", container.state.pid, &fd))
                     .context("linux.seccomp.listenerPath")?;
                 channel.done().context("sendmsg to init")?;
             }

@@ -1,7 +1,7 @@
 //! What init says, and what it is answered: a message, or an error; a fault is the same when it is
 //! told again.
 
-use knarr::channel::{FromInit, InitEnd, ParentEnd, pair};
+use knarr::channel::{Answer, FromInit, InitEnd, ParentEnd, pair};
 use knarr::fault::Refusal;
 use knarr::sys::{Errno, socket};
 use std::fs::File;
@@ -21,6 +21,7 @@ pub fn run(input: &[u8]) {
     socket::send(theirs.as_fd(), message, pass).expect("sendmsg");
     match ParentEnd::new(ours).hear() {
         Ok(Some(FromInit::Terminal(_))) => assert!(message[0] == b'T' && pass.is_some()),
+        Ok(Some(FromInit::ListenerItself(_))) => assert!(message[0] == b'D' && pass.is_some()),
         Ok(Some(FromInit::Failed(fault))) => {
             let Refusal { call, errno, text } = &fault.refusal;
             let length = 5 + fault.field.len() + call.len() + text.len() + 2;
@@ -36,10 +37,19 @@ pub fn run(input: &[u8]) {
         Ok(None) => assert!(message.is_empty()),
         _ => {}
     }
-    for read in [InitEnd::await_done, InitEnd::read_done] {
+    let told = || {
         let (ours, theirs) = socket::seqpacket_pair().expect("socketpair");
         socket::send(theirs.as_fd(), message, pass).expect("sendmsg");
-        // What is longer than any answer is cut, and no answer.
-        assert_eq!(read(&InitEnd::new(ours)).is_ok(), message == b"done");
-    }
+        InitEnd::new(ours)
+    };
+    // What is longer than any answer is cut, and no answer.
+    assert_eq!(told().await_done().is_ok(), message == b"done");
+    assert_eq!(
+        told().read_answer().ok(),
+        match message {
+            b"done" => Some(Answer::Done),
+            b"send" => Some(Answer::Send),
+            _ => None,
+        }
+    );
 }

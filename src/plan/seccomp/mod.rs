@@ -43,6 +43,9 @@ pub struct Filter {
     pub flags: u32,
     /// Who gets the fd that `SECCOMP_FILTER_FLAG_NEW_LISTENER` returns.
     pub listener: Option<Listener>,
+    /// Whether the agent is to answer sendmsg(2), by which an ordinary user's init hands its
+    /// descriptor over.
+    pub notifies_sendmsg: bool,
 }
 
 /// `BPF_MAXINSNS`, linux/bpf_common.h.
@@ -84,6 +87,10 @@ pub fn compile_for(machine: &Machine, profile: &Seccomp) -> Result<Filter, Inval
         insns: program.finish(),
         flags: profile.flags | listening,
         listener: profile.listener.clone(),
+        notifies_sendmsg: profile
+            .rules
+            .iter()
+            .any(|rule| rule.action == Action::NOTIFY && rule.names.iter().any(|name| name == "sendmsg")),
     })
 }
 
