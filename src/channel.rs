@@ -23,7 +23,7 @@ pub enum FromInit {
     /// Init's descriptor of this number is that of its seccomp notifications; take a copy, hand it
     /// to the agent, and answer.
     Listener(i32),
-    /// That descriptor itself.
+    /// The same with the descriptor itself, where the filter lets sendmsg(2) pass.
     ListenerItself(OwnedFd),
     /// A step failed; init is about to exit.
     Failed(Fault),
@@ -50,18 +50,6 @@ const MESSAGE_MAX: usize = 2048;
 
 /// The parent's answer, to hooks done or to a container recorded.
 const DONE: &[u8] = b"done";
-
-/// The parent's answer to the number of a descriptor that it may not take a copy of.
-const SEND: &[u8] = b"send";
-
-/// What the parent answers to [`FromInit::Listener`].
-#[derive(Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The agent has the descriptor.
-    Done,
-    /// Send it, and wait again.
-    Send,
-}
 
 fn encode(fault: &Fault) -> Vec<u8> {
     let Fault { field, refusal: Refusal { call, errno, text } } = fault;
@@ -117,14 +105,10 @@ impl InitEnd {
     }
 
     /// As [`InitEnd::await_done`], by read(2), for a process with a filter in force.
-    pub fn read_answer(&self) -> sys::Result<Answer> {
+    pub fn read_done(&self) -> sys::Result<()> {
         let mut data = [0; 16];
         let n = nix::unistd::read(&self.0, &mut data)?;
-        match &data[..n] {
-            DONE => Ok(Answer::Done),
-            SEND => Ok(Answer::Send),
-            _ => Err(Errno::EPIPE),
-        }
+        if &data[..n] == DONE { Ok(()) } else { Err(Errno::EPIPE) }
     }
 
     /// Wait for the parent's answer. A parent that is gone is EPIPE.
@@ -175,11 +159,6 @@ impl ParentEnd {
     /// Answer init. An init that is gone is EPIPE.
     pub fn done(&self) -> sys::Result<()> {
         socket::send(self.0.as_fd(), DONE, None)
-    }
-
-    /// Ask init for the descriptor whose number it has told. An init that is gone is EPIPE.
-    pub fn send_it(&self) -> sys::Result<()> {
-        socket::send(self.0.as_fd(), SEND, None)
     }
 
     /// Its descriptor, to wait for with others.

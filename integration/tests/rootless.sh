@@ -383,6 +383,13 @@ test_a_seccomp_agent_answers() {
   assert_jq "$(<"$T/state.json")" '.fds == ["seccompFd"] and .state.id == "c1"'
 }
 
+test_a_seccomp_agent_is_there_before_the_first_call() { # which is read(2), of init, and the agent refuses what it is asked
+  notified "args([\"true\"]) | .linux.seccomp.syscalls += [$(rule '["read", "close"]' SCMP_ACT_NOTIFY)]"
+  agent
+  run_fails 1 'read: no medium found' run --bundle "$B" c1
+  wait
+}
+
 test_a_seccomp_agent_answers_exec() {
   notified 'args(["sleep", "1000"])'
   agent
@@ -397,5 +404,5 @@ test_a_seccomp_agent_answers_exec() {
 test_a_seccomp_agent_that_would_answer_what_its_descriptor_comes_by() {
   differs runc,crun "make it without"
   notified "args([\"true\"]) | .linux.seccomp.syscalls += [$(rule '["sendmsg"]' SCMP_ACT_NOTIFY)]"
-  run_fails 1 'linux.seccomp.*sendmsg.*root' run --bundle "$B" c1
+  run_fails 1 'linux.seccomp.listenerPath: .*by sendmsg' run --bundle "$B" c1
 }

@@ -2,7 +2,7 @@
 
 use super::passwd::home;
 use super::{Init, program, reaper};
-use crate::channel::{Answer, FromInit, InitEnd};
+use crate::channel::{FromInit, InitEnd};
 use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::Computed;
 use crate::plan::seccomp::Filter;
@@ -39,22 +39,19 @@ impl Init<'_> {
         }
     }
 
-    /// The agent must hold the descriptor before the first call that it is to answer.
+    /// The agent must hold the descriptor before the first call that it is to answer. An ordinary
+    /// user may not take a copy by number, as the memory of init is closed to its caller.
     fn hand_over(&self, listener: OwnedFd, filter: &Filter) -> Outcome {
         let channel = &self.inherited.channel;
         let number = listener.as_raw_fd();
         // Closed by execve(2) alone: close(2) may be a call that the agent answers.
-        let listener = ManuallyDrop::new(FromInit::ListenerItself(listener));
-        channel.tell(&FromInit::Listener(number)).call(|| "write".into())?;
-        let mut answer = channel.read_answer().call(|| "read".into())?;
-        if answer == Answer::Send {
-            if filter.notifies_sendmsg {
-                return Err(Refusal::message("SCMP_ACT_NOTIFY for sendmsg is for containers of root"));
-            }
-            channel.tell(&listener).call(|| "sendmsg".into())?;
-            answer = channel.read_answer().call(|| "read".into())?;
+        let itself = ManuallyDrop::new(FromInit::ListenerItself(listener));
+        if filter.passes_sendmsg {
+            channel.tell(&itself).call(|| "sendmsg".into())?;
+        } else {
+            channel.tell(&FromInit::Listener(number)).call(|| "write".into())?;
         }
-        if answer == Answer::Done { Ok(()) } else { Err(Refusal::kernel("read", Errno::EPIPE)) }
+        channel.read_done().call(|| "read".into())
     }
 
     /// Have what explains an execve(2) that fails, once.

@@ -35,19 +35,18 @@ pub fn start(container: Container) -> Result<()> {
     }
 }
 
-/// A copy of descriptor `number` of init, which is at the other end of `channel`. The memory of an
-/// ordinary user's init is closed to its caller, who has it send the descriptor.
-pub(super) fn copy_of(number: i32, pidfd: &OwnedFd, channel: &ParentEnd) -> Result<OwnedFd> {
-    match process::pidfd_getfd(pidfd.as_fd(), number) {
-        Err(Errno::EPERM) => {}
-        result => return result.context("pidfd_getfd"),
-    }
-    channel.send_it().context("sendmsg to init")?;
-    match channel.hear().context("recvmsg from init")? {
-        Some(FromInit::ListenerItself(fd)) => Ok(fd),
-        Some(FromInit::Failed(fault)) => Err(fault.into()),
-        Some(message) => Err(message.unexpected()),
-        None => bail!("init has ended at sendmsg"),
+/// The notification descriptor of process `pidfd`, which has told `message`.
+pub(super) fn listener_of(message: FromInit, pidfd: &OwnedFd) -> Result<OwnedFd> {
+    match message {
+        FromInit::ListenerItself(fd) => Ok(fd),
+        // The memory of an ordinary user's init is closed to its caller.
+        FromInit::Listener(number) => match process::pidfd_getfd(pidfd.as_fd(), number) {
+            Err(Errno::EPERM) => {
+                bail!("an ordinary user's agent gets it by sendmsg, which the profile does not allow")
+            }
+            result => result.context("pidfd_getfd"),
+        },
+        message => Err(message.unexpected()),
     }
 }
 
@@ -76,9 +75,9 @@ pub fn finish(container: Container, channel: &ParentEnd) -> Result<Container> {
             // execve(2) has closed init's end.
             None => break,
             Some(FromInit::Failed(fault)) => return Err(fault.into()),
-            Some(FromInit::Listener(number)) => {
+            Some(message @ (FromInit::Listener(_) | FromInit::ListenerItself(_))) => {
                 let pidfd = container.pidfd()?.context("the container's init is gone")?;
-                copy_of(number, &pidfd, channel)
+                listener_of(message, &pidfd)
                     .and_then(|fd| hand_over(&container.state, "creating", container.state.pid, &fd))
                     .context("linux.seccomp.listenerPath")?;
                 channel.done().context("sendmsg to init")?;
