@@ -3,7 +3,7 @@
 
 # A container c1 whose program writes the name of each signal that it gets, to $LOG.
 catcher() { # [FILTER]
-  bundle c1 "sh(\"for s in HUP INT QUIT USR1 USR2 TERM WINCH CONT ALRM; do trap \\\"echo \$s\\\" \$s; done; echo ready; while :; do sleep 0.05; done\") | ${1:-.}"
+  bundle c1 "sh(\"for s in HUP INT QUIT USR1 USR2 TERM WINCH CONT ALRM 34 64; do trap \\\"echo \$s\\\" \$s; done; echo ready; while :; do sleep 0.05; done\") | ${1:-.}"
 }
 caught() { is_line_in "$1" "$LOG"; }
 start_catcher() {
@@ -211,7 +211,7 @@ foreground_catcher() { # starts `run` in the background of the case; RUN is its 
 test_run_forwards_signals() {
   foreground_catcher
   local name
-  for name in TERM HUP INT QUIT USR1 USR2 ALRM CONT; do
+  for name in TERM HUP INT QUIT USR1 USR2 ALRM CONT 64; do
     kill "-$name" "$RUN"
     eventually caught "$name"
   done
@@ -220,6 +220,15 @@ test_run_forwards_signals() {
   local rc=0
   wait "$RUN" || rc=$?
   assert_eq "$rc" 137
+}
+
+test_run_forwards_the_first_real_time_signal() {
+  differs runc "its language keeps that one for itself"
+  foreground_catcher
+  kill -34 "$RUN"
+  eventually caught 34
+  run_ok kill c1 KILL
+  wait "$RUN" || :
 }
 
 test_run_ends_with_128_and_the_forwarded_signal() {

@@ -7,7 +7,7 @@ use crate::sys::process::{self, Exit};
 use crate::sys::{Errno, describe, signal};
 use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::Signal;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -32,7 +32,7 @@ pub struct Signals {
 impl Signals {
     /// Take over every signal that can be forwarded.
     pub fn take() -> Result<Signals> {
-        let mut set = SigSet::all();
+        let mut set = signal::all();
         for own in [Signal::SIGKILL, Signal::SIGSTOP, Signal::SIGURG] {
             set.remove(own);
         }

@@ -2,10 +2,28 @@
 
 use super::process::Exit;
 use super::{Errno, Result};
+use nix::sys::signal::SigSet;
+
+/// The first real-time signal as programs know it, by glibc. musl keeps that one for itself, in
+/// processes that have threads.
+pub const RTMIN: i32 = 34;
+
+/// The last one (signal(7)).
+pub const RTMAX: i32 = 64;
+
+/// Every signal, also those that the C library keeps for itself.
+pub fn all() -> SigSet {
+    // SAFETY: sigset_t is plain data, for which all ones is a value.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        std::ptr::write_bytes(&raw mut set, 0xff, 1);
+        SigSet::from_sigset_t_unchecked(set)
+    }
+}
 
 /// Block every signal that can be blocked.
 pub fn block_all() -> Result<()> {
-    nix::sys::signal::SigSet::all().thread_set_mask()
+    all().thread_set_mask()
 }
 
 /// Those that by default end no process (signal(7)), that no process can do anything about, and the
@@ -26,19 +44,53 @@ const OTHERS: [i32; 10] = [
 /// Have each signal whose default is to end a process end this one, also one that its caller
 /// blocked or ignored. PID 1 needs a handler for that (pid_namespaces(7)). execve(2) ends it.
 pub fn end_by_default() -> Result<()> {
-    let numbers = (1..=libc::SIGRTMAX()).filter(|n| !OTHERS.contains(n));
-    // Two real-time signals are the C library's.
-    for signal in numbers.filter(|n| *n <= libc::SIGSYS || *n >= libc::SIGRTMIN()) {
-        // SAFETY: `end` makes nothing but a system call, at whatever instruction it interrupts.
-        let old = unsafe { libc::signal(signal, end as *const () as libc::sighandler_t) };
-        if old == libc::SIG_ERR {
-            return Err(Errno::last());
-        }
+    for signal in (1..=RTMAX).filter(|number| !OTHERS.contains(number)) {
+        set_action(signal, end)?;
     }
-    nix::sys::signal::SigSet::empty().thread_set_mask()
+    SigSet::empty().thread_set_mask()
 }
 
-extern "C" fn end(signal: libc::c_int) {
+/// The kernel's `struct sigaction`, linux/signal.h.
+#[repr(C)]
+struct Action {
+    handler: usize,
+    flags: libc::c_ulong,
+    #[cfg(not(any(target_arch = "riscv64", target_arch = "loongarch64")))]
+    restorer: usize,
+    mask: u64,
+}
+
+/// `SA_RESTORER`, where the kernel has it.
+const RESTORER: libc::c_ulong =
+    if cfg!(any(target_arch = "riscv64", target_arch = "loongarch64")) { 0 } else { 0x0400_0000 };
+
+/// rt_sigaction(2) with a handler that does not return. A raw system call, since the C library's
+/// wrapper refuses the signals that it keeps for itself.
+fn set_action(signal: i32, handler: extern "C" fn(libc::c_int) -> !) -> Result<()> {
+    let handler = handler as *const () as usize;
+    let action = Action {
+        handler,
+        flags: RESTORER,
+        #[cfg(not(any(target_arch = "riscv64", target_arch = "loongarch64")))]
+        restorer: handler,
+        mask: 0,
+    };
+    // SAFETY: `action` is live over the call, laid out as the kernel has it, with a set of the size
+    // that is passed. The handler makes nothing but a system call, at whatever instruction it
+    // interrupts. It does not return, so nothing comes to the restorer.
+    let set = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal,
+            &raw const action,
+            std::ptr::null_mut::<Action>(),
+            size_of::<u64>(),
+        )
+    };
+    Errno::result(set).map(drop)
+}
+
+extern "C" fn end(signal: libc::c_int) -> ! {
     super::process::exit_now(128 + signal)
 }
 
