@@ -21,6 +21,9 @@ pub mod nearest;
 pub mod parent;
 pub mod plan;
 pub mod proc;
+pub mod protobuf;
+#[cfg(feature = "shim")]
+pub mod shim;
 pub mod state;
 pub mod sys;
 pub mod template;

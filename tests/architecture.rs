@@ -11,8 +11,9 @@ use std::sync::LazyLock;
 
 /// The rooms of the house, from the roof to the ground. A room may use those further down, so no
 /// two use each other.
-const FLOORS: [&str; 23] = [
+const FLOORS: [&str; 25] = [
     "cli",
+    "shim",
     "cmd",
     "parent",
     "child",
@@ -29,6 +30,7 @@ const FLOORS: [&str; 23] = [
     "config",
     "host",
     "proc",
+    "protobuf",
     "capability",
     "id",
     "fault",
@@ -47,7 +49,7 @@ const NEVERS: [(&str, &[&str]); 5] = [
 ];
 
 /// Rooms that decide and read, and do nothing: no I/O, no environment, no clock.
-const PURE: [&str; 5] = ["plan", "proc", "capability", "id", "nearest"];
+const PURE: [&str; 6] = ["plan", "proc", "protobuf", "capability", "id", "nearest"];
 
 /// The only rooms that name the types of the specification.
 const OF_THE_SPECIFICATION: [&str; 2] = ["config", "image"];
