@@ -34,6 +34,8 @@ const FLOORS: [&str; 25] = [
     "capability",
     "id",
     "fault",
+    "walk",
+    "placeholder",
     "sys",
     "time",
     "nearest",

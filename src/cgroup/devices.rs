@@ -16,8 +16,8 @@ pub enum Filters {
 
 impl Cgroup {
     /// Attach the device filter, in place of those that are there; an empty one allows everything.
-    /// The new one is in force before the old ones are taken off, so that at no time more is
-    /// allowed than by one of them.
+    /// The new one is in force before the old ones are taken off. So at no time more is allowed
+    /// than by one of them.
     pub fn filter_devices(&self, insns: &[u64], old: Filters) -> Outcome {
         let old = match old {
             Filters::Replaced => bpf::device_filters(self.as_fd()).call(|| "bpf BPF_PROG_QUERY".into())?,

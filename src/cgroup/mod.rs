@@ -79,8 +79,8 @@ pub fn make(root: &Path, path: &str) -> Result<Made> {
     bail!("mkdir {}: {}", whole.display(), sys::describe(Errno::ENOENT))
 }
 
-/// An error if processes are in the cgroup at `path`, which somebody else is about to make or to
-/// take over, or if it is frozen or would be, by one above it.
+/// An error if processes are in the cgroup at `path`, which is about to be made or taken over. An
+/// error, too, if it is frozen or would be, by one above it.
 pub fn refuse_taken(path: &Path) -> Result<()> {
     for above in path.ancestors() {
         if let Some(cgroup) = Cgroup::open(above)? {
@@ -278,8 +278,8 @@ impl Cgroup {
     }
 
     /// SIGKILL every process in it and below, also frozen ones (`cgroup.kill`, Linux 5.14). That
-    /// passes over a process whose main thread has ended while others go on (Linux 5.14 to 7.2), so
-    /// whoever is still listed gets the signal by its pidfd.
+    /// passes over a process whose main thread has ended while others go on (Linux 5.14 to 7.2).
+    /// Whoever is still listed gets the signal by its pidfd.
     pub fn kill(&self) -> Result<()> {
         self.write("cgroup.kill", "1")?;
         self.signal_each(libc::SIGKILL)

@@ -2,14 +2,11 @@
 
 use super::dbus::{Body, Bus, ErrorReply, Target};
 use crate::fault::{Fault, Refusal};
+use crate::placeholder::Placeholder;
 use crate::plan::gvariant::Value;
 use crate::plan::systemd::{Property, Scope};
 use crate::plan::{Planned, Unit};
-use crate::sys::cred;
-use crate::sys::process::{self, Cloned};
 use anyhow::{Context, Result, bail};
-use nix::sys::signal::Signal;
-use std::os::fd::{AsFd, OwnedFd};
 
 const MANAGER: Target<'static> = Target {
     name: "org.freedesktop.systemd1",
@@ -23,42 +20,10 @@ const JOBS: &str = "type='signal',sender='org.freedesktop.systemd1',interface='o
 /// Any service answers its ping.
 const PEER: Target<'static> = Target { interface: "org.freedesktop.DBus.Peer", ..MANAGER };
 
-/// A process that does nothing but hold a place: systemd makes no scope without one, and ends one
-/// that has become empty. It ends with this value.
-#[derive(Debug)]
-pub struct Holder {
-    pid: i32,
-    pidfd: OwnedFd,
-}
-
-impl Holder {
-    fn new() -> Result<Holder> {
-        let parent = std::process::id();
-        match process::clone3(0, None).context("clone3")? {
-            Cloned::Child => {
-                let _ = cred::set_parent_death_signal(Signal::SIGKILL);
-                // It may have died before.
-                while std::os::unix::process::parent_id() == parent {
-                    nix::unistd::pause();
-                }
-                process::exit_now(0)
-            }
-            Cloned::Parent { pid, pidfd } => Ok(Holder { pid, pidfd }),
-        }
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ = process::pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
-        let _ = process::wait(self.pidfd.as_fd());
-    }
-}
-
 /// Make the scope. It lasts as long as a process is in it, at first the one that is returned.
-pub fn start(scope: &Scope) -> Result<Holder, Fault> {
-    let call = || -> Result<Holder> {
-        let holder = Holder::new()?;
+pub fn start(scope: &Scope) -> Result<Placeholder, Fault> {
+    let call = || -> Result<Placeholder> {
+        let holder = Placeholder::new(0).context("clone3")?;
         let mut bus = Bus::connect(scope.unit.instance)?;
         bus.subscribe(JOBS);
         bus.send(MANAGER, "Subscribe", &Body::default());

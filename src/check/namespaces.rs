@@ -2,8 +2,9 @@
 
 use super::{Caller, Finding, apart};
 use crate::config::Namespace;
+use crate::placeholder::Placeholder;
 use crate::sys::mount::{self, Follow, Reach};
-use crate::sys::process::{self, Cloned};
+use crate::sys::process;
 use crate::sys::{self, Errno, cred, fs};
 use nix::mount::MsFlags;
 use std::os::fd::{AsFd, OwnedFd};
@@ -107,26 +108,12 @@ fn users_of_others() -> Finding {
 
 /// A user namespace with one id, and nobody in it.
 fn user_namespace() -> sys::Result<OwnedFd> {
-    let (ours, theirs) = nix::unistd::pipe()?;
-    let (pid, pidfd) = match process::clone3(libc::CLONE_NEWUSER as u64, None)? {
-        Cloned::Child => {
-            // Until the parent closes its end, or is gone.
-            drop(theirs);
-            let _ = nix::unistd::read(&ours, &mut [0]);
-            process::exit_now(0)
-        }
-        Cloned::Parent { pid, pidfd } => (pid, pidfd),
-    };
-    let write = |name: &str| {
-        let file = fs::open(format!("/proc/{pid}/{name}"), fs::O_WRONLY, 0)?;
-        fs::write_once(file.as_fd(), b"0 1000 1")
-    };
-    let namespace = write("uid_map")
-        .and_then(|()| write("gid_map"))
-        .and_then(|()| fs::open(format!("/proc/{pid}/ns/user"), fs::O_RDONLY, 0));
-    drop((ours, theirs));
-    process::wait(pidfd.as_fd())?;
-    namespace
+    let inside = Placeholder::new(libc::CLONE_NEWUSER)?;
+    let open = |name: &str, flags| fs::open(format!("/proc/{}/{name}", inside.pid), flags, 0);
+    for name in ["uid_map", "gid_map"] {
+        fs::write_once(open(name, fs::O_WRONLY)?.as_fd(), b"0 1000 1")?;
+    }
+    open("ns/user", fs::O_RDONLY)
 }
 
 fn id_mapped() -> Finding {

@@ -1,6 +1,6 @@
 //! Standard descriptors that are a null device: engines pass the host's. A process that has one
-//! open changes mode, owner and times of the host's node by fchmod(2) and the like, so it gets the
-//! container's in its place.
+//! open can change mode, owner and times of the host's node, by fchmod(2) and the like. So it gets
+//! the container's in its place.
 
 use super::paths;
 use crate::fault::{Call, Outcome, Refusal};

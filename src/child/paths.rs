@@ -6,7 +6,9 @@
 
 use crate::plan::Lookup;
 use crate::sys::{self, Errno, fs};
+use crate::walk::Walk;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 /// What to make where nothing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,49 +48,31 @@ pub(crate) fn open_or_make(
     make_missing(root, path, make, lookup)
 }
 
-/// How many symlinks one path may lead through, as in the kernel (path_resolution(7)).
-const LINK_LIMIT: usize = 40;
-
 /// Walk `path` name by name and make what is missing. A symlink that leads nowhere is followed too,
 /// inside the root: what it names is made. Each step starts at a descriptor, and `..` goes back to
 /// the descriptor it came from.
 fn make_missing(root: BorrowedFd<'_>, path: &str, make: Make, lookup: Lookup) -> sys::Result<OwnedFd> {
-    let mut links = 0;
-    let mut way: Vec<OwnedFd> = Vec::new();
-    let mut names: Vec<String> = path.split('/').rev().map(String::from).collect();
-    while let Some(name) = names.pop() {
-        if name.is_empty() || name == "." {
-            continue;
-        }
-        if name == ".." {
-            way.pop();
-            continue;
-        }
-        let here = way.last().map_or(root, AsFd::as_fd);
-        let make = if names.iter().all(|n| n.is_empty() || n == ".") { make } else { Make::Directory };
+    let mut walk: Walk<OwnedFd> = Walk::along(path.as_bytes());
+    while let Some(name) = walk.next_name() {
+        let here = walk.here().map_or(root, AsFd::as_fd);
+        let make = if walk.is_at_last() { make } else { Make::Directory };
         let found = step(here, &name, make)?;
         if fs::stat_fd(found.as_fd())?.st_mode & libc::S_IFMT != libc::S_IFLNK {
-            way.push(found);
-            continue;
-        }
-        links += 1;
-        if links > LINK_LIMIT || lookup == Lookup::NoSymlinks {
+            walk.enter(found);
+        } else if lookup == Lookup::NoSymlinks {
             return Err(Errno::ELOOP);
+        } else {
+            walk.follow(nix::fcntl::readlinkat(&found, "")?.as_bytes())?;
         }
-        let target = fs::readlinkat(found.as_fd(), "")?;
-        if target.starts_with('/') {
-            way.clear();
-        }
-        names.extend(target.split('/').rev().map(String::from));
     }
-    match way.pop() {
+    match walk.end() {
         Some(fd) => Ok(fd),
         None => open(root, "/", fs::O_PATH, lookup),
     }
 }
 
 /// What `name` in `dir` is, made if nothing is there. A symlink is not followed.
-fn step(dir: BorrowedFd<'_>, name: &str, make: Make) -> sys::Result<OwnedFd> {
+fn step(dir: BorrowedFd<'_>, name: &[u8], make: Make) -> sys::Result<OwnedFd> {
     let look = || {
         fs::openat2(dir, name, fs::O_PATH | fs::O_NOFOLLOW, 0, fs::RESOLVE_BENEATH | fs::RESOLVE_NO_SYMLINKS)
     };

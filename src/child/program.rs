@@ -1,4 +1,4 @@
-//! Why the kernel does not execute a program that is there. execve(2) says ENOENT of a file whose
+//! Why the kernel does not execute a program that is there. It says ENOENT of a file whose
 //! interpreter is missing, and ENOEXEC of one that is for another machine.
 
 use crate::sys::{Errno, fs};

@@ -1,6 +1,6 @@
 //! Ranges of user and group ids: `linux.uidMappings`, `mounts[].uidMappings` and their like.
 
-use super::{Invalid, Namespace};
+use super::Invalid;
 use oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Spec};
 use std::fmt;
 
@@ -73,29 +73,28 @@ pub(super) fn resolve(uids: Option<&Vec<LinuxIdMapping>>, gids: Option<&Vec<Linu
 /// The most ranges that a kernel takes in one map (user_namespaces(7)).
 const RANGES: usize = 340;
 
-fn invalid<T>(field: impl Into<String>, reason: impl Into<String>) -> Result<T, Invalid> {
-    Err(Invalid::new(field, reason))
-}
-
 /// What the kernel would answer with no more than EINVAL.
 fn check_ranges(ranges: &[IdRange], field: &str) -> Result<(), Invalid> {
     if ranges.len() > RANGES {
-        return invalid(field, format!("{} ranges are more than the {RANGES} of a map", ranges.len()));
+        return Err(Invalid::new(
+            field,
+            format!("{} ranges are more than the {RANGES} of a map", ranges.len()),
+        ));
     }
     for (i, range) in ranges.iter().enumerate() {
         let field = format!("{field}[{i}]");
         if range.size == 0 {
-            return invalid(format!("{field}.size"), "0; it must be at least 1");
+            return Err(Invalid::new(format!("{field}.size"), "0; it must be at least 1"));
         }
         let end = |first: u32| first.checked_add(range.size);
         let (Some(inside), Some(host)) = (end(range.container), end(range.host)) else {
-            return invalid(field, "goes beyond the largest id, 4294967294");
+            return Err(Invalid::new(field, "goes beyond the largest id, 4294967294"));
         };
         for (j, other) in ranges[..i].iter().enumerate() {
             // Ranges before this one are sound, so their ends do not overflow.
             let apart = |first: u32, end: u32, from: u32| first >= from + other.size || end <= from;
             if !apart(range.container, inside, other.container) || !apart(range.host, host, other.host) {
-                return invalid(field, format!("overlaps with range {j}"));
+                return Err(Invalid::new(field, format!("overlaps with range {j}")));
             }
         }
     }
@@ -112,7 +111,7 @@ pub(super) fn check_user_namespace(spec: &Spec) -> Result<(), Invalid> {
     let kinds = [("linux.uidMappings", &maps.uids), ("linux.gidMappings", &maps.gids)];
     let Some(namespace) = namespace else {
         return match kinds.iter().find(|(_, ranges)| !ranges.is_empty()) {
-            Some((field, _)) => invalid(*field, "needs a user namespace in linux.namespaces"),
+            Some((field, _)) => Err(Invalid::new(*field, "needs a user namespace in linux.namespaces")),
             None => Ok(()),
         };
     };
@@ -122,7 +121,7 @@ pub(super) fn check_user_namespace(spec: &Spec) -> Result<(), Invalid> {
     }
     for (field, ranges) in kinds {
         if ranges.is_empty() {
-            return invalid(field, "missing; a new user namespace needs a mapping");
+            return Err(Invalid::new(field, "missing; a new user namespace needs a mapping"));
         }
     }
     let Some(process) = spec.process() else { return Ok(()) };
@@ -135,49 +134,19 @@ pub(super) fn check_user_namespace(spec: &Spec) -> Result<(), Invalid> {
     ];
     for (field, id, ranges) in ids.into_iter().chain(groups) {
         if outside(ranges, id).is_none() {
-            return invalid(field, format!("{id} is not mapped into the user namespace"));
+            return Err(Invalid::new(field, format!("{id} is not mapped into the user namespace")));
         }
     }
     Ok(())
 }
 
-/// Mappings of a mount: both or neither, of a bind mount, and where an option asks for them, from
-/// somewhere.
-pub(super) fn check_mounts(spec: &Spec) -> Result<(), Invalid> {
-    let linux = spec.linux().as_ref();
-    let list = linux.and_then(|l| l.namespaces().as_deref()).unwrap_or_default();
-    let has_user = list.iter().any(|n| super::resolve::namespace(n.typ()) == Namespace::User);
-    for (i, mount) in spec.mounts().iter().flatten().enumerate() {
-        let field = format!("mounts[{i}]");
-        let maps = resolve(mount.uid_mappings().as_ref(), mount.gid_mappings().as_ref());
-        check_ranges(&maps.uids, &format!("{field}.uidMappings"))?;
-        check_ranges(&maps.gids, &format!("{field}.gidMappings"))?;
-        for (kind, ranges, other) in
-            [("uidMappings", &maps.uids, "gidMappings"), ("gidMappings", &maps.gids, "uidMappings")]
-        {
-            if ranges.is_empty() && !maps.is_empty() {
-                return invalid(format!("{field}.{kind}"), format!("missing; {other} is given"));
-            }
-        }
-        let options = mount.options().as_deref().unwrap_or_default();
-        let bind =
-            mount.typ().as_deref() == Some("bind") || options.iter().any(|o| o == "bind" || o == "rbind");
-        if !maps.is_empty() && !bind {
-            return invalid(format!("{field}.uidMappings"), "only a bind mount can be id-mapped");
-        }
-        if let Some(option) = options.iter().find(|o| o.starts_with("idmap=") || o.starts_with("ridmap=")) {
-            let reason = format!(
-                "{option:?}: mappings stand in uidMappings and gidMappings of the mount, not in an option"
-            );
-            return invalid(format!("{field}.options"), reason);
-        }
-        let asked = options.iter().find(|o| *o == "idmap" || *o == "ridmap");
-        if let Some(option) = asked.filter(|_| maps.is_empty() && !has_user) {
-            let reason = format!(
-                "\"{option}\" needs uidMappings and gidMappings, of the mount or of a user namespace"
-            );
-            return invalid(format!("{field}.options"), reason);
-        }
+/// Mappings of a mount: sound, and both or neither.
+pub(super) fn check_pair(maps: &IdMaps, field: &str) -> Result<(), Invalid> {
+    check_ranges(&maps.uids, &format!("{field}.uidMappings"))?;
+    check_ranges(&maps.gids, &format!("{field}.gidMappings"))?;
+    match (maps.uids.is_empty(), maps.gids.is_empty()) {
+        (true, false) => Err(Invalid::new(format!("{field}.uidMappings"), "missing; gidMappings is given")),
+        (false, true) => Err(Invalid::new(format!("{field}.gidMappings"), "missing; uidMappings is given")),
+        _ => Ok(()),
     }
-    Ok(())
 }

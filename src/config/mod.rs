@@ -10,6 +10,7 @@ pub mod ids;
 pub mod load;
 mod locate;
 pub mod mount_options;
+mod mounts;
 pub mod overlay;
 pub mod rdt;
 mod resolve;
@@ -24,6 +25,7 @@ mod words;
 pub use ids::{IdMaps, IdRange};
 pub use load::{Loaded, load, load_process};
 pub use mount_options::{NAMES as MOUNT_OPTIONS, Options, Symlink};
+pub use mounts::{Mount, MountSource, NewMount};
 pub use overlay::{Overlay, Upper};
 pub use rdt::Rdt;
 pub use resolve::last_wins;
@@ -90,6 +92,17 @@ impl Invalid {
         Invalid { field: field.into(), reason: reason.into() }
     }
 }
+
+/// Return that the value at a field is invalid, unless a condition holds. What says so is written
+/// only then.
+macro_rules! ensure {
+    ($holds:expr, $field:expr, $($reason:tt)+) => {
+        if !$holds {
+            return Err(crate::config::Invalid::new($field, format!($($reason)+)));
+        }
+    };
+}
+use ensure;
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -262,28 +275,6 @@ pub struct Rlimit {
     pub soft: u64,
     /// The ceiling of the soft limit.
     pub hard: u64,
-}
-
-/// One of `mounts`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
-    /// Absolute, in the container.
-    pub destination: String,
-    /// A filesystem type; empty for a bind mount.
-    pub fstype: String,
-    /// As given; a bind mount's is made absolute against the bundle.
-    pub source: String,
-    /// What its options say.
-    pub options: Options,
-    /// How the ids of its files are mapped; empty where nothing is said.
-    pub id_maps: IdMaps,
-}
-
-impl Mount {
-    /// Whether this is a bind mount, of one mount or of a tree.
-    pub fn is_bind(&self) -> bool {
-        self.options.bind.is_some()
-    }
 }
 
 /// The kinds of namespace.

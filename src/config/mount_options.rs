@@ -157,13 +157,20 @@ pub enum Symlink {
     Copied,
 }
 
+/// Which kind of mount the options ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// A filesystem.
+    New,
+    /// A copy of what is there.
+    Bind(Reach),
+    /// A change of the mount at the destination.
+    Remount,
+}
+
 /// `mounts[].options`, read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Whether this is a bind mount, and of what.
-    pub bind: Option<Reach>,
-    /// Whether the mount at the destination is to be changed.
-    pub remount: bool,
     /// Attributes of the mount.
     pub top: Change,
     /// Attributes of the mount and all below it.
@@ -197,7 +204,8 @@ impl Options {
     }
 
     /// Read the options of the mount at `field`. Later options win over earlier ones.
-    pub fn parse(options: &[String], field: &str) -> Result<Options, Invalid> {
+    pub fn parse(options: &[String], field: &str) -> Result<(Asked, Options), Invalid> {
+        let (mut bind, mut remount) = (None, false);
         let mut read = Options { flags: Flags::named(options), ..Options::default() };
         // Podman writes an empty one for `--systemd`. In mount(2)'s list, with commas between, it
         // was nothing.
@@ -208,9 +216,9 @@ impl Options {
                 Ok(SetTree { set, clear }) => apply(&mut read.tree, set, clear),
                 Ok(Superblock) => read.parameters.push((option.clone(), None)),
                 Ok(Nothing) => {}
-                Ok(Bind) => read.bind = read.bind.or(Some(Reach::Top)),
-                Ok(BindTree) => read.bind = Some(Reach::Tree),
-                Ok(Remount) => read.remount = true,
+                Ok(Bind) => bind = bind.or(Some(Reach::Top)),
+                Ok(BindTree) => bind = Some(Reach::Tree),
+                Ok(Remount) => remount = true,
                 Ok(CopyUp) => read.copy_up = true,
                 Ok(Effect::SourceNoFollow) => read.source = Symlink::Meant,
                 Ok(Effect::TargetNoFollow) => read.target = Symlink::Meant,
@@ -219,17 +227,22 @@ impl Options {
                 Ok(Effect::Propagation) => {
                     read.propagation.extend(Propagation::parse(option).map(reach_and_kind));
                 }
-                Err(_) => read.parameters.push(parameter(option)),
+                Err(_) => read.parameters.push(parameter(option, field)?),
             }
         }
-        if read.bind.is_some() {
+        if bind.is_some() {
             read.drop_superblock_flags();
             if let Some((key, _)) = read.parameters.first() {
                 let reason = format!("\"{key}\" is not an option of a bind mount");
                 return Err(Invalid::new(format!("{field}.options"), reason));
             }
         }
-        Ok(read)
+        let asked = match bind {
+            _ if remount => Asked::Remount,
+            Some(reach) => Asked::Bind(reach),
+            None => Asked::New,
+        };
+        Ok((asked, read))
     }
 
     /// The same of a bind mount, whose own flags are another matter.
@@ -254,10 +267,16 @@ impl Options {
     }
 }
 
-fn parameter(option: &str) -> (String, Option<String>) {
+fn parameter(option: &str, field: &str) -> Result<(String, Option<String>), Invalid> {
     match option.split_once('=') {
-        Some((key, value)) => (key.into(), Some(value.into())),
-        None => (option.into(), None),
+        Some(("idmap" | "ridmap", _)) => Err(Invalid::new(
+            format!("{field}.options"),
+            format!(
+                "{option:?}: mappings stand in uidMappings and gidMappings of the mount, not in an option"
+            ),
+        )),
+        Some((key, value)) => Ok((key.into(), Some(value.into()))),
+        None => Ok((option.into(), None)),
     }
 }
 
@@ -270,7 +289,7 @@ pub fn reach_and_kind(propagation: Propagation) -> (Reach, u64) {
 mod tests {
     use super::*;
 
-    fn parse(options: &[&str]) -> Result<Options, Invalid> {
+    fn parse(options: &[&str]) -> Result<(Asked, Options), Invalid> {
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
         Options::parse(&options, "mounts[0]")
     }
@@ -282,7 +301,7 @@ mod tests {
 
     #[test]
     fn later_options_win() {
-        let read = parse(&["ro", "nodev", "rw", "noatime", "strictatime"]).unwrap();
+        let (_, read) = parse(&["ro", "nodev", "rw", "noatime", "strictatime"]).unwrap();
         assert_eq!(read.top.set, attr::NODEV | attr::STRICTATIME);
         assert_eq!(read.top.clear, attr::RDONLY | attr::ATIME_MASK);
     }
@@ -295,7 +314,7 @@ mod tests {
 
     #[test]
     fn an_unknown_option_belongs_to_the_filesystem_and_never_to_a_bind_mount() {
-        let read = parse(&["size=64k", "frob"]).unwrap();
+        let (_, read) = parse(&["size=64k", "frob"]).unwrap();
         assert_eq!(read.parameters, [("size".into(), Some("64k".into())), ("frob".into(), None)]);
         assert_eq!(
             parse(&["bind", "frob"]).unwrap_err().to_string(),

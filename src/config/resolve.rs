@@ -1,8 +1,8 @@
 //! From oci-spec's types to this project's: defaults filled in, strings turned into numbers.
 
 use super::{
-    Capabilities, Config, Device, Hook, HookEnv, Hooks, Invalid, Mount, Namespace, Namespaces, Options,
-    Place, Process, Propagation, Rlimit, Root, TimeOffset, User, annotation, ids, resources, scheduling,
+    Capabilities, Config, Device, Hook, HookEnv, Hooks, Invalid, Mount, Namespace, Namespaces, Place,
+    Process, Propagation, Rlimit, Root, TimeOffset, User, annotation, ids, mounts, resources, scheduling,
 };
 use crate::capability;
 use oci_spec::runtime as oci;
@@ -16,10 +16,11 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
     let mut root = Root { path: bundle.join(root.path()), readonly: root.readonly().unwrap_or(false) };
     let process = spec.process().as_ref().map(|p| process(p, warnings)).transpose()?;
     let device_rules = linux.resources().as_ref().and_then(|r| r.devices().as_deref()).unwrap_or_default();
-    let asked = spec.mounts().as_deref().unwrap_or_default();
-    let mounts = asked.iter().enumerate().map(|(i, asked)| mount(i, asked, bundle, warnings));
-    let mut mounts = mounts.collect::<Result<Vec<Mount>, Invalid>>()?;
     let namespaces = namespaces(linux.namespaces().as_deref().unwrap_or_default());
+    let asked = spec.mounts().as_deref().unwrap_or_default();
+    let mounts =
+        asked.iter().enumerate().map(|(i, asked)| mounts::resolve(i, asked, bundle, &namespaces, warnings));
+    let mut mounts = mounts.collect::<Result<Vec<Mount>, Invalid>>()?;
     if *namespaces.of(Namespace::Mount) != Place::New && !mounts.is_empty() {
         warnings.push("mounts: ignored, there is no new mount namespace in linux.namespaces".into());
         mounts.clear();
@@ -100,7 +101,7 @@ fn given(text: &Option<String>) -> Option<String> {
     text.clone().filter(|text| !text.is_empty())
 }
 
-fn text(path: &Path) -> String {
+pub(super) fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
@@ -187,36 +188,6 @@ fn namespaces(list: &[oci::LinuxNamespace]) -> Namespaces {
         places.set(namespace(entry.typ()), place);
     }
     places
-}
-
-fn mount(
-    index: usize,
-    mount: &oci::Mount,
-    bundle: &Path,
-    warnings: &mut Vec<String>,
-) -> Result<Mount, Invalid> {
-    if !mount.destination().is_absolute() {
-        let destination = mount.destination();
-        warnings.push(format!("mounts[{index}].destination: {destination:?} is relative, taken from /"));
-    }
-    let mut fstype = mount.typ().clone().unwrap_or_default();
-    let mut options = mount.options().clone().unwrap_or_default();
-    if fstype == "bind" && !options.iter().any(|option| option == "rbind") {
-        options.push("bind".into());
-    }
-    let options = Options::parse(&options, &format!("mounts[{index}]"))?;
-    let mut source = mount.source().as_ref().map(|p| text(p)).unwrap_or_default();
-    if options.bind.is_some() {
-        fstype.clear();
-        source = text(&bundle.join(&source));
-    }
-    Ok(Mount {
-        destination: format!("/{}", names_of(mount.destination()).join("/")),
-        fstype,
-        source,
-        options,
-        id_maps: ids::resolve(mount.uid_mappings().as_ref(), mount.gid_mappings().as_ref()),
-    })
 }
 
 pub(super) fn process(process: &oci::Process, warnings: &mut Vec<String>) -> Result<Process, Invalid> {

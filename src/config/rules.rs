@@ -1,6 +1,6 @@
 //! What the runtime specification demands of config.json, as a table of sections and checks.
 
-use super::{Invalid, Namespace, Propagation, ids, scheduling};
+use super::{Invalid, Namespace, Propagation, ensure, ids, scheduling};
 use oci_spec::runtime::{Hook, Linux, LinuxNamespaceType, Spec};
 use std::collections::HashSet;
 use std::path::Path;
@@ -30,7 +30,6 @@ pub const RULES: &[Rule] = &[
     Rule { section: "config-linux.md: Namespaces", check: namespaces },
     Rule { section: "config-linux.md: Namespaces", check: private_mounts },
     Rule { section: "config-linux.md: User namespace mappings", check: ids::check_user_namespace },
-    Rule { section: "config.md: Mounts (uidMappings, idmap)", check: ids::check_mounts },
     Rule { section: "config-linux.md: Offset for Time Namespace", check: time_offsets },
     Rule { section: "config.md: Hostname", check: host_names },
     Rule { section: "config-linux.md: Devices", check: devices },
@@ -42,10 +41,6 @@ pub const RULES: &[Rule] = &[
     Rule { section: "config-linux.md: IntelRdt", check: super::rdt::check },
 ];
 
-fn ensure(ok: bool, field: impl Into<String>, reason: impl Into<String>) -> Result<(), Invalid> {
-    if ok { Ok(()) } else { Err(Invalid::new(field, reason)) }
-}
-
 fn version(spec: &Spec) -> Result<(), Invalid> {
     let version = spec.version();
     let mut parts = version.splitn(3, '.');
@@ -55,35 +50,40 @@ fn version(spec: &Spec) -> Result<(), Invalid> {
     let (major, minor, patch) = (parts.next(), parts.next(), parts.next());
     let patch = patch.map(|p| p.split(['-', '+']).next().unwrap_or_default());
     let semver = number(major) && number(minor) && number(patch);
-    ensure(!version.is_empty(), "ociVersion", "missing; it must be a version like 1.3.0")?;
-    ensure(semver, "ociVersion", format!("\"{version}\" is not a version like 1.3.0"))?;
-    ensure(major == Some("1"), "ociVersion", format!("\"{version}\" is not a 1.x version"))
+    ensure!(!version.is_empty(), "ociVersion", "missing; it must be a version like 1.3.0");
+    ensure!(semver, "ociVersion", "\"{version}\" is not a version like 1.3.0");
+    ensure!(major == Some("1"), "ociVersion", "\"{version}\" is not a 1.x version");
+    Ok(())
 }
 
 fn root(spec: &Spec) -> Result<(), Invalid> {
     match spec.root() {
         None => Err(Invalid::new("root", "missing; it must name the root filesystem")),
-        Some(root) => ensure(!root.path().as_os_str().is_empty(), "root.path", "empty"),
+        Some(root) => {
+            ensure!(!root.path().as_os_str().is_empty(), "root.path", "empty");
+            Ok(())
+        }
     }
 }
 
 fn process_args_and_cwd(spec: &Spec) -> Result<(), Invalid> {
     let Some(process) = spec.process() else { return Ok(()) };
     let args = process.args().as_deref().unwrap_or_default();
-    ensure(!args.is_empty(), "process.args", "empty; it must name a program")?;
+    ensure!(!args.is_empty(), "process.args", "empty; it must name a program");
     for (i, arg) in args.iter().enumerate() {
         no_nul(arg, || format!("process.args[{i}]"))?;
     }
     let cwd = process.cwd();
     no_nul(&cwd.to_string_lossy(), || "process.cwd".into())?;
-    ensure(cwd.is_absolute(), "process.cwd", format!("{cwd:?} is not an absolute path"))
+    ensure!(cwd.is_absolute(), "process.cwd", "{cwd:?} is not an absolute path");
+    Ok(())
 }
 
 fn process_env(spec: &Spec) -> Result<(), Invalid> {
     let env = spec.process().as_ref().and_then(|p| p.env().as_deref()).unwrap_or_default();
     for (i, entry) in env.iter().enumerate() {
         let named = entry.find('=').is_some_and(|at| at > 0);
-        ensure(named, format!("process.env[{i}]"), format!("\"{entry}\" is not of the form NAME=value"))?;
+        ensure!(named, format!("process.env[{i}]"), "\"{entry}\" is not of the form NAME=value");
         no_nul(entry, || format!("process.env[{i}]"))?;
     }
     Ok(())
@@ -98,9 +98,9 @@ fn rlimits(spec: &Spec) -> Result<(), Invalid> {
     let mut seen = HashSet::new();
     for (i, limit) in limits.iter().enumerate() {
         let (name, field) = (limit.typ().to_string(), format!("process.rlimits[{i}]"));
-        ensure(seen.insert(name.clone()), format!("{field}.type"), format!("{name} is set twice"))?;
+        ensure!(seen.insert(name.clone()), format!("{field}.type"), "{name} is set twice");
         let order = limit.soft() <= limit.hard();
-        ensure(order, field, format!("soft limit {} is above hard limit {}", limit.soft(), limit.hard()))?;
+        ensure!(order, field, "soft limit {} is above hard limit {}", limit.soft(), limit.hard());
     }
     Ok(())
 }
@@ -110,7 +110,8 @@ fn oom_score_adj(spec: &Spec) -> Result<(), Invalid> {
         return Ok(());
     };
     let valid = (-1000..=1000).contains(&score);
-    ensure(valid, "process.oomScoreAdj", format!("{score} is not between -1000 and 1000"))
+    ensure!(valid, "process.oomScoreAdj", "{score} is not between -1000 and 1000");
+    Ok(())
 }
 
 /// The files below /proc that may be covered by a mount: those that lxcfs and its like replace.
@@ -136,19 +137,19 @@ fn mounts(spec: &Spec) -> Result<(), Invalid> {
     for (i, mount) in spec.mounts().as_deref().unwrap_or_default().iter().enumerate() {
         let field = format!("mounts[{i}].destination");
         let destination = mount.destination();
-        ensure(!destination.as_os_str().is_empty(), &field, "empty")?;
+        ensure!(!destination.as_os_str().is_empty(), &field, "empty");
         let names = super::resolve::names_of(destination);
         if names.is_empty() {
             let is_overlay = mount.typ().as_deref() == Some("overlay");
             let reason = "is the root filesystem itself, which only an overlay can be mounted as";
-            ensure(is_overlay, &field, format!("{destination:?} {reason}"))?;
+            ensure!(is_overlay, &field, "{destination:?} {reason}");
         } else if names[0] == "proc" && names.len() > 1 {
             let inside = names[1..].join("/");
             let reason = format!(
                 "{destination:?} lies inside /proc, where only {} may be covered",
                 COVERABLE.join(", ")
             );
-            ensure(may_cover_in_proc(&inside), &field, reason)?;
+            ensure!(may_cover_in_proc(&inside), &field, "{reason}");
         }
     }
     Ok(())
@@ -175,19 +176,21 @@ fn hooks(spec: &Spec) -> Result<(), Invalid> {
 
 fn check_hook(hook: &Hook, field: &str) -> Result<(), Invalid> {
     let path = hook.path();
-    ensure(path.is_absolute(), format!("{field}.path"), format!("{path:?} is not an absolute path"))?;
+    ensure!(path.is_absolute(), format!("{field}.path"), "{path:?} is not an absolute path");
     let valid = hook.timeout().is_none_or(|seconds| seconds > 0);
-    ensure(valid, format!("{field}.timeout"), "must be more than 0 seconds")
+    ensure!(valid, format!("{field}.timeout"), "must be more than 0 seconds");
+    Ok(())
 }
 
 fn annotations(spec: &Spec) -> Result<(), Invalid> {
     let annotations = spec.annotations().as_ref();
     let empty = annotations.is_some_and(|a| a.contains_key(""));
-    ensure(!empty, "annotations", "a key is empty")?;
+    ensure!(!empty, "annotations", "a key is empty");
     let kept = annotations.is_some_and(|a| a.contains_key(super::annotation::KEEP_ORIGINAL_GROUPS));
     let groups = spec.process().as_ref().and_then(|p| p.user().additional_gids().as_ref());
     let both = kept && groups.is_some_and(|groups| !groups.is_empty());
-    ensure(!both, "process.user.additionalGids", "given with the annotation run.oci.keep_original_groups")
+    ensure!(!both, "process.user.additionalGids", "given with the annotation run.oci.keep_original_groups");
+    Ok(())
 }
 
 fn linux(spec: &Spec) -> Option<&Linux> {
@@ -200,13 +203,9 @@ fn namespaces(spec: &Spec) -> Result<(), Invalid> {
     for (i, namespace) in list.iter().enumerate() {
         let kind = super::resolve::namespace(namespace.typ()).name();
         let field = format!("linux.namespaces[{i}]");
-        ensure(seen.insert(kind), format!("{field}.type"), format!("\"{kind}\" is listed twice"))?;
+        ensure!(seen.insert(kind), format!("{field}.type"), "\"{kind}\" is listed twice");
         let Some(path) = namespace.path().as_deref().filter(|p| !p.as_os_str().is_empty()) else { continue };
-        ensure(
-            path.is_absolute(),
-            format!("{field}.path"),
-            format!("{kind} {path:?} is not an absolute path"),
-        )?;
+        ensure!(path.is_absolute(), format!("{field}.path"), "{kind} {path:?} is not an absolute path");
     }
     Ok(())
 }
@@ -231,15 +230,15 @@ fn time_offsets(spec: &Spec) -> Result<(), Invalid> {
     for (clock, offset) in offsets {
         let field = format!("linux.timeOffsets.{clock}");
         let known = clock == "monotonic" || clock == "boottime";
-        ensure(known, &field, "is not a clock with an offset: those are monotonic and boottime")?;
+        ensure!(known, &field, "is not a clock with an offset: those are monotonic and boottime");
         let nanoseconds = offset.nanosecs().unwrap_or(0);
         let reason = format!("{nanoseconds} is not less than a second");
-        ensure(nanoseconds < 1_000_000_000, format!("{field}.nanosecs"), reason)?;
-        ensure(
+        ensure!(nanoseconds < 1_000_000_000, format!("{field}.nanosecs"), "{reason}");
+        ensure!(
             is_new(spec, LinuxNamespaceType::Time),
             field,
-            "needs a new time namespace in linux.namespaces",
-        )?;
+            "needs a new time namespace in linux.namespaces"
+        );
     }
     Ok(())
 }
@@ -258,7 +257,7 @@ fn private_mounts(spec: &Spec) -> Result<(), Invalid> {
         ("process.terminal", spec.process().as_ref().is_some_and(|p| p.terminal() == Some(true))),
     ];
     for (field, asked) in needs {
-        ensure(!asked, field, "needs a new mount namespace in linux.namespaces")?;
+        ensure!(!asked, field, "needs a new mount namespace in linux.namespaces");
     }
     Ok(())
 }
@@ -266,8 +265,8 @@ fn private_mounts(spec: &Spec) -> Result<(), Invalid> {
 fn host_names(spec: &Spec) -> Result<(), Invalid> {
     for (field, name) in [("hostname", spec.hostname()), ("domainname", spec.domainname())] {
         let Some(name) = name.as_deref().filter(|n| !n.is_empty()) else { continue };
-        ensure(has(spec, LinuxNamespaceType::Uts), field, "needs a uts namespace in linux.namespaces")?;
-        ensure(name.len() <= 64, field, format!("\"{name}\" is longer than 64 bytes"))?;
+        ensure!(has(spec, LinuxNamespaceType::Uts), field, "needs a uts namespace in linux.namespaces");
+        ensure!(name.len() <= 64, field, "\"{name}\" is longer than 64 bytes");
     }
     Ok(())
 }
@@ -278,19 +277,11 @@ fn devices(spec: &Spec) -> Result<(), Invalid> {
     {
         let field = format!("linux.devices[{i}]");
         let path = device.path();
-        ensure(path.is_absolute(), format!("{field}.path"), format!("{path:?} is not an absolute path"))?;
-        ensure(!matches!(device.typ(), A), format!("{field}.type"), "\"a\" is no type of a node")?;
+        ensure!(path.is_absolute(), format!("{field}.path"), "{path:?} is not an absolute path");
+        ensure!(!matches!(device.typ(), A), format!("{field}.type"), "\"a\" is no type of a node");
         let number = |n: i64| u32::try_from(n).is_ok();
-        ensure(
-            number(device.major()),
-            format!("{field}.major"),
-            format!("{} is out of range", device.major()),
-        )?;
-        ensure(
-            number(device.minor()),
-            format!("{field}.minor"),
-            format!("{} is out of range", device.minor()),
-        )?;
+        ensure!(number(device.major()), format!("{field}.major"), "{} is out of range", device.major());
+        ensure!(number(device.minor()), format!("{field}.minor"), "{} is out of range", device.minor());
     }
     Ok(())
 }
@@ -303,17 +294,17 @@ fn net_devices(spec: &Spec) -> Result<(), Invalid> {
     for (host, device) in devices {
         let field = format!("linux.netDevices.{host}");
         let needs = "needs a network namespace in linux.namespaces";
-        ensure(has(spec, LinuxNamespaceType::Network), &field, needs)?;
+        ensure!(has(spec, LinuxNamespaceType::Network), &field, "{needs}");
         let (_, name) = super::resolve::net_device((host, device));
         // The kernel puts a number in place of %d.
         for name in [host, &name.replacen("%d", "0", 1)] {
             let plain = (1..=15).contains(&name.len())
                 && !matches!(name.as_str(), "." | "..")
                 && !name.contains(|c: char| matches!(c, '/' | ':' | '%' | '\0') || c.is_whitespace());
-            ensure(plain, &field, format!("\"{name}\" is not the name of a network device"))?;
+            ensure!(plain, &field, "\"{name}\" is not the name of a network device");
         }
         let taken = !name.contains('%') && !seen.insert(name.clone());
-        ensure(!taken, field, format!("\"{name}\" is given to two devices"))?;
+        ensure!(!taken, field, "\"{name}\" is given to two devices");
     }
     Ok(())
 }
@@ -351,17 +342,17 @@ fn sysctls(spec: &Spec) -> Result<(), Invalid> {
         let dotted = super::resolve::dotted_sysctl(name);
         let plain =
             !name.is_empty() && !name.contains("..") && !name.contains("//") && !name.starts_with(['/', '.']);
-        ensure(plain && !name.contains('\0'), &field, "is not the name of a kernel parameter")?;
-        ensure(dotted != "kernel.hostname", &field, "is set by hostname")?;
+        ensure!(plain && !name.contains('\0'), &field, "is not the name of a kernel parameter");
+        ensure!(dotted != "kernel.hostname", &field, "is set by hostname");
         let other =
             spec.domainname().as_ref().filter(|given| dotted == "kernel.domainname" && *given != value);
-        ensure(other.is_none(), &field, format!("is \"{value}\", and domainname is another"))?;
+        ensure!(other.is_none(), &field, "is \"{value}\", and domainname is another");
         let Some(kind) = sysctl_namespace(&dotted) else {
             return Err(Invalid::new(field, "belongs to no namespace, it would change the host"));
         };
         let list = linux(spec).and_then(|l| l.namespaces().as_deref()).unwrap_or_default();
         let own = list.iter().any(|n| super::resolve::namespace(n.typ()) == kind);
-        ensure(own, field, format!("needs a {} namespace in linux.namespaces", kind.name()))?;
+        ensure!(own, field, "needs a {} namespace in linux.namespaces", kind.name());
     }
     Ok(())
 }
@@ -369,11 +360,8 @@ fn sysctls(spec: &Spec) -> Result<(), Invalid> {
 fn rootfs_propagation(spec: &Spec) -> Result<(), Invalid> {
     let Some(name) = linux(spec).and_then(|l| l.rootfs_propagation().as_deref()) else { return Ok(()) };
     let known = name.is_empty() || Propagation::parse(name).is_some();
-    ensure(
-        known,
-        "linux.rootfsPropagation",
-        format!("\"{name}\" is not shared, slave, private or unbindable"),
-    )
+    ensure!(known, "linux.rootfsPropagation", "\"{name}\" is not shared, slave, private or unbindable");
+    Ok(())
 }
 
 fn path_lists(spec: &Spec) -> Result<(), Invalid> {
@@ -381,7 +369,7 @@ fn path_lists(spec: &Spec) -> Result<(), Invalid> {
     for (list, paths) in [("maskedPaths", linux.masked_paths()), ("readonlyPaths", linux.readonly_paths())] {
         for (i, path) in paths.as_deref().unwrap_or_default().iter().enumerate() {
             let absolute = Path::new(path).is_absolute();
-            ensure(absolute, format!("linux.{list}[{i}]"), format!("\"{path}\" is not an absolute path"))?;
+            ensure!(absolute, format!("linux.{list}[{i}]"), "\"{path}\" is not an absolute path");
         }
     }
     Ok(())
@@ -394,7 +382,8 @@ fn cgroups_path(spec: &Spec) -> Result<(), Invalid> {
         return Ok(());
     }
     let climbs = path.components().any(|c| matches!(c, std::path::Component::ParentDir));
-    ensure(!climbs, field, format!("{path:?} contains \"..\""))?;
+    ensure!(!climbs, field, "{path:?} contains \"..\"");
     let named = !super::resolve::names_of(path).is_empty();
-    ensure(named, field, format!("{path:?} would be the root cgroup"))
+    ensure!(named, field, "{path:?} would be the root cgroup");
+    Ok(())
 }

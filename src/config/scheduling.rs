@@ -2,6 +2,7 @@
 //! `process.execCPUAffinity`, `linux.memoryPolicy`, `linux.personality`.
 
 use super::Invalid;
+use super::ensure;
 use crate::proc::list::ranges;
 use oci_spec::runtime::{
     ExecCPUAffinity, IOPriorityClass, LinuxIOPriority, LinuxMemoryPolicy, LinuxPersonality,
@@ -151,24 +152,24 @@ pub(super) fn affinity(affinity: &ExecCPUAffinity) -> ExecAffinity {
     ExecAffinity { initial: set(affinity.initial()), last: set(affinity.cpu_affinity_final()) }
 }
 
-fn ensure(ok: bool, field: &str, reason: impl FnOnce() -> String) -> Result<(), Invalid> {
-    if ok { Ok(()) } else { Err(Invalid::new(field, reason())) }
-}
-
 /// What sched_setattr(2) would answer with no more than EINVAL.
 pub(super) fn check_scheduler(spec: &Spec) -> Result<(), Invalid> {
     use LinuxSchedulerPolicy::{SchedDeadline, SchedFifo, SchedRr};
     let Some(scheduler) = spec.process().as_ref().and_then(|p| p.scheduler().as_ref()) else { return Ok(()) };
     let kind = *scheduler.policy();
-    ensure(policy(kind).is_some(), "process.scheduler.policy", || format!("Linux has no {kind}"))?;
+    ensure!(policy(kind).is_some(), "process.scheduler.policy", "Linux has no {kind}");
     let nice = scheduler.nice().unwrap_or(0);
-    ensure((-20..=19).contains(&nice), "process.scheduler.nice", || format!("{nice} is not in -20 to 19"))?;
+    ensure!((-20..=19).contains(&nice), "process.scheduler.nice", "{nice} is not in -20 to 19");
     let priority = scheduler.priority().unwrap_or(0);
     let real_time = matches!(kind, SchedFifo | SchedRr);
     let range = if real_time { 1..=99 } else { 0..=0 };
-    ensure(range.contains(&priority), "process.scheduler.priority", || {
-        format!("{priority} is not in {} to {} for {kind}", range.start(), range.end())
-    })?;
+    ensure!(
+        range.contains(&priority),
+        "process.scheduler.priority",
+        "{priority} is not in {} to {} for {kind}",
+        range.start(),
+        range.end()
+    );
     let values = [
         ("runtime", scheduler.runtime()),
         ("deadline", scheduler.deadline()),
@@ -176,9 +177,11 @@ pub(super) fn check_scheduler(spec: &Spec) -> Result<(), Invalid> {
     ];
     for (name, value) in values {
         let given = value.unwrap_or(0) > 0;
-        ensure(!given || kind == SchedDeadline, &format!("process.scheduler.{name}"), || {
-            format!("only for SCHED_DEADLINE, not for {kind}")
-        })?;
+        ensure!(
+            !given || kind == SchedDeadline,
+            &format!("process.scheduler.{name}"),
+            "only for SCHED_DEADLINE, not for {kind}"
+        );
     }
     Ok(())
 }
@@ -189,7 +192,8 @@ pub(super) fn check_io_priority(spec: &Spec) -> Result<(), Invalid> {
         return Ok(());
     };
     let level = priority.priority();
-    ensure((0..=7).contains(&level), "process.ioPriority.priority", || format!("{level} is not in 0 to 7"))
+    ensure!((0..=7).contains(&level), "process.ioPriority.priority", "{level} is not in 0 to 7");
+    Ok(())
 }
 
 /// Lists of nodes and processors must be such; personality takes no flags.
@@ -207,7 +211,11 @@ pub(super) fn check_lists(spec: &Spec) -> Result<(), Invalid> {
     }
     let flags = linux.and_then(|l| l.personality().as_ref()).and_then(|p| p.flags().as_deref());
     let flag = flags.and_then(<[String]>::first);
-    ensure(flag.is_none(), "linux.personality.flags", || {
-        format!("\"{}\": no flags are defined", flag.map(String::as_str).unwrap_or_default())
-    })
+    ensure!(
+        flag.is_none(),
+        "linux.personality.flags",
+        "\"{}\": no flags are defined",
+        flag.map(String::as_str).unwrap_or_default()
+    );
+    Ok(())
 }

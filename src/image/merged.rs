@@ -3,10 +3,8 @@
 
 use super::tree::{is_directory, is_symlink, is_whiteout};
 use crate::sys::{self, Errno, fs, xattr};
+use crate::walk::Walk;
 use std::os::fd::{AsFd, OwnedFd};
-
-/// How many symlinks one path may lead through, as in the kernel (path_resolution(7)).
-const LINK_LIMIT: usize = 40;
 
 const NO_LINKS: u64 = fs::RESOLVE_BENEATH | fs::RESOLVE_NO_SYMLINKS | fs::RESOLVE_NO_XDEV;
 
@@ -61,36 +59,18 @@ impl Merged<'_> {
     }
 
     fn find(&self, path: &str) -> sys::Result<Option<At>> {
-        let mut links = 0;
-        let mut way: Vec<Folders> = vec![self.roots()?];
-        let mut names: Vec<Vec<u8>> = split(path.as_bytes());
-        while let Some(name) = names.pop() {
-            match name.as_slice() {
-                b"" | b"." => continue,
-                b".." => {
-                    way.truncate(way.len().saturating_sub(1).max(1));
-                    continue;
-                }
-                _ => {}
-            }
-            match self.step(way.last().map_or(&[], Vec::as_slice), &name)? {
+        let roots = self.roots()?;
+        let mut walk: Walk<Folders> = Walk::along(path.as_bytes());
+        while let Some(name) = walk.next_name() {
+            match self.step(walk.here().unwrap_or(&roots), &name)? {
                 Found::Nothing => return Ok(None),
-                Found::Folders(folders) => way.push(folders),
-                Found::Link(target, _) => {
-                    links += 1;
-                    if links > LINK_LIMIT {
-                        return Err(Errno::ELOOP);
-                    }
-                    if target.starts_with(b"/") {
-                        way.truncate(1);
-                    }
-                    names.extend(split(&target));
-                }
-                Found::Other(_) if !names.is_empty() => return Err(Errno::ENOTDIR),
+                Found::Folders(folders) => walk.enter(folders),
+                Found::Link(target, _) => walk.follow(&target)?,
+                Found::Other(_) if !walk.is_at_last() => return Err(Errno::ENOTDIR),
                 Found::Other(folder) => return Ok(Some(At::Other(folder, name))),
             }
         }
-        Ok(way.pop().and_then(|folders| folders.into_iter().next()).map(At::Folder))
+        Ok(walk.end().unwrap_or(roots).into_iter().next().map(At::Folder))
     }
 
     /// What is at `names`, without following any symlink.
@@ -147,10 +127,6 @@ impl Merged<'_> {
         }
         Ok(if found.is_empty() { Found::Nothing } else { Found::Folders(found) })
     }
-}
-
-fn split(path: &[u8]) -> Vec<Vec<u8>> {
-    path.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec).collect()
 }
 
 fn read_in(folder: &OwnedFd, name: &[u8], limit: usize) -> sys::Result<Vec<u8>> {

@@ -2,9 +2,9 @@
 //! takes something from those below it.
 //!
 //! A layer is unpacked in `STORE/tmp` and moved to its place when it is whole and written to the
-//! disk, so what is there is whole whenever unpacking was interrupted. Who unpacks a layer holds
-//! flock(2) on its folder in `tmp`; others wait, and find it done. What nobody holds there is left
-//! over from somebody who was killed.
+//! disk. So what has a place is whole, whenever unpacking was interrupted. Who unpacks a layer
+//! holds flock(2) on its folder in `tmp`; others wait, and find it done. What nobody holds there is
+//! left over from somebody who was killed.
 
 use super::blob::digest;
 use super::tree;

@@ -6,6 +6,7 @@
 
 use super::merged::Found;
 use crate::sys::{self, Errno, fs, xattr};
+use crate::walk::Walk;
 use anyhow::{Context, Result, bail};
 use nix::fcntl::AtFlags;
 use std::collections::HashSet;
@@ -14,9 +15,6 @@ use std::rc::Rc;
 
 /// How deep folders may nest. Removing them takes a descriptor for each.
 const DEPTH_LIMIT: usize = 512;
-
-/// How many symlinks one path may lead through, as in the kernel (path_resolution(7)).
-const LINK_LIMIT: usize = 40;
 
 /// Whose files are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +143,7 @@ impl Tree {
         }
         let found = match fs::openat2(self.root.fd.as_fd(), &path, FOLDER, 0, NO_LINKS) {
             Ok(fd) => Rc::new(folder(fd, owned(names))?),
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => self.walk(names)?,
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => self.walk(&path)?,
             Err(errno) => return Err(errno).context("openat2 of its folder"),
         };
         self.last = Some((path, Rc::clone(&found)));
@@ -180,37 +178,22 @@ impl Tree {
         Ok(Some(here))
     }
 
-    fn walk(&mut self, names: &[&[u8]]) -> Result<Rc<Folder>> {
-        let mut links = 0;
-        let mut way: Vec<Rc<Folder>> = Vec::new();
-        let mut names: Vec<Vec<u8>> = names.iter().rev().map(|name| name.to_vec()).collect();
-        while let Some(name) = names.pop() {
-            match name.as_slice() {
-                b"" | b"." => continue,
-                b".." => {
-                    way.pop();
-                    continue;
-                }
-                _ => {}
-            }
-            let here = way.last().map_or_else(|| Rc::clone(&self.root), Rc::clone);
+    fn walk(&mut self, path: &[u8]) -> Result<Rc<Folder>> {
+        let root = Rc::clone(&self.root);
+        let mut walk: Walk<Rc<Folder>> = Walk::along(path);
+        while let Some(name) = walk.next_name() {
+            let here = Rc::clone(walk.here().unwrap_or(&root));
             match self.step(&here, &name)? {
-                Step::Folder(folder) => way.push(folder),
-                Step::Nothing => way.push(self.new_folder(&here, &name, 0o755)?),
+                Step::Folder(folder) => walk.enter(folder),
+                Step::Nothing => walk.enter(self.new_folder(&here, &name, 0o755)?),
                 Step::Other => return Err(Errno::ENOTDIR).context("its folder"),
-                Step::Link(target) => {
-                    links += 1;
-                    if target.starts_with(b"/") {
-                        way.clear();
-                    }
-                    names.extend(target.split(|byte| *byte == b'/').rev().map(<[u8]>::to_vec));
-                }
+                Step::Link(target) => walk.follow(&target).context("its folder")?,
             }
-            if links > LINK_LIMIT || way.len() > DEPTH_LIMIT {
+            if walk.depth() > DEPTH_LIMIT {
                 return Err(Errno::ELOOP).context("its folder");
             }
         }
-        Ok(way.pop().unwrap_or_else(|| Rc::clone(&self.root)))
+        Ok(walk.end().unwrap_or(root))
     }
 
     /// What `name` in `here` is, in this layer or below, if one can go on from there. A folder that

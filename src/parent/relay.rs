@@ -267,8 +267,8 @@ impl Relay<'_> {
         }
     }
 
-    /// A program that takes the terminal out of its usual mode before it reads, as shells do for
-    /// each line, loses the end of input that it was told. It is told again.
+    /// A program may take the terminal out of its usual mode before it reads, as shells do for each
+    /// line. Then it loses the end of input that it was told, and is told again.
     fn say_end_again(&mut self) {
         let Some(before) = self.said_end.filter(|_| self.inward.is_empty()) else { return };
         let now = self.mode();

@@ -1,8 +1,9 @@
 //! A container's cgroup as a scope of systemd.
 
-use crate::cgroup::systemd::{self, Holder};
+use crate::cgroup::systemd;
 use crate::cgroup::{self, Cgroup};
 use crate::fault::{Fault, Refusal};
+use crate::placeholder::Placeholder;
 use crate::plan::systemd::{Property, Scope};
 use crate::plan::{Planned, Unit};
 use anyhow::{Result, anyhow};
@@ -11,7 +12,7 @@ use std::path::Path;
 /// A scope whose place is held for init.
 pub(super) struct Started<'a> {
     asked: &'a Scope,
-    holder: Holder,
+    holder: Placeholder,
 }
 
 impl<'a> Started<'a> {

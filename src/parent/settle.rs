@@ -4,11 +4,10 @@
 use super::net_devices::Moved;
 use super::rdt;
 use crate::acts::process::{raise_hard_limit, set_scheduler};
-use crate::channel;
 use crate::config::{IdMaps, IdRange, ids};
 use crate::fault::{Call, Fault, Outcome, Refusal};
+use crate::placeholder::Placeholder;
 use crate::plan::{Planned, Settle};
-use crate::sys::process::{self, Cloned};
 use crate::sys::{self, Errno, fs, schedule};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -105,22 +104,8 @@ fn map_with(program: &str, ranges: &[IdRange], pid: i32) -> Outcome {
 
 /// A user namespace with these mappings and nobody in it, for id-mapped mounts.
 pub(super) fn user_namespace(maps: &IdMaps) -> Outcome<OwnedFd> {
-    let (parent, child) = channel::pair().call(|| "socketpair".into())?;
-    let cloned = process::clone3(libc::CLONE_NEWUSER as u64, None).call(|| "clone3 new-user".into())?;
-    let (pid, pidfd) = match cloned {
-        Cloned::Child => {
-            // Until the parent closes its end, or is gone.
-            drop(parent);
-            let _ = child.await_done();
-            process::exit_now(0)
-        }
-        Cloned::Parent { pid, pidfd } => (pid, pidfd),
-    };
-    let namespace = map_ids(maps, pid).and_then(|()| {
-        let path = format!("/proc/{pid}/ns/user");
-        fs::open(&path, fs::O_RDONLY, 0).call(|| format!("open {path}"))
-    });
-    drop((parent, child));
-    process::wait(pidfd.as_fd()).call(|| "waitid".into())?;
-    namespace
+    let inside = Placeholder::new(libc::CLONE_NEWUSER).call(|| "clone3 new-user".into())?;
+    map_ids(maps, inside.pid)?;
+    let path = format!("/proc/{}/ns/user", inside.pid);
+    fs::open(&path, fs::O_RDONLY, 0).call(|| format!("open {path}"))
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::config::bind_flags::Flags;
 use crate::config::rules::sysctl_namespace;
-use crate::config::{Config, IdMaps, Invalid, Mount, Namespace, Options, Place};
+use crate::config::{Config, IdMaps, Invalid, Mount, MountSource, Namespace, Options, Place};
 use crate::host::Host;
 use crate::sys::mount::{Change, Reach, attr};
 use std::borrow::Cow;
@@ -169,9 +169,8 @@ pub(super) fn with_notify<'a>(config: &'a Config, folder: Option<&Path>) -> Cow<
     let flags = Flags { set: named, cleared: 0 };
     config.mounts.push(Mount {
         destination: NOTIFY_FOLDER.into(),
-        fstype: String::new(),
-        source: folder.to_string_lossy().into_owned(),
-        options: Options { bind: Some(Reach::Top), top, flags: Some(flags), ..Options::default() },
+        source: MountSource::Bind { path: folder.into(), reach: Reach::Top },
+        options: Options { top, flags: Some(flags), ..Options::default() },
         id_maps: IdMaps::default(),
     });
     if let Some(process) = &mut config.process {
@@ -192,8 +191,7 @@ fn delegation(config: &Config) -> Option<Planned<HostStep>> {
         return None;
     }
     let is_writable = |mount: &Mount| {
-        let is_cgroup = matches!(mount.fstype.as_str(), "cgroup" | "cgroup2") && !mount.is_bind();
-        is_cgroup && !mount.options.read_only()
+        matches!(mount.new_fstype(), Some("cgroup" | "cgroup2")) && !mount.options.read_only()
     };
     let at = config.mounts.iter().position(is_writable);
     at.map(|i| planned(format!("mounts[{i}]"), HostStep::Delegate { uid, gid }))

@@ -1,13 +1,13 @@
 //! Rules for devices compiled to the eBPF program that a cgroup asks about each access:
 //! `BPF_PROG_TYPE_CGROUP_DEVICE`.
 //!
-//! The last rule for an access counts, so the program goes through the rules in order and keeps the
+//! The last rule for an access counts. So the program goes through the rules in order and keeps the
 //! set of accesses that are allowed by now: a rule for this device adds its accesses or takes them
 //! away. In the end what is asked for must be in the set.
 //!
-//! The program has no branch. Before each start the kernel's verifier walks every way through a
-//! program, and its time for a dozen rules with branches is three times that for the same rules as
-//! arithmetic: a rule's accesses are multiplied by whether it fits.
+//! The program has no branch: a rule's accesses are multiplied by whether it fits. Before each
+//! start the kernel's verifier walks every way through a program. For a dozen rules with branches
+//! that takes three times as long.
 
 use crate::config::Invalid;
 use crate::config::device_rules::{Access, DeviceKind, DeviceRule};
@@ -184,8 +184,8 @@ fn add(program: &mut Vec<Insn>, rule: &DeviceRule) {
         ]);
     }
     // The differences have 32 bits, so the sign is that of zero minus one. A shift that spreads it
-    // over the register and an AND would do as well, but newer verifiers follow the two values that
-    // it can have apart: each rule doubles their work.
+    // over the register and an AND would do as well. But newer verifiers follow its two values
+    // apart, so that each rule doubles their work.
     program.extend([
         Insn::value(ADD, FITS, -1),
         Insn::value(SHIFT_RIGHT, FITS, 63),

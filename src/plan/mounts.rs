@@ -6,7 +6,8 @@ use super::{
 };
 use crate::config::mount_options::reach_and_kind;
 use crate::config::{
-    Config, Device, Invalid, Mount, Namespace, Options, Overlay, Place, Propagation, Symlink, annotation,
+    Config, Device, Invalid, Mount, MountSource, Namespace, NewMount, Options, Overlay, Place, Propagation,
+    Symlink, annotation,
 };
 use crate::host::Host;
 use crate::sys::mount::{Change, Reach, attr};
@@ -193,54 +194,68 @@ impl<'a> Mounts<'a> {
     fn mount(&mut self, mount: &Mount, field: &str) -> Result<(), Invalid> {
         let options = &mount.options;
         let named = format!("{field} {}", mount.destination);
-        let lookup = match mount.fstype.as_str() {
+        let source = match &mount.source {
+            MountSource::Remount => {
+                self.remount(&mount.destination, options, &named);
+                return Ok(());
+            }
+            MountSource::Bind { path, reach } => self.bound(&named, mount, path, *reach),
+            MountSource::New(new) => {
+                if let Some(layer) = only_layer(&new.fstype, options) {
+                    self.glass(named, mount, &layer);
+                    return Ok(());
+                }
+                self.new_or_hosts(&named, mount, new)?
+            }
+        };
+        let fstype = mount.new_fstype().unwrap_or_default();
+        let lookup = match fstype {
             "proc" | "sysfs" => Lookup::NoSymlinks,
             _ if options.target == Symlink::Meant => Lookup::FollowToLast,
             _ => Lookup::Follow,
         };
-        if options.remount {
-            return self.remount(&mount.destination, options, &named);
-        }
-        if let Some(layer) = only_layer(&mount.fstype, options) {
-            let slot = self.layer(&named, Path::new(&layer));
-            let attrs = options.top.set | options.tree.set | attr::RDONLY;
-            self.step(named, RootStep::Glass { target: mount.destination.clone(), slot, attrs });
-            return Ok(());
-        }
-        let source = if let Some(reach) = options.bind {
-            let tree = self.bind(mount, reach, options);
-            self.bound(&named, tree, mount, options)
-        } else if let Some((source, reach)) = self.host_tree(&mount.fstype) {
-            let whole = |change| (reach, change);
-            let changes = options.changes().into_iter().map(|(_, change)| whole(change)).collect();
-            let tree = self.copy(&source, reach, changes);
-            Source::Tree(self.add(&named, tree))
-        } else {
-            Source::New(self.filesystem(mount, options, &named)?)
-        };
-        let copy_up = if mount.fstype == "tmpfs" { copy_up(options) } else { CopyUp::Nothing };
-        let propagation = if options.bind.is_some() { Vec::new() } else { options.propagation.clone() };
+        let copy_up = if fstype == "tmpfs" { copy_up(options) } else { CopyUp::Nothing };
+        let propagation = if mount.is_bind() { Vec::new() } else { options.propagation.clone() };
         let held = self.is_gone_on_from(&mount.destination);
         let target = mount.destination.clone();
         self.step(named, RootStep::Mount(MountStep { target, lookup, source, propagation, copy_up, held }));
         Ok(())
     }
 
+    /// An overlay of one layer is a copy of that layer, read-only.
+    fn glass(&mut self, field: String, mount: &Mount, layer: &str) {
+        let slot = self.layer(&field, Path::new(layer));
+        let attrs = mount.options.top.set | mount.options.tree.set | attr::RDONLY;
+        self.step(field, RootStep::Glass { target: mount.destination.clone(), slot, attrs });
+    }
+
+    /// A filesystem of the container's own, or the host's where there can be none.
+    fn new_or_hosts(&mut self, field: &str, mount: &Mount, new: &NewMount) -> Result<Source, Invalid> {
+        let Some((source, reach)) = self.host_tree(&new.fstype) else {
+            return Ok(Source::New(self.filesystem(mount, new, field)?));
+        };
+        let changes = mount.options.changes().into_iter().map(|(_, change)| (reach, change)).collect();
+        let tree = self.copy(&source, reach, changes);
+        Ok(Source::Tree(self.add(field, tree)))
+    }
+
     /// A bind mount's source, which the parent copies; or init does in its turn, where it lies in
     /// the container's own root.
-    fn bound(&mut self, field: &str, tree: Tree, mount: &Mount, options: &Options) -> Source {
-        if let Some(path) = self.inside(mount, options) {
+    fn bound(&mut self, field: &str, mount: &Mount, source: &Path, reach: Reach) -> Source {
+        let tree = self.bind(mount, source, reach);
+        if let Some(path) = self.inside(mount, source) {
             // What the container has mounted is its own, and not locked.
             return Source::Inside(path, Box::new(Tree { locked: false, ..tree }));
         }
         let slot = self.add(field, tree);
-        if options.source == Symlink::Copied { Source::TreeOrLink(slot) } else { Source::Tree(slot) }
+        if mount.options.source == Symlink::Copied { Source::TreeOrLink(slot) } else { Source::Tree(slot) }
     }
 
     /// The path in the container of a source that lies in its root folder. That of an overlay is
     /// only a layer; and only the parent can map ids.
-    fn inside(&self, mount: &Mount, options: &Options) -> Option<String> {
-        let path = Path::new(&mount.source).strip_prefix(&self.config.root.path).ok()?;
+    fn inside(&self, mount: &Mount, source: &Path) -> Option<String> {
+        let options = &mount.options;
+        let path = source.strip_prefix(&self.config.root.path).ok()?;
         let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
         let maps = options.id_map.is_some() || !mount.id_maps.is_empty();
         let is_parents = self.stacked || maps || options.source != Symlink::Followed;
@@ -254,22 +269,17 @@ impl<'a> Mounts<'a> {
             .late
             .iter()
             .any(|planned| matches!(&planned.step, Step::Root(RootStep::Attributes { target, .. }) if target == destination));
-        let remounted = mounts.iter().filter(|mount| mount.options.remount);
+        let remounted = mounts.iter().filter(|mount| mount.source == MountSource::Remount);
         let mut paths =
             masked_paths.iter().chain(readonly_paths).chain(remounted.map(|mount| &mount.destination));
         is_late || paths.any(|path| below(path, destination).is_some())
     }
 
     /// Change the attributes of a mount that is there already.
-    fn remount(&mut self, target: &str, options: &Options, field: &str) -> Result<(), Invalid> {
-        if let Some((key, _)) = options.parameters.first() {
-            let reason = format!("\"{key}\" cannot be changed by remount");
-            return Err(Invalid::new(format!("{field}: options"), reason));
-        }
+    fn remount(&mut self, target: &str, options: &Options, field: &str) {
         for (reach, change) in options.changes() {
             self.step(field, RootStep::Attributes { target: target.into(), reach, change });
         }
-        Ok(())
     }
 
     /// What a filesystem that shows a namespace is where the container has no such namespace of its
@@ -289,32 +299,31 @@ impl<'a> Mounts<'a> {
 
     /// The copy that a bind mount attaches. The ids of its files are mapped as the mount says, or
     /// else as the container's user namespace does.
-    fn bind(&self, mount: &Mount, reach: Reach, options: &Options) -> Tree {
+    fn bind(&self, mount: &Mount, source: &Path, reach: Reach) -> Tree {
+        let options = &mount.options;
         let mapped = options.id_map.or(if mount.id_maps.is_empty() { None } else { Some(Reach::Top) });
         let maps = if mount.id_maps.is_empty() { &self.config.id_maps } else { &mount.id_maps };
-        let source = if maps.is_empty() { IdSource::Joined } else { IdSource::Maps(maps.clone()) };
+        let ids = if maps.is_empty() { IdSource::Joined } else { IdSource::Maps(maps.clone()) };
         Tree {
-            id_map: mapped.map(|reach| (reach, source)),
+            id_map: mapped.map(|reach| (reach, ids)),
             flags: options.flags,
             locked: self.config.namespaces.own(Namespace::User),
             symlink: options.source,
-            ..self.copy(Path::new(&mount.source), reach, options.of_bind())
+            ..self.copy(source, reach, options.of_bind())
         }
     }
 
-    fn filesystem(&mut self, mount: &Mount, options: &Options, field: &str) -> Result<Filesystem, Invalid> {
-        if mount.fstype.is_empty() {
-            return Err(Invalid::new(field, "neither a type nor the option bind is given"));
-        }
+    fn filesystem(&mut self, mount: &Mount, new: &NewMount, field: &str) -> Result<Filesystem, Invalid> {
+        let (options, fstype) = (&mount.options, new.fstype.as_str());
         let mut attrs = options.top.set | options.tree.set;
         // What lies below a tmpfs or /dev is made by later steps, so these turn read-only last.
-        if attrs & attr::RDONLY != 0 && (mount.fstype == "tmpfs" || mount.destination.starts_with("/dev")) {
+        if attrs & attr::RDONLY != 0 && (fstype == "tmpfs" || mount.destination.starts_with("/dev")) {
             attrs &= !attr::RDONLY;
             let change = Change { set: attr::RDONLY, ..Change::default() };
             let step = RootStep::Attributes { target: mount.destination.clone(), reach: Reach::Top, change };
             self.late.push(planned(field, step));
         }
-        let fstype = if mount.fstype == "cgroup" { "cgroup2" } else { &mount.fstype };
+        let fstype = if fstype == "cgroup" { "cgroup2" } else { fstype };
         let mut parameters = options.parameters.clone();
         let (label, root_label) = match parameters.iter().any(|(key, _)| CONTEXTS.contains(&key.as_str())) {
             true => (None, None),
@@ -324,10 +333,10 @@ impl<'a> Mounts<'a> {
         let mode_given = options.parameters.iter().any(|(key, _)| key == "mode");
         Ok(Filesystem {
             fstype: fstype.into(),
-            source: if mount.source.is_empty() { fstype.into() } else { mount.source.clone() },
+            source: if new.device.is_empty() { fstype.into() } else { new.device.clone() },
             parameters,
             attrs,
-            mode_from_target: mount.fstype == "tmpfs" && !mode_given,
+            mode_from_target: fstype == "tmpfs" && !mode_given,
             root_label,
         })
     }

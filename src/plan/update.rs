@@ -23,8 +23,8 @@ pub struct Update {
     pub filter: Option<Vec<u64>>,
 }
 
-/// Decide all that is done for what is `asked` of a cgroup in which `current` is in force, and
-/// which is the scope `unit`, if it is one.
+/// Decide all that is done for what is `asked` of a cgroup in which `current` is in force. `unit`
+/// is the scope that it is, if it is one.
 pub fn update(asked: &Asked, current: &Current, unit: Option<&Unit>) -> Result<Update, Invalid> {
     let rounded = unit.map(|_| systemd::rounded(&asked.resources));
     let resources = rounded.as_ref().unwrap_or(&asked.resources);

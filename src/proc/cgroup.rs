@@ -1,6 +1,7 @@
 //! /proc/PID/cgroup and /proc/cgroups, cgroups(7).
 
 use super::mountinfo;
+use procfs::{CGroupControllers, FromBufRead};
 
 /// A hierarchy, and where a process is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,15 +49,14 @@ pub fn holder(name: &str, v2: &str, cgroups: &str, mountinfo: &str) -> Holder {
         return Holder::V2;
     }
     let of_v1 = if name == "io" { "blkio" } else { name };
-    let mut lines = cgroups.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
-    match lines.find(|fields| fields.first() == Some(&of_v1)).as_deref() {
+    let Ok(CGroupControllers(known)) = CGroupControllers::from_buf_read(cgroups.as_bytes()) else {
+        return Holder::Unknown;
+    };
+    match known.iter().find(|controller| controller.name == of_v1) {
         None => Holder::Unknown,
-        Some([_, _, _, "0"]) => Holder::Disabled,
-        Some([_, "0", ..]) => Holder::Free,
-        Some(fields) => {
-            let number = fields.get(1).and_then(|number| number.parse().ok()).unwrap_or(0);
-            Holder::V1(mountinfo::v1_controller(mountinfo, of_v1), number)
-        }
+        Some(controller) if !controller.enabled => Holder::Disabled,
+        Some(controller) if controller.hierarchy == 0 => Holder::Free,
+        Some(controller) => Holder::V1(mountinfo::v1_controller(mountinfo, of_v1), controller.hierarchy),
     }
 }
 

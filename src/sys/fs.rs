@@ -9,8 +9,9 @@ pub use libc::{
     RESOLVE_NO_XDEV,
 };
 
-/// openat2(2). `O_CLOEXEC` is always added. EAGAIN, the answer to a rename or mount elsewhere
-/// during a lookup that may not leave its root, is tried again a bounded number of times.
+/// openat2(2). `O_CLOEXEC` is always added. The kernel answers EAGAIN to a rename or mount
+/// elsewhere during a lookup that may not leave its root. It is then asked again, a bounded number
+/// of times.
 pub fn openat2(
     dir: BorrowedFd<'_>,
     path: impl AsRef<[u8]>,

@@ -30,9 +30,8 @@ const CALLS: [(&str, libc::c_long); 17] = [
 /// to everybody.
 pub fn first() -> Option<usize> {
     CALLS.iter().position(|(name, number)| {
-        // SAFETY: no descriptor is -1 and no memory is at that address, and each of the calls takes
-        // one of both, or an operation or flags that there are not; so none does anything but
-        // answer.
+        // SAFETY: no descriptor is -1 and no memory is at that address. Each of the calls takes one
+        // of both, or an operation or flags that there are not. So none does anything but answer.
         let answer = unsafe { libc::syscall(*number, -1isize, -1isize, -1isize, -1isize, -1isize, -1isize) };
         match Errno::result(answer) {
             // A kernel without keyrings has none to share: nothing is missed.

@@ -23,9 +23,8 @@ const OTHERS: [i32; 10] = [
     libc::SIGSTOP,
 ];
 
-/// Have each signal whose default is to end a process end this one, though it be PID 1, to which
-/// the kernel delivers no signal that it has no handler for (pid_namespaces(7)), and though its
-/// caller blocked or ignored it. execve(2) ends that.
+/// Have each signal whose default is to end a process end this one, also one that its caller
+/// blocked or ignored. PID 1 needs a handler for that (pid_namespaces(7)). execve(2) ends it.
 pub fn end_by_default() -> Result<()> {
     let numbers = (1..=libc::SIGRTMAX()).filter(|n| !OTHERS.contains(n));
     // Two real-time signals are the C library's.

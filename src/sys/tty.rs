@@ -94,9 +94,8 @@ pub fn clear_onlcr(tty: impl AsFd) -> Result<()> {
     nix::sys::termios::tcsetattr(tty, nix::sys::termios::SetArg::TCSANOW, &settings)
 }
 
-/// Go on in a process group of this process's own, and have that be the one in the foreground of
-/// the terminal on standard input, if that is this session's. With SIGTTOU blocked this does not
-/// stop the process.
+/// Go on in a process group of this process's own, in the foreground of the terminal on standard
+/// input, if that is this session's. With SIGTTOU blocked this does not stop the process.
 pub fn take_foreground() {
     let own = nix::unistd::getpid();
     let _ = nix::unistd::setpgid(own, own);

@@ -40,9 +40,9 @@ pub struct Disk {
 }
 
 /// Its config.json: `/` under a layer for changes, all other file systems read-only, namespaces of
-/// its own and no network, and what Docker gives to a container. /run and /tmp are empty, and
-/// elsewhere nobody listens behind a socket: the files are those of overlays. Only the folders of
-/// an ordinary user are bound as they are.
+/// its own, no network. The process may what Docker's may. /run and /tmp are empty. Elsewhere
+/// nobody listens behind a socket, as the files are those of overlays. Only the folders of an
+/// ordinary user are bound as they are.
 pub fn config(sandbox: &Sandbox<'_>) -> anyhow::Result<String> {
     let (base, seen): (String, Vec<Value>) = match sandbox.view {
         View::Root(disks) => (spec::DEFAULT.to_string(), disks.iter().map(disk).collect()),

@@ -10,11 +10,11 @@ use super::{
 use crate::config::{self, Config, Namespace};
 use crate::host;
 use crate::plan::restore::{External, kept, overlay};
-use crate::proc::mountinfo;
 use crate::state::Container;
 use crate::sys::{fs, mount};
 use anyhow::{Context, Result, bail};
 use nix::sys::stat::Mode;
+use procfs::process::Process;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -175,18 +175,19 @@ fn mounts(externals: &[External], root: &OwnedFd, message: &mut Message) -> Resu
 }
 
 /// Which mounts process `pid` sees, by their numbers.
-struct Mounts(Vec<u64>);
+struct Mounts(Vec<i32>);
 
 impl Mounts {
     fn of(pid: i32) -> Result<Mounts> {
-        let text = host::read(format!("/proc/{pid}/mountinfo"))?;
-        Ok(Mounts(mountinfo::mounts(&text).map(|mount| mount.id).collect()))
+        let mounts = Process::new(pid).and_then(|process| process.mountinfo());
+        let mounts = mounts.with_context(|| format!("/proc/{pid}/mountinfo"))?;
+        Ok(Mounts(mounts.into_iter().map(|mount| mount.mnt_id).collect()))
     }
 
     /// The number of the mount that a file is on, if it is none of these.
     fn foreign(&self, file: BorrowedFd<'_>) -> Result<Option<u64>> {
         let number = mount::id(file).context("statx")?;
-        Ok((!self.0.contains(&number)).then_some(number))
+        Ok((!self.0.iter().any(|id| u64::try_from(*id) == Ok(number))).then_some(number))
     }
 }
 

@@ -1,11 +1,10 @@
 //! A seccomp profile compiled to the classic BPF program that seccomp(2) loads.
 //!
-//! For every ABI of the machine each call number gets a verdict, neighbours with the same verdict
+//! For every ABI of the machine each call number gets a verdict. Neighbours with the same verdict
 //! become a segment, and the segments become the leaves of a search tree. The tree only loads the
-//! architecture and the number and only compares: that much the kernel can evaluate beforehand, and
-//! since Linux 5.11 it answers calls that are always allowed from a bitmap, without running the
-//! filter at all. What runs is the way to an argument check or to a refusal, so the weights favour
-//! checks.
+//! architecture and the number and only compares: that much the kernel can evaluate beforehand.
+//! Since Linux 5.11 it answers calls that are always allowed from a bitmap, without running the
+//! filter. What runs is the way to an argument check or to a refusal, so the weights favour checks.
 //!
 //! The verdicts are libseccomp's, whose rules profiles are written for; tests/seccomp.rs compares
 //! them.

@@ -1,7 +1,7 @@
 //! A classic BPF program, written from its end to its beginning.
 //!
-//! Jumps of classic BPF lead forwards only, so what an instruction leads to is there before the
-//! instruction itself and every jump is resolved when it is written.
+//! Jumps of classic BPF lead forwards only. So what an instruction leads to is there before the
+//! instruction itself, and every jump is resolved when it is written.
 
 use super::Insn;
 
