@@ -84,6 +84,9 @@ fn exit_statuses_and_streams() {
 fn the_version_is_in_the_form_that_engines_parse() {
     let version = text(&knarr(&["--version"]).stdout);
     assert_eq!(version.lines().next().unwrap(), format!("knarr version {}", env!("CARGO_PKG_VERSION")));
+    // Where the build was told: `commit: HASH`, which Docker shows.
+    let commit = version.lines().find_map(|line| line.strip_prefix("commit: "));
+    assert_eq!(commit, option_env!("KNARR_COMMIT"));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 # shellcheck source=../words/exec.sh
 . "$STAGE/words/exec.sh"
+# shellcheck source=../words/visible.sh
+. "$STAGE/words/visible.sh"
 
 test_control_a_descriptor_of_the_callers_that_is_passed_on() {
   disposable
@@ -37,6 +39,31 @@ test_what_a_container_has_open_when_it_starts() {
   running
   within 'ls /proc/self/fd'
   assert_eq "$OUT" $'0\n1\n2\n3'
+}
+
+test_what_is_open_in_a_container_that_waits() {
+  disposable
+  differs runc,crun "have directories open as long as they wait"
+  secrets_of_the_caller
+  bundle c1 'args(["sleep", "1000"])'
+  run_ok create --bundle "$B" c1
+  pid_of c1
+  nothing_of_the_hosts
+  run_ok start c1
+  nothing_of_the_hosts
+}
+
+test_what_is_open_in_hooks() {
+  disposable
+  differs runc "those of createContainer have more open"
+  secrets_of_the_caller
+  bundle c1 --arg t "$T" 'args(["true"]) | .process.env += ["FROM=config"] |
+    reduce ("prestart", "createRuntime", "createContainer", "poststart", "poststop") as $kind (.; hook($kind; "ls /proc/self/fd | tr \"\\n\" \" \" >>\($t)/\($kind)"))'
+  run_ok run --bundle "$B" c1
+  local kind
+  for kind in prestart createRuntime createContainer poststart poststop; do
+    assert_match "$(<"$T/$kind")" '^0 1 2 3 $' "$kind" # ls's own
+  done
 }
 
 test_the_runtime_as_the_program_of_its_own() { # CVE-2019-5736

@@ -210,6 +210,24 @@ row_cri_command_that_is_not_there() {
   refuses 1 'executable file not found in \$PATH' cri StartContainer "{\"container_id\": \"$ID\"}"
 }
 row_cri_exec_that_takes_too_long() { pod p1; pod_container main 'sleep 1000'; refuses 1 'DEADLINE|timeout|timed out' cri ExecSync "{\"container_id\": \"$ID\", \"cmd\": [\"sleep\", \"100\"], \"timeout\": 2}"; exec_sync 'echo well'; assert_jq "$OUT" '.stdout == "well\n"'; }
+# What `kubectl exec -it` and `kubectl attach -it` read and write. A carriage return before each line feed is the container's terminal's:
+# the client's own is raw.
+over_a_stream() { # METHOD FILTER TEXT...: OUT, byte for byte but for the last line feeds
+  local method=$1 filter=$2
+  asked "$method" --arg id "$ID" "$filter"
+  called "$HERE/stream" --size 33x77 "$(jq -r .url <<<"$OUT")" "${@:3}"
+}
+row_cri_exec_on_a_terminal() {
+  pod p1; pod_container main 'sleep 1000'
+  over_a_stream Exec '{container_id: $id, tty: 1, stdin: 1, stdout: 1, cmd: ["sh", "-c", "'"${SIZED//\"/\\\"}"'; tty; stty size; echo a; echo b; echo ready; read x; echo got $x; exit 3"]}' 'c\r'
+  assert_eq "$RC $OUT" $'3 /dev/pts/0\r\n33 77\r\na\r\nb\r\nready\r\nc\r\ngot c\r'
+}
+row_cri_attach_to_a_terminal() {
+  pod p1; pod_container main "$SIZED; echo ready; while read x; do echo got \$x; echo ready; done; exit 3" '.tty = 1 | .stdin = 1'
+  over_a_stream Attach '{container_id: $id, tty: 1, stdin: 1, stdout: 1}' 'a\r' 'b\r' '\x04'
+  assert_eq "$OUT" $'ready\r\na\r\ngot a\r\nready\r\nb\r\ngot b\r\nready\r'
+  eventually gives '2 3' container_state
+}
 row_cri_stats() { pod p1; pod_container main 'sleep 1000'; asked ContainerStats --arg id "$ID" '{container_id: $id}'; assert_jq "$OUT" '.stats.memory.working_set_bytes.value > 0'; }
 row_cri_cgroupfs_driver() {
   engine_start false >/dev/null

@@ -332,6 +332,10 @@ row_attach() {
   up c1 -i -- sh -c 'read x; echo got $x; sleep 5; exit 3'
   called sh -c '(echo word; sleep 20) | docker attach c1'; assert_eq "$RC $OUT" '3 got word'
 }
+row_attach_to_a_terminal() {
+  up c1 -it -- sh -c "$SIZED; echo ready; read x; echo got \$x; exit 3"
+  called on_a_terminal --send 'a\r' docker attach c1; assert_eq "$RC $OUT" $'3 ready\r\na\r\ngot a\r'
+}
 row_attach_passes_signals() {
   up c1 -- sh -c 'trap "echo term; exit 4" TERM; while :; do sleep 0.2; done'
   docker attach c1 >out & local pid=$!

@@ -32,6 +32,7 @@ has() { # WORD COMMAND...: to wait for
   "$@" 2>&1 | grep -q -- "$word"
 }
 on_a_terminal() { python3 "$SHARE/tty" --size 33x77 "$@"; } # COMMAND...: with 33 rows of 77 columns; lines end with CR LF
+SIZED='until [ "$(stty size 2>/dev/null)" = "33 77" ]; do sleep 0.1; done' # for sh: a terminal gets its size after the process has it
 COUNTER='i=0; while :; do i=$((i + 1)); echo $i; sleep 0.3; done' # for sh: a process whose memory can be told from its output
 # goes_on_counting COMMAND...: what it prints, the output of COUNTER, gets three longer and never begins again.
 goes_on_counting() {

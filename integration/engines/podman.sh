@@ -214,6 +214,11 @@ row_logs_and_attach() {
   did podman wait c1; assert_eq "$OUT" 3
   did podman logs c1; assert_eq "$OUT" $'one\ngot word'
 }
+row_attach_to_a_terminal() {
+  up c1 -it -- sh -c "$SIZED; echo ready; read x; echo got \$x; exit 3"
+  called on_a_terminal --send 'a\r' podman attach c1; assert_eq "$OUT" $'ready\r\na\r\ngot a\r'
+  did podman wait c1; assert_eq "$OUT" 3
+}
 row_stop_kill_and_wait() {
   up c1 -- sh -c 'trap "exit 5" TERM; while :; do sleep 0.2; done'
   did podman stop c1; assert_eq "$(inspect c1 '{{.State.ExitCode}}')" 5

@@ -8,17 +8,22 @@ mod targets;
 
 use coverage::Coverage;
 use mutate::{Chance, mutate};
+use nix::sys::resource::{Resource, UsageWho, getrusage, setrlimit};
+use nix::sys::time::TimeValLike;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use targets::{TARGETS, Target};
 
-/// How long one input may take.
+/// How much of a processor's time one input may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long one input may wait: what runs beside it can take the processors from it.
+const PATIENCE_ASLEEP: Duration = Duration::from_secs(300);
 
 /// The memory that one target may have, in bytes.
 const MEMORY: u64 = 2 << 30;
@@ -148,18 +153,28 @@ fn seeds(target: &Target, asked: &Asked) -> Vec<Vec<u8>> {
     seeds
 }
 
-/// Since when the current input is tried, in milliseconds after the start.
+/// The time of a processor that this process has had: programs beside it take nothing from a
+/// target.
+fn spent() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("getrusage");
+    let micros = [usage.user_time(), usage.system_time()].map(|time| time.num_microseconds());
+    Duration::from_micros(micros.iter().sum::<i64>() as u64)
+}
+
+/// Since when the current input is tried, in milliseconds of what was spent.
 static SINCE: AtomicU64 = AtomicU64::new(0);
 
 /// Ends the process where an input takes too long, or is more than it was given memory for.
-fn guard(target: &'static str, current: PathBuf, hung: PathBuf, started: Instant) {
-    let limit = nix::sys::resource::Resource::RLIMIT_AS;
-    nix::sys::resource::setrlimit(limit, MEMORY, MEMORY).expect("setrlimit");
+fn guard(target: &'static str, current: PathBuf, hung: PathBuf) {
+    setrlimit(Resource::RLIMIT_AS, MEMORY, MEMORY).expect("setrlimit");
     std::thread::spawn(move || {
+        let (mut last, mut asleep) = (Duration::MAX, Duration::ZERO);
         loop {
             std::thread::sleep(Duration::from_secs(1));
             let since = Duration::from_millis(SINCE.load(Ordering::Relaxed));
-            if started.elapsed().saturating_sub(since) > PATIENCE {
+            asleep = if since == last { asleep + Duration::from_secs(1) } else { Duration::ZERO };
+            last = since;
+            if spent().saturating_sub(since) > PATIENCE || asleep > PATIENCE_ASLEEP {
                 let _ = fs::copy(&current, &hung);
                 println!("not ok - fuzz: {target}: no end within {PATIENCE:?}, with {}", hung.display());
                 std::process::exit(1);
@@ -174,7 +189,6 @@ struct Trial<'a> {
     asked: &'a Asked,
     coverage: Coverage,
     current: File,
-    started: Instant,
     inputs: u64,
 }
 
@@ -182,11 +196,10 @@ impl Trial<'_> {
     fn new<'a>(target: &'static Target, asked: &'a Asked) -> Trial<'a> {
         fs::create_dir_all(asked.out.join(target.name)).expect("a folder for what is found");
         let path = current(asked, target.name);
-        let started = Instant::now();
         let file = File::create(&path).expect("a file for the current input");
-        guard(target.name, path, finding(asked, target.name, "hung"), started);
+        guard(target.name, path, finding(asked, target.name, "hung"));
         std::panic::set_hook(Box::new(|_| {}));
-        Trial { target, asked, coverage: Coverage::new(), current: file, started, inputs: 0 }
+        Trial { target, asked, coverage: Coverage::new(), current: file, inputs: 0 }
     }
 
     /// Whether it panics, and with what.
@@ -200,7 +213,7 @@ impl Trial<'_> {
     /// end.
     fn take(&mut self, input: &[u8], by_class: bool) -> Result<bool, String> {
         self.inputs += 1;
-        SINCE.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
+        SINCE.store(spent().as_millis() as u64, Ordering::Relaxed);
         self.current.set_len(input.len() as u64).expect("a file");
         self.current.write_all_at(input, 0).expect("a file");
         self.coverage.clear();
@@ -239,7 +252,7 @@ fn try_one(target: &'static Target, asked: &Asked) -> ExitCode {
     match try_for(&mut trial, &mut chance) {
         Ok(kept) => {
             let ((taken, all), inputs) = (trial.coverage.edges(), trial.inputs);
-            let seconds = trial.started.elapsed().as_secs();
+            let seconds = spent().as_secs();
             println!(
                 "ok - fuzz: {}: {inputs} inputs in {seconds} s, {taken} of {all} edges, {kept} kept",
                 target.name
@@ -261,7 +274,7 @@ fn try_for(trial: &mut Trial<'_>, chance: &mut Chance) -> Result<usize, String> 
     }
     let seeds = inputs.len();
     let folder = trial.asked.out.join(trial.target.name);
-    while trial.started.elapsed() < Duration::from_secs(trial.asked.seconds) {
+    while spent() < Duration::from_secs(trial.asked.seconds) {
         // Those that were found last more often than others.
         let newest = inputs.len().saturating_sub(1 + inputs.len() / 8);
         let from = if chance.below(2) == 0 { newest } else { 0 };

@@ -3,6 +3,8 @@
 
 # shellcheck source=../words/checkpoint.sh
 . "$STAGE/words/checkpoint.sh"
+# shellcheck source=../words/visible.sh
+. "$STAGE/words/visible.sh"
 
 test_what_the_process_is_stays() {
   with_criu
@@ -29,6 +31,17 @@ test_what_the_process_is_stays() {
   diff "$T/before" "$T/after" || fail 'it has changed'
   grep -qx there "$T/after"
   assert_eq "$(cat "/proc/$PID/cgroup" | grep -c "^0::$BASE/c1$")" 1
+  run_ok delete --force c1
+}
+
+test_nothing_of_the_host_is_to_be_seen() {
+  with_criu
+  counting c1
+  checkpoint c1
+  secrets_of_the_caller
+  restore c1
+  pid_of c1
+  nothing_of_the_hosts
   run_ok delete --force c1
 }
 

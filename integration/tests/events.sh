@@ -22,6 +22,8 @@ test_stats_has_runcs_form() {
   assert_jq "$OUT" '.data | keys == ["blkio", "cpu", "cpuset", "hugetlb", "intel_rdt", "memory", "network_interfaces", "pids"]'
   assert_jq "$OUT" '.data.cpu.usage | has("kernel") and has("user")'
   assert_jq "$OUT" '.data.memory | .usage | has("limit") and has("failcnt")'
+  # Who waits for an event of the type `oom` may look for the word.
+  assert_jq "$OUT" '.data.memory | keys - ["cache", "usage", "swap", "kernel", "kernelTCP", "raw", "psi"] == []'
 }
 
 test_stats_counts_processor_time() {

@@ -1,4 +1,4 @@
-# examples: what stands in examples/ works as it stands there.
+# examples: what stands in examples/, and at the beginning of README.md, works as it stands there.
 # shellcheck shell=bash
 
 test_example_bundle() {
@@ -25,6 +25,25 @@ test_example_seccomp_agent() {
   assert_match "$OUT" 'quota exceeded'
   assert_match "$OUT" 'touched'
   wait "$agent"
+}
+
+# Each line of it succeeds; what runs a shell on a terminal gets `exit` typed.
+test_readme_a_bundle_of_ones_own() {
+  differs runc,crun 'README.md is of this project'
+  local line lines=0
+  mkdir "$T/bin"
+  printf '#!/bin/sh\nexec "%s" --root "%s" "$@"\n' "$RUNTIME" "$ROOT" >"$T/bin/knarr"
+  chmod 755 "$T/bin/knarr"
+  PATH=$T/bin:$PATH
+  while IFS= read -r line <&3; do
+    case $line in
+      *--detach*) bash -c "$line" >"$T/out" 2>&1 || fail "$line: $(<"$T/out")" ;;
+      'knarr run '* | 'knarr exec -t '*) script -qec "$line" "$T/out" <<<exit >/dev/null || fail "$line: $(<"$T/out")" ;;
+      *) bash -ec "$line" >"$T/out" 2>&1 || fail "$line: $(<"$T/out")" ;;
+    esac
+    lines=$((lines + 1))
+  done 3< <(sed -n '/^A bundle of your own:/,/^Or from/s/^    //p' "$STAGE/README.md")
+  [ $lines -ge 9 ] || fail "README.md has $lines lines of it"
 }
 
 test_example_configurations_parse() {

@@ -285,6 +285,12 @@ test_masked_paths() {
   assert_eq "$OUT" $'0\nend'
 }
 
+test_a_path_that_is_masked_twice_has_one_mask() {
+  differs runc,crun "a mount for each"
+  in_container 'cat /proc/self/mountinfo' '.linux.maskedPaths = ["/opt", "/proc/keys", "/opt/", "/opt", "/proc/keys"]'
+  assert_eq "$(grep -c ' /opt ' <<<"$OUT") $(grep -c ' /proc/keys ' <<<"$OUT")" '1 1'
+}
+
 test_masked_folder_is_read_only() {
   in_container '! touch /opt/x 2>/dev/null; cat /proc/self/mountinfo' 'rw | .linux.maskedPaths = ["/opt"]'
   assert_match "$(mount_at /opt)" ' /opt ro[, ].* - tmpfs '

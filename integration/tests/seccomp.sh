@@ -1,15 +1,8 @@
 # seccomp: what a filter does to the calls of a container, on a real kernel.
 # shellcheck shell=bash
 
-# profile ACTION [RULE...]: a jq filter that sets a profile with a default action and rules for system calls.
-profile() {
-  local action=$1 rules=''
-  shift
-  for rule in "$@"; do rules+="${rules:+,}$rule"; done
-  printf '.linux.seccomp = {defaultAction: "%s", architectures: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"], syscalls: [%s]}' \
-    "$action" "$rules"
-}
-rule() { printf '{names: %s, action: "%s"%s}' "$1" "$2" "${3:+, $3}"; } # NAMES-JSON ACTION [MORE]
+# shellcheck source=../words/seccomp.sh
+. "$STAGE/words/seccomp.sh"
 
 test_errno() {
   in_container 'mkdir /tmp/x 2>&1 || echo refused' \
@@ -211,39 +204,6 @@ test_sealed_executable() {
   assert_eq "$(sha256sum <"$RUNTIME")" "$before"
 }
 
-# ---- no way around: other entries into the kernel ----
-by_int80() { # WIDTH ARCHITECTURES-JSON: a program of that width makes a folder by an i386 call that is refused with ENOSPC
-  requires native 'a kernel that takes calls of i386'
-  bundle c1
-  rm -rf "$B/rootfs"
-  cp -a "$WORK/rootfs" "$B/rootfs"
-  "$STAGE/helpers/int80" "$1" "$B/rootfs/bin/int80"
-  bundle c1 --argjson a "$2" "args([\"/bin/int80\"]) | rw | $(profile SCMP_ACT_ALLOW "$(rule '["mkdir", "mkdirat"]' SCMP_ACT_ERRNO 'errnoRet: 28')") |
-    if \$a then .linux.seccomp.architectures = \$a else del(.linux.seccomp) end"
-  rt run --bundle "$B" c1
-}
-test_i386_program_is_filtered() { by_int80 32 '["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]'; assert_eq "$RC" 28; assert_absent "$B/rootfs/tmp/x"; }
-test_i386_entry_of_a_64_bit_program_is_filtered() { by_int80 64 '["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"]'; assert_eq "$RC" 28; }
-test_i386_entry_that_the_profile_does_not_list_kills() { by_int80 64 '["SCMP_ARCH_X86_64"]'; assert_eq "$RC" 159; assert_absent "$B/rootfs/tmp/x"; }
-test_i386_program_that_the_profile_does_not_list_is_killed() { by_int80 32 '["SCMP_ARCH_X86_64"]'; assert_eq "$RC" 159; }
-test_i386_without_a_filter() { by_int80 64 null; assert_eq "$RC" 0; assert_exists "$B/rootfs/tmp/x"; }
-
-by_perl() { # SCRIPT PROFILE: a program of the Debian root filesystem, with threads and calls by number
-  requires debian
-  bundle c1 --arg r "$DEBIAN" --arg s "$1" ".root.path = \$r | args([\"perl\", \"-Mthreads\", \"-e\", \$s]) | $2"
-  rt run --bundle "$B" c1
-}
-test_x32_numbers_are_filtered() { # 39 is getpid
-  by_perl 'my $r = syscall(39 | 0x40000000); print $r == -1 ? "errno " . ($! + 0) : "pid $r"' \
-    "$(profile SCMP_ACT_ALLOW "$(rule '["getpid"]' SCMP_ACT_ERRNO 'errnoRet: 28')")"
-  assert_match "$OUT" '^errno (28|38)$'
-}
-test_x32_numbers_that_the_profile_does_not_list_kill() {
-  differs runc,crun 'old versions let them pass to the kernel'
-  by_perl 'my $r = syscall(39 | 0x40000000); print $r == -1 ? "errno " . ($! + 0) : "pid $r"' \
-    "$(profile SCMP_ACT_ALLOW "$(rule '["getpid"]' SCMP_ACT_ERRNO 'errnoRet: 28')") | .linux.seccomp.architectures = [\"SCMP_ARCH_X86_64\"]"
-  [ "$RC" = 159 ] || assert_match "$OUT" '^errno (28|38)$'
-}
 test_the_upper_half_of_an_argument_counts() { # lseek(2) is 8; its second argument has 64 bits
   by_perl 'for my $n (5, 5 + 2**32) { my $r = syscall(8, -1, $n, 0); print $! + 0, " " }' \
     "$(profile SCMP_ACT_ALLOW "$(rule '["lseek"]' SCMP_ACT_ERRNO 'errnoRet: 28, args: [{index: 1, value: 5, op: "SCMP_CMP_EQ"}]')")"

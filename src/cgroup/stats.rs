@@ -101,7 +101,6 @@ pub struct Memory {
     pub raw: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub psi: Option<Psi>,
-    pub event_count: BTreeMap<String, u64>,
 }
 
 #[allow(missing_docs, reason = "the names are the form that is printed")]
@@ -219,7 +218,6 @@ impl Cgroup {
             },
             raw,
             psi: self.psi("memory.pressure")?,
-            event_count: events,
             ..Memory::default()
         })
     }

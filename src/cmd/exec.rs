@@ -244,7 +244,7 @@ fn asked(args: &Args, config: &Config) -> Result<(Process, Vec<String>)> {
 /// `--cgroup`: a path below the container's cgroup.
 fn below(path: &str) -> Result<ExecCgroup> {
     if Path::new(path).components().any(|part| part == Component::ParentDir) {
-        return Err(anyhow!("--cgroup: bad sub cgroup path: {path} leads out of the container's cgroup"));
+        return Err(anyhow!("--cgroup: bad sub cgroup path: {path} is not a sub cgroup path"));
     }
     let path = path.trim_start_matches('/');
     Ok(ExecCgroup::Below(if path.is_empty() { ".".into() } else { path.into() }))
