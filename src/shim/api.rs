@@ -63,6 +63,29 @@ declare! {
         criu_image_path: String = 10,
         criu_work_path: String = 11,
     }
+    /// `containerd.linux.runc.CreateOptions`: what containerd's client before 2.0 has for any
+    /// runtime but runc's.
+    struct CreateOptions {
+        no_pivot_root: bool = 1,
+        no_new_keyring: bool = 8,
+        shim_cgroup: String = 9,
+        io_uid: u32 = 10,
+        io_gid: u32 = 11,
+        criu_work_path: String = 12,
+        criu_image_path: String = 13,
+    }
+    /// `containerd.linux.runc.CheckpointOptions`, the same.
+    struct OldCheckpointOptions {
+        exit: bool = 1,
+        open_tcp: bool = 2,
+        external_unix_sockets: bool = 3,
+        terminal: bool = 4,
+        file_locks: bool = 5,
+        empty_namespaces: Vec<String> = 6,
+        cgroups_mode: String = 7,
+        work_path: String = 8,
+        image_path: String = 9,
+    }
     /// `containerd.runc.v1.CheckpointOptions`.
     struct CheckpointOptions {
         exit: bool = 1,

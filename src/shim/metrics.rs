@@ -57,7 +57,7 @@ pub fn read(cgroup: &Cgroup) -> Result<Vec<u8>> {
         limit: cgroup.number("memory.swap.max"),
         peak: cgroup.number("memory.swap.peak"),
     };
-    Ok(metrics(&stats, &swap).into_bytes())
+    Ok(metrics(&stats, &swap, &cgroup.memory_events()?).into_bytes())
 }
 
 /// Swap alone; the statistics have it together with memory.
@@ -67,7 +67,7 @@ struct Swap {
     peak: Option<u64>,
 }
 
-fn metrics(stats: &Stats, swap: &Swap) -> Message {
+fn metrics(stats: &Stats, swap: &Swap, told: &BTreeMap<String, u64>) -> Message {
     let mut out = Message::default();
     let mut pids = Message::default();
     // Zero is none in the statistics, the largest number here.
@@ -89,7 +89,7 @@ fn metrics(stats: &Stats, swap: &Swap) -> Message {
     }
     let mut events = Message::default();
     for (field, name) in (1..).zip(EVENTS) {
-        events.number(field, stats.memory.event_count.get(name).copied().unwrap_or(0));
+        events.number(field, told.get(name).copied().unwrap_or(0));
     }
     out.message(8, &events);
     out
@@ -141,9 +141,8 @@ mod tests {
         stats.cpu.usage.total = 5_000_000;
         stats.memory.usage.usage = 4096;
         stats.memory.raw.insert("anon".into(), 7);
-        stats.memory.event_count.insert("oom_kill".into(), 2);
         let swap = Swap { usage: Some(9), limit: None, peak: None };
-        let message = metrics(&stats, &swap);
+        let message = metrics(&stats, &swap, &BTreeMap::from([("oom_kill".into(), 2)]));
         let all = fields(message.bytes()).unwrap();
         let number = |field: u32, inner: u32| -> Option<u64> {
             let Value::Bytes(bytes) = all.iter().find(|(number, _)| *number == field)?.1 else { return None };

@@ -1,13 +1,16 @@
 //! What the engine asks of the runtime beside the bundle: runc's options, which all engines know,
 //! as a message or as the text of their configuration.
 
-use super::api::{Any, Options, RuntimeOptions};
+use super::api::{Any, CheckpointOptions, CreateOptions, OldCheckpointOptions, Options, RuntimeOptions};
 use crate::host;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 
 /// The name of runc's options.
 pub const OPTIONS: &str = "containerd.runc.v1.Options";
+
+/// The name of those that containerd's client had for any runtime but runc's, before 2.0.
+const OLD: &str = "containerd.linux.runc.CreateOptions";
 
 /// The name of those of any runtime: a file, or its text.
 const ANY_RUNTIMES: &str = "runtimeoptions.v1.Options";
@@ -21,6 +24,8 @@ impl Options {
         let Some(any) = any.filter(|any| !any.type_url.is_empty()) else { return Ok(Options::default()) };
         let options = if any.is(OPTIONS) {
             any.unpack(OPTIONS).context("options: not well formed")?
+        } else if any.is(OLD) {
+            any.unpack::<CreateOptions>(OLD).context("options: not well formed")?.into()
         } else if any.is(ANY_RUNTIMES) {
             let given: RuntimeOptions = any.unpack(ANY_RUNTIMES).context("options: not well formed")?;
             let body = String::from_utf8(given.config_body).context("options: ConfigBody")?;
@@ -95,6 +100,51 @@ impl Options {
     }
 }
 
+impl From<CreateOptions> for Options {
+    fn from(old: CreateOptions) -> Options {
+        Options {
+            no_pivot_root: old.no_pivot_root,
+            no_new_keyring: old.no_new_keyring,
+            shim_cgroup: old.shim_cgroup,
+            io_uid: old.io_uid,
+            io_gid: old.io_gid,
+            criu_image_path: old.criu_image_path,
+            criu_work_path: old.criu_work_path,
+            ..Options::default()
+        }
+    }
+}
+
+impl CheckpointOptions {
+    /// From what containerd hands over; none is no options.
+    pub fn read(any: Option<&Any>) -> Result<CheckpointOptions> {
+        let Some(any) = any.filter(|any| !any.type_url.is_empty()) else {
+            return Ok(CheckpointOptions::default());
+        };
+        let now = any.unpack("containerd.runc.v1.CheckpointOptions");
+        let old = || any.unpack::<OldCheckpointOptions>("containerd.linux.runc.CheckpointOptions");
+        let read = now.or_else(|| old().map(CheckpointOptions::from));
+        read.with_context(|| format!("options: {:?} are not those of a checkpoint", any.type_url))
+    }
+}
+
+impl From<OldCheckpointOptions> for CheckpointOptions {
+    fn from(old: OldCheckpointOptions) -> CheckpointOptions {
+        CheckpointOptions {
+            exit: old.exit,
+            open_tcp: old.open_tcp,
+            external_unix_sockets: old.external_unix_sockets,
+            terminal: old.terminal,
+            file_locks: old.file_locks,
+            empty_namespaces: old.empty_namespaces,
+            cgroups_mode: old.cgroups_mode,
+            image_path: old.image_path,
+            work_path: old.work_path,
+            parent_path: String::new(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,7 +165,22 @@ mod tests {
         let read = body(table).unwrap();
         assert!(read.systemd_cgroup);
         assert_eq!(read.root("k8s.io"), Path::new("/r/k8s.io"));
+        let old = CreateOptions { io_uid: 7, no_new_keyring: true, ..CreateOptions::default() };
+        let read = Options::read(Some(&Any::pack(OLD, &old))).unwrap();
+        assert_eq!((read.io_uid, read.no_new_keyring), (7, true));
         assert_eq!(body("").unwrap().root("moby"), Path::new("/run/containerd/knarr/moby"));
+    }
+
+    #[test]
+    fn those_of_a_checkpoint_are_of_two_kinds() {
+        let old =
+            OldCheckpointOptions { exit: true, image_path: "/i".into(), ..OldCheckpointOptions::default() };
+        let any = Any::pack("containerd.linux.runc.CheckpointOptions", &old);
+        let read = CheckpointOptions::read(Some(&any)).unwrap();
+        assert!(read.exit && read.image_path == "/i");
+        let any = Any::pack("containerd.runc.v1.CheckpointOptions", &read);
+        assert_eq!(CheckpointOptions::read(Some(&any)).unwrap(), read);
+        assert!(CheckpointOptions::read(Some(&Any::pack(OLD, &old))).is_err());
     }
 
     #[test]

@@ -326,16 +326,7 @@ impl Shim {
     }
 
     fn checkpoint(&mut self, caller: Caller, request: CheckpointTaskRequest) -> Answer {
-        let name = "containerd.runc.v1.CheckpointOptions";
-        let options: CheckpointOptions = match request.options.filter(|any| !any.type_url.is_empty()) {
-            Some(any) => any.unpack(name).ok_or_else(|| {
-                Refused::new(
-                    code::INVALID_ARGUMENT,
-                    format!("options: {:?} are not those of a checkpoint", any.type_url),
-                )
-            })?,
-            None => CheckpointOptions::default(),
-        };
+        let options = CheckpointOptions::read(request.options.as_ref())?;
         let container = self.container(&request.id)?;
         let given = &container.options.criu_work_path;
         let work = if given.is_empty() { Path::new(&container.bundle).join("work") } else { given.into() };
