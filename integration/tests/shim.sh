@@ -1,5 +1,6 @@
 # containerd's shim: containerd-shim-knarr-v2, driven as containerd drives it (helpers/containerd).
 # shellcheck shell=bash disable=SC2034
+CASE_LIMIT=90
 
 CONTAINERD=$STAGE/helpers/containerd
 SHIM=$WORK/containerd-shim-knarr-v2
@@ -444,6 +445,80 @@ test_what_is_no_ttrpc_does_it_no_harm() {
   assert_match "$(xxd -r -p <got | tr -d '\0')" 'odd'
   call State id=c1; assert_jq "$OUT" '.status == 1'
   finish c1
+}
+
+test_a_client_that_does_not_read_holds_up_nobody() {
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  mkfifo hold
+  "$CONTAINERD" deaf "$ADDRESS" c1 <hold >said & local deaf=$!
+  exec {hold}>hold
+  eventually grep -q deaf said
+  call State id=c1; assert_jq "$OUT" '.status == 2'
+  process c1 e1 true; call Wait id=c1 exec_id=e1
+  assert_match "$(awk '/VmRSS/ {print $2}' "/proc/$(shim_pid)/status")" '^[0-9]{4,5}$' # kB
+  exec {hold}>&-; wait "$deaf"
+  finish c1
+}
+
+# killed_while MS METHOD: the shim is killed some time after a call was made; what is left goes with `delete`.
+killed_while() {
+  local shim
+  shim=$(shim_pid)
+  "$CONTAINERD" call "$ADDRESS" "${@:2}" >/dev/null 2>&1 &
+  sleep "$1"
+  kill -KILL "$shim"; eventually ended "$shim"
+  wait $!  || :
+  OUT=$("$CONTAINERD" delete "$SHIM" "$NAMESPACE" c1 "$B")
+  assert_absent "$C"; assert_absent "${ADDRESS#unix://}"; assert_absent "$T/root/$NAMESPACE/c1"
+  assert_no_match "$(cat /proc/mounts)" "$B/rootfs"
+  rm -rf "$B"
+}
+MOMENTS='0.01 0.065 0.075 0.085 0.1' # python begins in 60 ms or so
+test_a_shim_that_is_killed_during_create() {
+  local moment
+  cp -al "$WORK/rootfs" lower
+  for moment in $MOMENTS; do
+    ready c1 'sh("sleep 1000")'
+    rm -rf "$B/rootfs"; mkdir "$B/rootfs"
+    killed_while "$moment" Create id=c1 bundle="$B" "$(OPTIONS '')" "rootfs=[{\"type\": \"bind\", \"source\": \"$T/lower\", \"options\": [\"rbind\"]}]"
+  done
+  kill "$LISTENER"
+}
+test_a_shim_that_is_killed_during_start_exec_and_delete() {
+  local moment what
+  for moment in $MOMENTS; do
+    for what in start exec delete; do
+      ready c1 'sh("sleep 1000")'
+      create c1
+      case $what in
+        start) killed_while "$moment" Start id=c1 ;;
+        exec) call Start id=c1; call Exec id=c1 exec_id=e1 "$(spec sleep 1000)"; killed_while "$moment" Start id=c1 exec_id=e1 ;;
+        delete) call Kill id=c1 signal=9; call Wait id=c1; killed_while "$moment" Delete id=c1 ;;
+      esac
+    done
+  done
+  kill "$LISTENER"
+}
+
+test_thirty_pods_at_once() {
+  local PATIENCE=60
+  ready c0 'sh("exit 3")' # who listens
+  local i
+  for i in {1..30}; do
+    bundle "c$i" 'sh("exit 3")'
+    (
+      ADDRESS=$("$CONTAINERD" start "$SHIM" "$NAMESPACE" "c$i" "$T/c$i" | jq -r .address)
+      create "c$i"; call Start id="c$i"; call Wait id="c$i"; assert_jq "$OUT" '.exit_status == 3'
+      forget "c$i"; call Shutdown
+      echo done >"$T/done.$i"
+    ) &
+  done
+  eventually eval '[ $(ls done.* 2>/dev/null | wc -l) = 30 ]'
+  call Shutdown
+  eventually eval '! shim_pid'
+  assert_eq "$(jq -r 'select(.topic == "/tasks/exit") | .exit_status' events | sort | uniq -c | tr -d ' ')" 303
+  kill "$LISTENER"
 }
 
 test_descriptors_do_not_leak() {

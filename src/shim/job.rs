@@ -3,8 +3,9 @@
 
 use crate::protobuf::{Declared, declare};
 use crate::sys::process::{self, Cloned};
-use crate::sys::{self, Errno, fs, socket};
+use crate::sys::{self, Errno, cred, fs, socket};
 use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The longest message, in bytes.
@@ -57,11 +58,17 @@ impl Job {
     /// Have `work` done in a child. It gets the channel, to which a terminal may be handed.
     pub fn begin(standard: &Standard<'_>, work: impl FnOnce(OwnedFd) -> Result<Done>) -> sys::Result<Job> {
         let (channel, theirs) = socket::seqpacket_pair()?;
+        let shim = std::process::id();
         match process::clone3(0, None)? {
             Cloned::Parent { .. } => Ok(Job { channel, terminal: None }),
             Cloned::Child => {
                 drop(channel);
                 let prepare = || -> Result<OwnedFd> {
+                    // What is made after the shim was killed nobody would take away.
+                    cred::set_parent_death_signal(Signal::SIGKILL).context("prctl")?;
+                    if nix::unistd::getppid().as_raw() as u32 != shim {
+                        process::exit_now(1);
+                    }
                     process::reset_signals().context("sigprocmask")?;
                     standard.take().context("dup2")?;
                     theirs.try_clone().context("dup")
