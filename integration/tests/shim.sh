@@ -40,6 +40,7 @@ over() {
   call Shutdown
   eventually ended "$shim"
   kill "$LISTENER"
+  rm "$TTRPC_ADDRESS"
 }
 shim_pid() { pgrep -fo "^$SHIM -namespace"; }
 ended() { [ ! -e "/proc/$1" ]; }
@@ -401,6 +402,43 @@ test_a_root_of_many_layers() {
   call Start id=c1; call Wait id=c1
   eventually is_line_in 40 got
   forget c1; over
+}
+
+test_a_root_whose_ids_are_mapped() { # as a snapshotter hands it over for a user namespace
+  ready c1 'sh("stat -c %u:%g /f; stat -c %u:%g /g")'
+  mv "$B/rootfs" lower; mkdir -p "$B/rootfs" upper work one; echo x >one/f; echo y >upper/g
+  fifos out; cat out >got &
+  create c1 stdout="$T/out" "rootfs=[{\"type\": \"overlay\", \"source\": \"overlay\", \"options\": [\"uidmap=0:100000:65536\", \"gidmap=0:200000:65536\",
+    \"workdir=$T/work\", \"upperdir=$T/upper\", \"lowerdir=$T/one:$T/lower\"]}]"
+  assert_absent "$B/mapped"
+  call Start id=c1; call Wait id=c1; eventually test -s got
+  assert_eq "$(cat got)" $'100000:200000\n0:0'
+  forget c1; over
+}
+test_a_bind_mount_whose_ids_are_mapped() {
+  ready c1 'sh("stat -c %u:%g /bin")'
+  mv "$B/rootfs" lower; mkdir "$B/rootfs"
+  fifos out; cat out >got &
+  create c1 stdout="$T/out" "rootfs=[{\"type\": \"bind\", \"source\": \"$T/lower\", \"options\": [\"rbind\", \"ro\", \"uidmap=0:100000:65536\", \"gidmap=0:200000:65536\"]}]"
+  call Start id=c1; call Wait id=c1; eventually test -s got
+  assert_eq "$(cat got)" 100000:200000
+  forget c1; over
+  ready c1 'sh("true")'
+  refuses 2 'rootfs\[0\]: bind at .*: uidmap and gidmap: one goes with the other' Create id=c1 bundle="$B" "$(OPTIONS '')" \
+    "rootfs=[{\"type\": \"bind\", \"source\": \"$T/lower\", \"options\": [\"uidmap=0:1:1\"]}]"
+  over
+}
+test_a_root_in_a_file() {
+  requires file /dev/loop-control
+  command -v mkfs.ext4 >/dev/null || skip 'needs mkfs.ext4'
+  ready c1 'sh("cat /f; touch /g 2>/dev/null || exit 3")'
+  echo x >"$B/rootfs/f"
+  truncate -s 64M image; mkfs.ext4 -q -d "$B/rootfs" image
+  rm -rf "$B/rootfs"; mkdir "$B/rootfs"
+  create c1 "rootfs=[{\"type\": \"ext4\", \"source\": \"$T/image\", \"options\": [\"ro\", \"loop\"]}]"
+  call Start id=c1; call Wait id=c1; assert_jq "$OUT" '.exit_status == 3'
+  forget c1; over
+  eventually eval '! grep -q "$T/image" /sys/block/loop*/loop/backing_file 2>/dev/null'
 }
 
 test_oom_score_and_session() {
