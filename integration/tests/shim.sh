@@ -452,6 +452,20 @@ test_oom_score_and_session() {
   finish c1
 }
 
+test_a_process_holds_nothing_of_the_shims() {
+  ready c1 'sh("ls -l /proc/self/fd; sleep 1000")'
+  fifos in out out2; cat out >got & cat out2 >got2 &
+  create c1 stdin="$T/in" stdout="$T/out"; call Start id=c1
+  call Exec id=c1 exec_id=e1 stdin="$T/in" stdout="$T/out2" "$(spec ls -l /proc/self/fd)"
+  call Start id=c1 exec_id=e1; call Wait id=c1 exec_id=e1
+  eventually test -s got2
+  local list
+  for list in got got2; do # but for the folder that ls reads
+    assert_eq "$(sed -n 's/.* \([0-9]*\) -> \([a-z/]*\).*/\1 \2/p' "$list" | grep -v /proc | tr '\n' ',')" '0 pipe,1 pipe,2 /dev/null,'
+  done
+  finish c1
+}
+
 # ---- what goes wrong ----
 test_a_shim_that_is_killed_is_cleaned_up() {
   ready c1 'sh("sleep 1000")'
