@@ -2,6 +2,8 @@
 //! wish; a test that no mutation fails is one too, so each rule is tried on source that breaks it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
+#[path = "support/prose.rs"]
+mod prose;
 #[path = "support/source.rs"]
 mod source;
 
@@ -186,30 +188,65 @@ fn comments_fit_a_page() {
     assert_eq!(said(wide_comments, "parent/mod.rs", &line), ["parent/mod.rs:1: wider than 100 columns"]);
 }
 
+/// What a line says that is a comment alone.
+fn of_comment(line: &str) -> Option<&str> {
+    line.trim_start().strip_prefix("//").map(|said| said.trim_start_matches(['/', '!']))
+}
+
+/// Sentences of comments that are too long.
+fn long_comments(file: &File) -> Vec<String> {
+    let long = prose::long_sentences(&file.text, of_comment);
+    long.into_iter().map(|(line, said)| format!("{}:{line}: {said}", file.name)).collect()
+}
+
+#[test]
+fn sentences_of_comments_are_short() {
+    none(long_comments);
+    let line = format!("/// {}.\nfn f() {{}}", "x ".repeat(26));
+    assert_eq!(said(long_comments, "parent/mod.rs", &line).len(), 1);
+    let line = format!("/// {0}x: {0}x.\nfn f() {{}}", "x ".repeat(24));
+    assert_eq!(said(long_comments, "parent/mod.rs", &line), Vec::<String>::new());
+}
+
+/// The documents: their paths and texts.
+fn documents() -> Vec<(String, String)> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for folder in [".", "docs", "docs/design", "integration", "examples"] {
+        let entries = std::fs::read_dir(project.join(folder)).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        for path in paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
+            found.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+    found
+}
+
+/// Prose: no table, code, picture or heading.
+fn of_document(line: &str) -> Option<&str> {
+    (!["|", "    ", "![", "#"].iter().any(|other| line.starts_with(other))).then_some(line)
+}
+
 /// Tables, code and pictures are as wide as they are.
 #[test]
 fn prose_fits_a_page() {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut wide = Vec::new();
-    for folder in [".", "docs", "docs/design", "integration", "examples"] {
-        for entry in std::fs::read_dir(project.join(folder)).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_none_or(|extension| extension != "md") {
-                continue;
-            }
-            let text = std::fs::read_to_string(&path).unwrap();
-            let is_prose = |line: &str| !["|", "    ", "!["].iter().any(|other| line.starts_with(other));
-            let is_wide =
-                |(_, line): &(usize, &str)| is_prose(line) && line.chars().count() > source::COMMENT_COLUMNS;
-            wide.extend(
-                text.lines()
-                    .enumerate()
-                    .filter(is_wide)
-                    .map(|(n, _)| format!("{}:{}", path.display(), n + 1)),
-            );
-        }
-    }
+    let is_wide =
+        |line: &&str| of_document(line).is_some_and(|said| said.chars().count() > source::COMMENT_COLUMNS);
+    let wide: Vec<String> = documents()
+        .iter()
+        .flat_map(|(path, text)| text.lines().filter(is_wide).map(move |line| format!("{path}: {line}")))
+        .collect();
     assert!(wide.is_empty(), "{wide:#?}");
+}
+
+#[test]
+fn sentences_of_documents_are_short() {
+    let of = |(path, text): &(String, String)| {
+        let long = prose::long_sentences(text, of_document);
+        long.into_iter().map(|(line, said)| format!("{path}:{line}: {said}")).collect::<Vec<String>>()
+    };
+    let long: Vec<String> = documents().iter().flat_map(of).collect();
+    assert!(long.is_empty(), "{long:#?}");
 }
 
 #[test]

@@ -171,6 +171,7 @@ fn whoever_renames_meanwhile_changes_nothing_outside() {
     let archive = layer.bytes();
     Layout::new(&at.join("img")).plain("t", &[Layer::new().file("d/e/z", "").bytes(), archive], &json!({}));
     let done = std::sync::atomic::AtomicBool::new(false);
+    #[allow(clippy::disallowed_methods, reason = "a test, with the allocator of the C library")]
     let swapped = std::thread::scope(|scope| {
         let swapper = scope.spawn(|| {
             let (folder, link) = (at.join("bundle/rootfs/d/e"), at.join("bundle/rootfs/link"));

@@ -78,8 +78,8 @@ fn forget_absent_limit(spec: &mut Spec, text: &[u8]) {
 }
 
 /// A config that asks for nothing: what a process that comes alone is checked in.
-const NOTHING_BUT: &str =
-    r#"{"ociVersion": "1.3.0", "root": {"path": "/"}, "linux": {"namespaces": [{"type": "mount"}]}}"#;
+const NOTHING_BUT: &[u8] =
+    br#"{"ociVersion": "1.3.0", "root": {"path": "/"}, "linux": {"namespaces": [{"type": "mount"}]}}"#;
 
 /// A process in JSON, like `process` of a config.json, and what was tolerated. `file` is its name
 /// in errors. What it does not name of who the process is and what it may do is as `container`, the
@@ -87,7 +87,7 @@ const NOTHING_BUT: &str =
 pub fn load_process(text: &[u8], file: &str, container: Option<&Process>) -> Result<(Process, Vec<String>)> {
     let document = Document { file, field: "process", tolerate: tolerate_in_process };
     let (process, mut warnings) = parse::<oci_spec::runtime::Process>(text, &document)?;
-    let mut spec: Spec = serde_json::from_str(NOTHING_BUT)?;
+    let mut spec: Spec = serde_json::from_slice(NOTHING_BUT)?;
     spec.set_process(Some(process.clone()));
     check(&spec)?;
     let mut resolved = resolve::process(&process, &mut warnings)?;

@@ -93,7 +93,7 @@ fn wants_init(annotations: &BTreeMap<String, String>) -> Result<bool, Invalid> {
 /// oci-spec's `Linux::default()` asks for namespaces and masks; a config without `linux` asks for
 /// nothing.
 fn empty_linux() -> oci::Linux {
-    serde_json::from_str("{}").unwrap_or_default()
+    serde_json::from_slice(b"{}").unwrap_or_default()
 }
 
 /// A text that is there and not empty.

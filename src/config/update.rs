@@ -57,8 +57,9 @@ pub fn resolve(mut asked: Value, current: &Current, warnings: &mut Vec<String>) 
     {
         asked.remove("pids");
     }
-    let spec: LinuxResources =
-        serde_json::from_value(asked).map_err(|err| Invalid::new("linux.resources", err.to_string()))?;
+    // From a text, as all of config.json is read: a reader of its own for values is as large again.
+    let spec: LinuxResources = serde_json::from_slice(asked.to_string().as_bytes())
+        .map_err(|err| Invalid::new("linux.resources", err.to_string()))?;
     let mut resources = resources::resolve(&spec, warnings)?;
     if sum_alone {
         resources.memory.limit = None;

@@ -6,6 +6,8 @@
 //! mounting is not allowed, a sealed memfd. They map themselves from there (`sys/image.rs`) or,
 //! where the kernel does not allow that, execute themselves again.
 
+use crate::proc::stat;
+use crate::sys::image::Layout;
 use crate::sys::mount::{self, attr};
 use crate::sys::{Errno, fs, image, process};
 use anyhow::{Context, Result, bail};
@@ -23,7 +25,7 @@ pub fn enter() -> Result<()> {
     }
     let overlaid = overlay(&exe);
     if let Ok(copy) = &overlaid
-        && move_to(copy, &exe).is_ok()
+        && move_to(copy).is_ok()
     {
         return Ok(());
     }
@@ -37,7 +39,7 @@ pub fn enter() -> Result<()> {
 /// Go on with the copy in place of the file that this process was executed from. Where the kernel
 /// does not allow it (it takes CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE, and
 /// CONFIG_CHECKPOINT_RESTORE) the copy is executed.
-fn move_to(copy: &OwnedFd, exe: &Path) -> Result<()> {
+fn move_to(copy: &OwnedFd) -> Result<()> {
     // A file that has taken the place of this program's meanwhile is another program.
     let own = fs::open("/proc/self/exe", fs::O_PATH, 0).and_then(|own| fs::stat_fd(own.as_fd()))?;
     let its = fs::stat_fd(copy.as_fd())?;
@@ -45,9 +47,21 @@ fn move_to(copy: &OwnedFd, exe: &Path) -> Result<()> {
     if version(&own) != version(&its) {
         bail!("the executable was replaced");
     }
-    let exe = exe.to_str().context("the executable has no name in UTF-8")?;
-    let (maps, stat) = (crate::host::read("/proc/self/maps")?, crate::host::read("/proc/self/stat")?);
-    image::move_to(copy.as_fd(), exe, &maps, &stat).context("PR_SET_MM_MAP")
+    let stat = crate::host::read("/proc/self/stat")?;
+    let layout = layout(&stat).context("/proc/self/stat: a field is missing")?;
+    image::move_to(copy.as_fd(), &layout).context("PR_SET_MM_MAP")
+}
+
+fn layout(stat: &str) -> Option<Layout> {
+    let pair = |(start, end)| Some((stat::field(stat, start)?, stat::field(stat, end)?));
+    Some(Layout {
+        code: pair(stat::CODE)?,
+        data: pair(stat::DATA)?,
+        start_brk: stat::field(stat, stat::START_BRK)?,
+        start_stack: stat::field(stat, stat::STARTSTACK)?,
+        args: pair(stat::ARGS)?,
+        env: pair(stat::ENV)?,
+    })
 }
 
 /// Whether this process runs from a sealed copy. The answer depends on nothing that a caller could

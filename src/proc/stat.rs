@@ -4,6 +4,18 @@
 pub const FLAGS: usize = 9;
 /// Field 22: when it started, in clock ticks after boot.
 pub const STARTTIME: usize = 22;
+/// Fields 26 and 27: the addresses where the code begins and ends.
+pub const CODE: (usize, usize) = (26, 27);
+/// Field 28: where the stack begins.
+pub const STARTSTACK: usize = 28;
+/// Fields 45 and 46: the data.
+pub const DATA: (usize, usize) = (45, 46);
+/// Field 47: where the heap of brk(2) begins.
+pub const START_BRK: usize = 47;
+/// Fields 48 and 49: the arguments.
+pub const ARGS: (usize, usize) = (48, 49);
+/// Fields 50 and 51: the environment.
+pub const ENV: (usize, usize) = (50, 51);
 /// Field 52: how it ended, as waitpid(2) has it.
 pub const EXIT_CODE: usize = 52;
 

@@ -28,59 +28,99 @@ struct MmMap {
 /// The smallest unit of memory that is mapped; where a page is larger, a multiple of it.
 const PAGE: usize = 4096;
 
-/// One line of /proc/self/maps.
+/// Pages of the program's file in memory, whole ones.
 struct Area {
     start: usize,
     end: usize,
     protection: i32,
+    /// Where they are in the file.
     offset: i64,
 }
 
-/// Go on as the program in `file`, which must have the same content as the file that this program,
-/// `exe`, was executed from: its pages are mapped from there, and /proc/self/exe leads there.
-/// `maps` and `stat` are those of /proc/self.
+/// Where the kernel notes that the parts of the program are, by the names of prctl(2),
+/// `PR_SET_MM_MAP`.
+#[derive(Debug, Default)]
+pub struct Layout {
+    /// The address of the code, and where it ends.
+    pub code: (u64, u64),
+    /// The same of the data.
+    pub data: (u64, u64),
+    /// Where the heap of brk(2) begins.
+    pub start_brk: u64,
+    /// Where the stack begins.
+    pub start_stack: u64,
+    /// The arguments' texts.
+    pub args: (u64, u64),
+    /// Those of the environment.
+    pub env: (u64, u64),
+}
+
+/// Go on as the program in `file`, which must have the same content as the file that this program
+/// was executed from: its pages are mapped from there, and /proc/self/exe leads there. `layout` is
+/// this process's own.
 ///
 /// An error leaves a program that runs on as it was.
-pub fn move_to(file: BorrowedFd<'_>, exe: &str, maps: &str, stat: &str) -> Result<()> {
-    // Those that are written at run time, also by relocation only.
-    let written = segments(|flags| flags & libc::PF_W != 0);
-    for area in maps.lines().filter(|line| line.ends_with(exe)).filter_map(area) {
-        if written.iter().any(|range| range.contains(&area.start)) { copy(&area)? } else { map(&area, file)? }
+pub fn move_to(file: BorrowedFd<'_>, layout: &Layout) -> Result<()> {
+    let relocated = relocated();
+    for header in loaded() {
+        let area = area(header);
+        if header.p_flags & libc::PF_W == 0 {
+            map(&area, file)?;
+        } else if relocated.start == area.start {
+            let middle = relocated.end.min(area.end);
+            copy(area.start..middle, libc::PROT_READ)?;
+            copy(middle..area.end, area.protection)?;
+        } else {
+            copy(area.start..area.end, area.protection)?;
+        }
     }
-    set_exe(file, stat)
+    set_exe(file, layout)
 }
 
-/// The addresses of the segments whose flags are such.
-fn segments(flags: impl Fn(u32) -> bool) -> Vec<Range<usize>> {
+/// The pages that hold nothing but what is read only once the program is relocated. The linker has
+/// them at the beginning of a segment.
+fn relocated() -> Range<usize> {
+    let header = headers().iter().find(|header| header.p_type == libc::PT_GNU_RELRO);
+    let Range { start, end } = header.map_or(0..0, |header| range(header, header.p_memsz));
+    start & !(PAGE - 1)..end & !(PAGE - 1)
+}
+
+/// The headers of what is loaded.
+fn loaded() -> impl Iterator<Item = &'static libc::Elf64_Phdr> {
+    headers().iter().filter(|header| header.p_type == libc::PT_LOAD)
+}
+
+/// The program's headers.
+fn headers() -> &'static [libc::Elf64_Phdr] {
     // SAFETY: getauxval takes an integer. AT_PHDR is the address of AT_PHNUM program headers, which
     // stay mapped for good.
-    let headers = unsafe {
+    unsafe {
         let first = libc::getauxval(libc::AT_PHDR) as *const libc::Elf64_Phdr;
         std::slice::from_raw_parts(first, libc::getauxval(libc::AT_PHNUM) as usize)
-    };
-    let own = headers.iter().find(|header| header.p_type == libc::PT_PHDR);
-    let base = own.map_or(0, |own| headers.as_ptr() as usize - own.p_vaddr as usize);
-    let chosen = headers.iter().filter(|h| h.p_type == libc::PT_LOAD && flags(h.p_flags));
-    let range = |header: &libc::Elf64_Phdr| {
-        let start = base + header.p_vaddr as usize;
-        start & !(PAGE - 1)..start + header.p_memsz as usize
-    };
-    chosen.map(range).collect()
+    }
 }
 
-fn area(line: &str) -> Option<Area> {
-    let mut fields = line.split_ascii_whitespace();
-    let (start, end) = fields.next()?.split_once('-')?;
-    let permissions = fields.next()?.as_bytes();
-    let bit = |at: usize, letter: u8, bit| if permissions.get(at) == Some(&letter) { bit } else { 0 };
-    Some(Area {
-        start: usize::from_str_radix(start, 16).ok()?,
-        end: usize::from_str_radix(end, 16).ok()?,
-        protection: bit(0, b'r', libc::PROT_READ)
-            | bit(1, b'w', libc::PROT_WRITE)
-            | bit(2, b'x', libc::PROT_EXEC),
-        offset: i64::from_str_radix(fields.next()?, 16).ok()?,
-    })
+/// The first `length` bytes of a segment.
+fn range(header: &libc::Elf64_Phdr, length: u64) -> Range<usize> {
+    // A program that may be anywhere is where the table of headers tells.
+    let own = headers().iter().find(|header| header.p_type == libc::PT_PHDR);
+    let base = own.map_or(0, |own| headers().as_ptr() as usize - own.p_vaddr as usize);
+    let start = base + header.p_vaddr as usize;
+    start..start + length as usize
+}
+
+/// The pages of a segment that the kernel has mapped from the file.
+fn area(header: &libc::Elf64_Phdr) -> Area {
+    let Range { start, end } = range(header, header.p_filesz);
+    let bit = |flag, protection| if header.p_flags & flag != 0 { protection } else { 0 };
+    Area {
+        start: start & !(PAGE - 1),
+        end: end.next_multiple_of(PAGE),
+        protection: bit(libc::PF_R, libc::PROT_READ)
+            | bit(libc::PF_W, libc::PROT_WRITE)
+            | bit(libc::PF_X, libc::PROT_EXEC),
+        offset: (header.p_offset as usize & !(PAGE - 1)) as i64,
+    }
 }
 
 /// Map the same content from `file`.
@@ -96,11 +136,15 @@ fn map(area: &Area, file: BorrowedFd<'_>) -> Result<()> {
 }
 
 /// Put memory of no file with the same content in its place.
-fn copy(area: &Area) -> Result<()> {
-    let length = area.end - area.start;
+fn copy(area: Range<usize>, protection: i32) -> Result<()> {
+    let length = area.len();
+    if length == 0 {
+        return Ok(());
+    }
     // SAFETY: `copied` is new memory of the length that is copied. From the copy to its move into
     // place nothing writes to the area: there is one thread, no signal handler of this program's
-    // writes anything, and errno is in the heap's TLS block.
+    // writes anything, and errno is in the thread's own block. What is only read from now on is
+    // what nothing writes once the program is relocated.
     unsafe {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         let writable = libc::PROT_READ | libc::PROT_WRITE;
@@ -109,8 +153,8 @@ fn copy(area: &Area) -> Result<()> {
             return Err(Errno::last());
         }
         std::ptr::copy_nonoverlapping(area.start as *const u8, copied.cast::<u8>(), length);
-        if area.protection != writable {
-            Errno::result(libc::mprotect(copied, length, area.protection))?;
+        if protection != writable {
+            Errno::result(libc::mprotect(copied, length, protection))?;
         }
         let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
         let moved = libc::mremap(copied, length, length, flags, area.start as *mut libc::c_void);
@@ -119,26 +163,22 @@ fn copy(area: &Area) -> Result<()> {
 }
 
 /// Have /proc/self/exe lead to `file`. The rest of what the kernel notes of the image stays.
-fn set_exe(file: BorrowedFd<'_>, stat: &str) -> Result<()> {
-    // Fields are counted as in proc_pid_stat(5), from the end of the name in parentheses.
-    let fields: Vec<&str> =
-        stat.rsplit_once(") ").map(|(_, rest)| rest.split_ascii_whitespace().collect()).unwrap_or_default();
-    let field =
-        |number: usize| fields.get(number - 3).and_then(|text| text.parse().ok()).ok_or(Errno::EINVAL);
+fn set_exe(file: BorrowedFd<'_>, layout: &Layout) -> Result<()> {
+    let Layout { code, data, start_brk, start_stack, args, env } = *layout;
     // SAFETY: brk(2) with an address that cannot be had only tells where the break is.
     let brk = unsafe { libc::syscall(libc::SYS_brk, 0) } as u64;
     let map = MmMap {
-        start_code: field(26)?,
-        end_code: field(27)?,
-        start_data: field(45)?,
-        end_data: field(46)?,
-        start_brk: field(47)?,
+        start_code: code.0,
+        end_code: code.1,
+        start_data: data.0,
+        end_data: data.1,
+        start_brk,
         brk,
-        start_stack: field(28)?,
-        arg_start: field(48)?,
-        arg_end: field(49)?,
-        env_start: field(50)?,
-        env_end: field(51)?,
+        start_stack,
+        arg_start: args.0,
+        arg_end: args.1,
+        env_start: env.0,
+        env_end: env.1,
         auxv: 0,
         auxv_size: 0,
         exe_fd: file.as_raw_fd() as u32,
@@ -154,7 +194,7 @@ fn set_exe(file: BorrowedFd<'_>, stat: &str) -> Result<()> {
 /// Give back the memory of this program's code and constants, as far as it is not in use: what is
 /// needed again comes from the file. For a process that has come to where it will wait.
 pub fn forget_code() {
-    for Range { start, end } in segments(|flags| flags & libc::PF_W == 0) {
+    for Area { start, end, .. } in loaded().filter(|header| header.p_flags & libc::PF_W == 0).map(area) {
         // SAFETY: a segment that was never writable holds what the file holds, and that is what
         // comes back.
         unsafe { libc::syscall(libc::SYS_madvise, start, end - start, libc::MADV_DONTNEED) };
