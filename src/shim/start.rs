@@ -12,7 +12,7 @@ use crate::host;
 use crate::parent::seal;
 use crate::protobuf::Declared;
 use crate::sys::process::{self, Cloned};
-use crate::sys::{Errno, cred, fs, schedule, socket};
+use crate::sys::{Errno, cred, fs, memory, schedule, socket};
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::SockType;
 use sha2::{Digest, Sha256};
@@ -177,6 +177,7 @@ fn shim_cgroup(path: &str) -> Result<Option<Cgroup>> {
 /// A session of its own, no terminal and no folder of anybody's in use, and the log in place of
 /// what containerd reads.
 fn settle(log: &OwnedFd, score: i32) -> Result<()> {
+    memory::stay();
     nix::unistd::setsid().context("setsid")?;
     cred::set_dumpable(false).context("prctl")?;
     let null = fs::open("/dev/null", libc::O_RDWR, 0).context("open /dev/null")?;
