@@ -23,6 +23,8 @@ pub enum FromInit {
     /// Init's descriptor of this number is that of its seccomp notifications; take a copy, hand it
     /// to the agent, and answer.
     Listener(i32),
+    /// The same with the descriptor itself, where the filter lets sendmsg(2) pass.
+    ListenerItself(OwnedFd),
     /// A step failed; init is about to exit.
     Failed(Fault),
 }
@@ -36,6 +38,7 @@ impl FromInit {
             FromInit::Ready => "Ready",
             FromInit::Born(_) => "Born",
             FromInit::Listener(_) => "Listener",
+            FromInit::ListenerItself(_) => "ListenerItself",
             FromInit::Failed(_) => "Failed",
         };
         anyhow::anyhow!("unexpected message from init: {name}")
@@ -94,6 +97,7 @@ impl InitEnd {
                 data.extend_from_slice(&number.to_le_bytes());
                 sys::fs::write_once(self.0.as_fd(), &data)
             }
+            FromInit::ListenerItself(fd) => socket::send(self.0.as_fd(), b"D", Some(fd.as_fd())),
             FromInit::Failed(fault) => sys::fs::write_once(self.0.as_fd(), &encode(fault)),
             // The kernel adds the pid as it is in the parent's pid namespace.
             FromInit::Born(_) => socket::send(self.0.as_fd(), b"B", None),
@@ -145,6 +149,7 @@ impl ParentEnd {
             }
             (Some((b'B', _)), _) => sender.map(FromInit::Born).map(Some).ok_or(Errno::EBADMSG),
             (Some((b'T', _)), Some(fd)) => Ok(Some(FromInit::Terminal(fd))),
+            (Some((b'D', _)), Some(fd)) => Ok(Some(FromInit::ListenerItself(fd))),
             (Some((b'R', _)), _) => Ok(Some(FromInit::Ready)),
             (Some((b'F', rest)), _) => decode(rest).map(FromInit::Failed).map(Some).ok_or(Errno::EBADMSG),
             _ => Err(Errno::EBADMSG),

@@ -1,6 +1,9 @@
 # Containers of an ordinary user, without any right of root's.
 # shellcheck shell=bash
 
+# shellcheck source=../words/seccomp.sh
+. "$STAGE/words/seccomp.sh"
+
 # as_user: from here on the runtime is called by user 1000, and $ROOT is theirs.
 as_user() {
   local real=$RUNTIME
@@ -357,4 +360,49 @@ test_a_container_without_a_cgroup_says_why() {
   run_ok run --detach --bundle "$B" c1
   [ "$RUNTIME_NAME" = knarr ] || return 0
   run_fails 1 'the container has no cgroup: .* a user who may make none beside the caller.s own' pause c1
+}
+
+notified() { # FILTER: an agent is to answer mkdir(2) of c1
+  as_user
+  own_bundle c1 --arg agent "$T/agent.sock" "$(profile SCMP_ACT_ALLOW "$(rule '["mkdir", "mkdirat"]' SCMP_ACT_NOTIFY)") |
+    .linux.seccomp.listenerPath = \$agent | $1"
+}
+agent() { # for one process, and anybody
+  rm -f "$T/agent.sock"
+  "$STAGE/helpers/seccomp-agent" "$T/agent.sock" "$T/state.json" &
+  eventually [ -S "$T/agent.sock" ]
+  chmod 777 "$T/agent.sock"
+}
+
+test_a_seccomp_agent_answers() {
+  notified 'sh("mkdir /tmp/x 2>&1")'
+  agent
+  rt run --bundle "$B" c1
+  assert_match "$OUT$ERR" 'No medium found'
+  wait
+  assert_jq "$(<"$T/state.json")" '.fds == ["seccompFd"] and .state.id == "c1"'
+}
+
+test_a_seccomp_agent_is_there_before_the_first_call() { # which is read(2), of init, and the agent refuses what it is asked
+  notified "args([\"true\"]) | .linux.seccomp.syscalls += [$(rule '["read", "close"]' SCMP_ACT_NOTIFY)]"
+  agent
+  run_fails 1 'read: no medium found' run --bundle "$B" c1
+  wait
+}
+
+test_a_seccomp_agent_answers_exec() {
+  notified 'args(["sleep", "1000"])'
+  agent
+  run_ok run --detach --bundle "$B" c1
+  agent
+  rt exec c1 mkdir /tmp/x
+  assert_match "$ERR" 'No medium found'
+  run_ok delete --force c1
+  wait
+}
+
+test_a_seccomp_agent_that_would_answer_what_its_descriptor_comes_by() {
+  differs runc,crun "make it without"
+  notified "args([\"true\"]) | .linux.seccomp.syscalls += [$(rule '["sendmsg"]' SCMP_ACT_NOTIFY)]"
+  run_fails 1 'linux.seccomp.listenerPath: .*by sendmsg' run --bundle "$B" c1
 }

@@ -8,7 +8,8 @@ use crate::plan::Computed;
 use crate::plan::seccomp::Filter;
 use crate::sys::{Errno, bpf, fs, process as proc, signal};
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 impl Init<'_> {
     pub(super) fn prepare(&mut self, args: &[String], env: &[String], computed: &[Computed]) -> Outcome {
@@ -31,13 +32,26 @@ impl Init<'_> {
         let insns =
             filter.insns.iter().map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k });
         let insns: Vec<_> = insns.collect();
-        let number = bpf::set_seccomp_filter(&insns, filter.flags).call(|| "seccomp".into())?;
-        if filter.listener.is_none() {
-            return Ok(());
+        let listener = bpf::set_seccomp_filter(&insns, filter.flags).call(|| "seccomp".into())?;
+        match listener {
+            Some(listener) => self.hand_over(listener, filter),
+            None => Ok(()),
         }
-        // The agent must hold the descriptor before the first call that it is to answer.
-        self.inherited.channel.tell(&FromInit::Listener(number)).call(|| "write".into())?;
-        self.inherited.channel.read_done().call(|| "read".into())
+    }
+
+    /// The agent must hold the descriptor before the first call that it is to answer. An ordinary
+    /// user may not take a copy by number, as the memory of init is closed to its caller.
+    fn hand_over(&self, listener: OwnedFd, filter: &Filter) -> Outcome {
+        let channel = &self.inherited.channel;
+        let number = listener.as_raw_fd();
+        // Closed by execve(2) alone: close(2) may be a call that the agent answers.
+        let itself = ManuallyDrop::new(FromInit::ListenerItself(listener));
+        if filter.passes_sendmsg {
+            channel.tell(&itself).call(|| "sendmsg".into())?;
+        } else {
+            channel.tell(&FromInit::Listener(number)).call(|| "write".into())?;
+        }
+        channel.read_done().call(|| "read".into())
     }
 
     /// Have what explains an execve(2) that fails, once.

@@ -133,7 +133,9 @@ fn until_ready(making: &mut Making<'_>, init: &Launched) -> Result<Option<OwnedF
                 init.channel.done().context("sendmsg to init")?;
             }
             Some(FromInit::Terminal(master)) => terminal = hand_terminal(master, order.console.as_ref())?,
-            Some(message @ (FromInit::Listener(_) | FromInit::Born(_))) => return Err(message.unexpected()),
+            Some(message @ (FromInit::Listener(_) | FromInit::ListenerItself(_) | FromInit::Born(_))) => {
+                return Err(message.unexpected());
+            }
             None => {
                 let cgroup = making.cgroup.as_ref().map(|made| &made.cgroup);
                 return Err(death::of_init(order.plan, cgroup, &init.pidfd));

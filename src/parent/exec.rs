@@ -4,7 +4,7 @@ use super::birth::{Seat, born_in, is_out_of_reach};
 use super::death;
 use super::foreground::Signals;
 use super::record::write_pid_file;
-use super::start::hand_over;
+use super::start::{hand_over, listener_of};
 use super::terminal::hand_terminal;
 use crate::cgroup::{self, Cgroup};
 use crate::channel::{self, FromInit, ParentEnd};
@@ -301,8 +301,8 @@ impl Conversation<'_> {
                     self.terminal = hand_terminal(master, self.order.console.as_ref())?;
                     self.let_go()?;
                 }
-                Some(FromInit::Listener(number)) => {
-                    self.hand_over(number).context("linux.seccomp.listenerPath")?;
+                Some(message @ (FromInit::Listener(_) | FromInit::ListenerItself(_))) => {
+                    self.hand_over(message).context("linux.seccomp.listenerPath")?;
                     self.channel.done().context("sendmsg to the child")?;
                 }
                 Some(message @ (FromInit::HostHooks | FromInit::Ready)) => return Err(message.unexpected()),
@@ -338,9 +338,10 @@ impl Conversation<'_> {
         }
     }
 
-    fn hand_over(&self, number: i32) -> Result<()> {
-        let Some((pid, pidfd)) = &self.process else { return Err(FromInit::Listener(number).unexpected()) };
+    fn hand_over(&self, message: FromInit) -> Result<()> {
+        let Some((pid, pidfd)) = &self.process else { return Err(message.unexpected()) };
         let container = &self.order.target.container;
-        hand_over(&container.state, &container.status()?.to_string(), *pid, pidfd, number)
+        let fd = listener_of(message, pidfd)?;
+        hand_over(&container.state, &container.status()?.to_string(), *pid, &fd)
     }
 }

@@ -20,16 +20,17 @@ use std::path::Path;
 /// Go on as a sealed copy. Returns in the copy.
 pub fn enter() -> Result<()> {
     let exe = std::fs::read_link("/proc/self/exe").context("readlink /proc/self/exe")?;
-    if is_sealed(&exe).context("inspect /proc/self/exe")? {
+    let own = fs::open("/proc/self/exe", fs::O_RDONLY, 0).context("open /proc/self/exe")?;
+    if is_sealed(&own, &exe).context("inspect /proc/self/exe")? {
         return Ok(());
     }
     let overlaid = overlay(&exe);
     if let Ok(copy) = &overlaid
-        && move_to(copy).is_ok()
+        && move_to(copy, &own).is_ok()
     {
         return Ok(());
     }
-    let copy = overlaid.or_else(|_| memfd()).context("seal the executable")?;
+    let copy = overlaid.or_else(|_| memfd(&own)).context("seal the executable")?;
     let args: Vec<CString> =
         std::env::args_os().filter_map(|arg| CString::new(arg.into_vec()).ok()).collect();
     let errno = process::exec_fd(copy.as_fd(), &args, &process::environment());
@@ -39,12 +40,12 @@ pub fn enter() -> Result<()> {
 /// Go on with the copy in place of the file that this process was executed from. Where the kernel
 /// does not allow it (it takes CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE, and
 /// CONFIG_CHECKPOINT_RESTORE) the copy is executed.
-fn move_to(copy: &OwnedFd) -> Result<()> {
+fn move_to(copy: &OwnedFd, own: &OwnedFd) -> Result<()> {
     // A file that has taken the place of this program's meanwhile is another program.
-    let own = fs::open("/proc/self/exe", fs::O_PATH, 0).and_then(|own| fs::stat_fd(own.as_fd()))?;
-    let its = fs::stat_fd(copy.as_fd())?;
-    let version = |stat: &libc::stat| (stat.st_ino, stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
-    if version(&own) != version(&its) {
+    let version = |file: &OwnedFd| {
+        fs::stat_fd(file.as_fd()).map(|stat| (stat.st_ino, stat.st_size, stat.st_mtime, stat.st_mtime_nsec))
+    };
+    if version(own)? != version(copy)? {
         bail!("the executable was replaced");
     }
     let stat = crate::host::read("/proc/self/stat")?;
@@ -66,14 +67,13 @@ fn layout(stat: &str) -> Option<Layout> {
 
 /// Whether this process runs from a sealed copy. The answer depends on nothing that a caller could
 /// set.
-fn is_sealed(exe: &Path) -> std::result::Result<bool, Errno> {
-    let own = fs::open("/proc/self/exe", fs::O_RDONLY, 0)?;
-    if let Ok(seals) = fcntl(&own, FcntlArg::F_GET_SEALS) {
+fn is_sealed(own: &OwnedFd, exe: &Path) -> std::result::Result<bool, Errno> {
+    if let Ok(seals) = fcntl(own, FcntlArg::F_GET_SEALS) {
         return Ok(
             SealFlag::from_bits_truncate(seals).contains(SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SEAL)
         );
     }
-    if mount::fs_magic(&own)? != mount::OVERLAYFS_SUPER_MAGIC || exe.parent() != Some(Path::new("/")) {
+    if mount::fs_magic(own)? != mount::OVERLAYFS_SUPER_MAGIC || exe.parent() != Some(Path::new("/")) {
         return Ok(false);
     }
     // A detached mount is nobody's root: its path is not to be found, or leads to another file.
@@ -100,16 +100,15 @@ fn overlay(exe: &Path) -> std::result::Result<OwnedFd, Errno> {
 }
 
 /// This program in a memfd that can neither be written nor resized nor unsealed.
-fn memfd() -> std::result::Result<OwnedFd, Errno> {
+fn memfd(own: &OwnedFd) -> std::result::Result<OwnedFd, Errno> {
     use nix::sys::memfd::{MFdFlags, memfd_create};
-    let own = fs::open("/proc/self/exe", fs::O_RDONLY, 0)?;
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     // MFD_EXEC is Linux 6.3; older kernels make every memfd executable.
     let exec = MFdFlags::from_bits_retain(0x10);
     let copy = memfd_create(c"knarr", flags | exec).or_else(|_| memfd_create(c"knarr", flags))?;
     let mut left = fs::stat_fd(own.as_fd())?.st_size as usize;
     while left > 0 {
-        let n = nix::sys::sendfile::sendfile(&copy, &own, None, left)?;
+        let n = nix::sys::sendfile::sendfile(&copy, own, None, left)?;
         if n == 0 {
             return Err(Errno::EIO);
         }

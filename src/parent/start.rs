@@ -5,7 +5,7 @@ use super::notify::{Notify, host_socket};
 use super::{death, delete};
 use crate::channel::{FromInit, ParentEnd};
 use crate::state::{Command, Container, State};
-use crate::sys::{process, socket};
+use crate::sys::{Errno, process, socket};
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::SockType;
 use std::os::fd::{AsFd, OwnedFd};
@@ -35,11 +35,25 @@ pub fn start(container: Container) -> Result<()> {
     }
 }
 
-/// Give the agent a copy of the notification descriptor `number` of process `pid`, with the
-/// container process state (config-linux.md: The Container Process State).
-pub(super) fn hand_over(state: &State, status: &str, pid: i32, pidfd: &OwnedFd, number: i32) -> Result<()> {
+/// The notification descriptor of process `pidfd`, which has told `message`.
+pub(super) fn listener_of(message: FromInit, pidfd: &OwnedFd) -> Result<OwnedFd> {
+    match message {
+        FromInit::ListenerItself(fd) => Ok(fd),
+        // The memory of an ordinary user's init is closed to its caller.
+        FromInit::Listener(number) => match process::pidfd_getfd(pidfd.as_fd(), number) {
+            Err(Errno::EPERM) => {
+                bail!("an ordinary user's agent gets it by sendmsg, which the profile does not allow")
+            }
+            result => result.context("pidfd_getfd"),
+        },
+        message => Err(message.unexpected()),
+    }
+}
+
+/// Give the agent the notification descriptor of process `pid`, with the container process state
+/// (config-linux.md: The Container Process State).
+pub(super) fn hand_over(state: &State, status: &str, pid: i32, fd: &OwnedFd) -> Result<()> {
     let Some(agent) = &state.listener else { bail!("no agent is recorded") };
-    let fd = process::pidfd_getfd(pidfd.as_fd(), number).context("pidfd_getfd")?;
     let about: serde_json::Value = serde_json::from_str(&state.about.json(status, Some(state.pid)))?;
     let message = serde_json::json!({
         "ociVersion": state.about.oci_version,
@@ -61,9 +75,10 @@ pub fn finish(container: Container, channel: &ParentEnd) -> Result<Container> {
             // execve(2) has closed init's end.
             None => break,
             Some(FromInit::Failed(fault)) => return Err(fault.into()),
-            Some(FromInit::Listener(number)) => {
+            Some(message @ (FromInit::Listener(_) | FromInit::ListenerItself(_))) => {
                 let pidfd = container.pidfd()?.context("the container's init is gone")?;
-                hand_over(&container.state, "creating", container.state.pid, &pidfd, number)
+                listener_of(message, &pidfd)
+                    .and_then(|fd| hand_over(&container.state, "creating", container.state.pid, &fd))
                     .context("linux.seccomp.listenerPath")?;
                 channel.done().context("sendmsg to init")?;
             }

@@ -116,18 +116,19 @@ pub fn detach_device_filter(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> 
     bpf(BPF_PROG_DETACH, &attr).map(drop)
 }
 
-/// seccomp(2) `SECCOMP_SET_MODE_FILTER`. With `SECCOMP_FILTER_FLAG_NEW_LISTENER` the number of the
-/// notification descriptor comes back; it is left as a number, for it is handed on by number and
-/// closed by execve(2).
-pub fn set_seccomp_filter(insns: &[libc::sock_filter], flags: u32) -> Result<RawFd> {
+/// seccomp(2) `SECCOMP_SET_MODE_FILTER`. With `SECCOMP_FILTER_FLAG_NEW_LISTENER` the notification
+/// descriptor comes back.
+pub fn set_seccomp_filter(insns: &[libc::sock_filter], flags: u32) -> Result<Option<OwnedFd>> {
     let len = u16::try_from(insns.len()).map_err(|_| Errno::EINVAL)?;
     // The kernel only reads through the pointer.
     let program = libc::sock_fprog { len, filter: insns.as_ptr().cast_mut() };
     // SAFETY: `program` and the instructions that it points to are live over the call.
-    Errno::result(unsafe {
+    let fd = Errno::result(unsafe {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
-    })
-    .map(|fd| fd as RawFd)
+    })?;
+    let listens = u64::from(flags) & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER != 0;
+    // SAFETY: the kernel has just returned this descriptor to us alone, as the flag asks for one.
+    Ok(listens.then(|| unsafe { OwnedFd::from_raw_fd(fd as RawFd) }))
 }
 
 /// Whether the kernel has seccomp filters with these flags: without a program the answer is EFAULT

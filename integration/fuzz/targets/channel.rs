@@ -21,6 +21,7 @@ pub fn run(input: &[u8]) {
     socket::send(theirs.as_fd(), message, pass).expect("sendmsg");
     match ParentEnd::new(ours).hear() {
         Ok(Some(FromInit::Terminal(_))) => assert!(message[0] == b'T' && pass.is_some()),
+        Ok(Some(FromInit::ListenerItself(_))) => assert!(message[0] == b'D' && pass.is_some()),
         Ok(Some(FromInit::Failed(fault))) => {
             let Refusal { call, errno, text } = &fault.refusal;
             let length = 5 + fault.field.len() + call.len() + text.len() + 2;

@@ -16,7 +16,7 @@ mod tree;
 mod verdicts;
 
 use crate::config::Invalid;
-use crate::config::seccomp::{Action, FLAG_NEW_LISTENER, Listener, Seccomp};
+use crate::config::seccomp::{Action, FLAG_NEW_LISTENER, Listener, Rule, Seccomp};
 use machine::{Machine, NATIVE, Space};
 use program::{Program, Test};
 
@@ -43,6 +43,8 @@ pub struct Filter {
     pub flags: u32,
     /// Who gets the fd that `SECCOMP_FILTER_FLAG_NEW_LISTENER` returns.
     pub listener: Option<Listener>,
+    /// Whether sendmsg(2), by which init hands that fd over, is allowed whatever its arguments.
+    pub passes_sendmsg: bool,
 }
 
 /// `BPF_MAXINSNS`, linux/bpf_common.h.
@@ -84,7 +86,18 @@ pub fn compile_for(machine: &Machine, profile: &Seccomp) -> Result<Filter, Inval
         insns: program.finish(),
         flags: profile.flags | listening,
         listener: profile.listener.clone(),
+        passes_sendmsg: passes(profile, "sendmsg"),
     })
+}
+
+/// Whether a call is allowed whatever its arguments.
+fn passes(profile: &Seccomp, name: &str) -> bool {
+    let named = |rule: &&Rule| rule.names.iter().any(|n| n == name);
+    let mut rules = profile.rules.iter().filter(named).peekable();
+    if rules.peek().is_none() {
+        return profile.default == Action::ALLOW;
+    }
+    rules.all(|rule| rule.action == Action::ALLOW && rule.cases.iter().all(Vec::is_empty))
 }
 
 /// The names in a profile that this machine has no call for: skipped, as the specification allows,
