@@ -119,6 +119,10 @@ fn failure(command: Option<&Cmd>) -> u8 {
 /// failing `exec` or, of `run` and `exec`, the process's.
 pub fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
+    #[cfg(feature = "shim")]
+    if args.first().is_some_and(|program| crate::shim::is_called(program)) {
+        return crate::shim::main(args.into_iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()));
+    }
     sys::process::keep_zombies();
     // Sealing comes first, so that the work is done once, by the sealed copy.
     let sealed = if args.iter().any(|arg| ENTERING.iter().any(|verb| arg == verb)) {

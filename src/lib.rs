@@ -22,6 +22,9 @@ pub mod parent;
 pub mod placeholder;
 pub mod plan;
 pub mod proc;
+pub mod protobuf;
+#[cfg(feature = "shim")]
+pub mod shim;
 pub mod state;
 pub mod sys;
 pub mod template;

@@ -13,8 +13,9 @@ use std::sync::LazyLock;
 
 /// The rooms of the house, from the roof to the ground. A room may use those further down, so no
 /// two use each other.
-const FLOORS: [&str; 25] = [
+const FLOORS: [&str; 27] = [
     "cli",
+    "shim",
     "cmd",
     "parent",
     "child",
@@ -31,6 +32,7 @@ const FLOORS: [&str; 25] = [
     "config",
     "host",
     "proc",
+    "protobuf",
     "capability",
     "id",
     "fault",
@@ -51,7 +53,7 @@ const NEVERS: [(&str, &[&str]); 5] = [
 ];
 
 /// Rooms that decide and read, and do nothing: no I/O, no environment, no clock.
-const PURE: [&str; 5] = ["plan", "proc", "capability", "id", "nearest"];
+const PURE: [&str; 6] = ["plan", "proc", "protobuf", "capability", "id", "nearest"];
 
 /// The only rooms that name the types of the specification.
 const OF_THE_SPECIFICATION: [&str; 2] = ["config", "image"];

@@ -1,9 +1,13 @@
 # containerd: ctr, and what the kubelet asks of the CRI plugin, with the runtime as a handler of its own.
 # shellcheck shell=bash disable=SC2034,SC2154
 
+# By runc's shim, which executes the runtime, or by the runtime's own.
+SHIM=io.containerd.runc.v2 BY=(--runc-binary "$RUNTIME") SYSTEMD=(--runc-systemd-cgroup) KEPT=/run/containerd/runc
+if [[ $RT == *-shim ]]; then SHIM=io.containerd.$RUNTIME_NAME.v2 BY=(--runtime "$SHIM") SYSTEMD=() KEPT=/run/containerd/$RUNTIME_NAME; fi
+
 versions() {
   echo "containerd $(containerd --version | awk '{print $3}')"
-  "$RT" --version | head -1
+  "$RUNTIME" --version | head -1
 }
 
 engine_start() {
@@ -23,7 +27,7 @@ version = 2
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.handler]
-      runtime_type = "io.containerd.runc.v2"
+      runtime_type = "$SHIM"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.handler.options]
         BinaryName = "$RUNTIME"
         SystemdCgroup = $systemd
@@ -50,19 +54,19 @@ tidy() {
   for id in $(ctr containers ls -q); do ctr containers rm "$id"; done
 }
 left_behind() {
-  find /run/containerd/runc/default /run/containerd/runc/k8s.io -mindepth 1 -maxdepth 1
+  find "$KEPT/default" "$KEPT/k8s.io" -mindepth 1 -maxdepth 1
   find /sys/fs/cgroup -mindepth 1 -type d \( -name 'cri-containerd-*' -o -path '*/default/*' -o -path '*/rows-pod*/*' \)
   pgrep -af containerd-shim
 }
 
 BOX_IMAGE=localhost/box:latest
-in_box() { did ctr run --rm --runc-binary "$RUNTIME" "${@:1:$#-1}" "$BOX_IMAGE" c1 sh -c "${*: -1}"; }
-up() { did ctr run -d --runc-binary "$RUNTIME" "${@:2}" "$BOX_IMAGE" "$1" sleep 1000; PID=$(ctr tasks ls | awk -v id="$1" '$1 == id {print $2}'); CG=/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$PID/cgroup"); }
+in_box() { did ctr run --rm "${BY[@]}" "${@:1:$#-1}" "$BOX_IMAGE" c1 sh -c "${*: -1}"; }
+up() { did ctr run -d "${BY[@]}" "${@:2}" "$BOX_IMAGE" "$1" sleep 1000; PID=$(ctr tasks ls | awk -v id="$1" '$1 == id {print $2}'); CG=/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$PID/cgroup"); }
 
-row_run_gives_output_and_status() { called ctr run --rm --runc-binary "$RUNTIME" "$BOX_IMAGE" c1 sh -c 'echo out; echo err >&2; exit 7'; assert_eq "$RC $OUT $ERR" '7 out err'; }
+row_run_gives_output_and_status() { called ctr run --rm "${BY[@]}" "$BOX_IMAGE" c1 sh -c 'echo out; echo err >&2; exit 7'; assert_eq "$RC $OUT $ERR" '7 out err'; }
 # ctr leaves it to the caller's terminal to put a carriage return before each line feed, and the container's has done so already.
 row_run_on_a_terminal() {
-  assert_eq "$(on_a_terminal ctr run -t --rm --runc-binary "$RUNTIME" $BOX_IMAGE c1 sh -c 'tty; sleep 1; stty size')" $'/dev/pts/0\r\r\n33 77\r\r'
+  assert_eq "$(on_a_terminal ctr run -t --rm "${BY[@]}" $BOX_IMAGE c1 sh -c 'tty; sleep 1; stty size')" $'/dev/pts/0\r\r\n33 77\r\r'
 }
 row_run_options() {
   in_box --env A=1 --cwd /opt --user 1000:1000 --read-only --mount type=tmpfs,src=t,dst=/mnt,options=rw 'echo $A $PWD $(id -u); touch /f || echo refused; grep -c " /mnt " /proc/mounts'
@@ -79,7 +83,7 @@ row_limits() {
   assert_eq "$(cat "$CG"/{memory.max,cpu.max} | tr '\n' ' ')" '67108864 50000 100000 '
 }
 row_systemd_cgroup() {
-  up c1 --runc-systemd-cgroup --cgroup rows.slice:rows:c1 --memory-limit 67108864
+  up c1 "${SYSTEMD[@]}" --cgroup rows.slice:rows:c1 --memory-limit 67108864
   assert_match "$CG" '/rows.slice/rows-c1.scope'; assert_eq "$(cat "$CG/memory.max")" 67108864
 }
 row_task_exec() {
@@ -94,7 +98,7 @@ row_task_pause_and_resume() {
   did ctr tasks resume c1; assert_match "$(ctr tasks ls)" RUNNING
 }
 row_checkpoint_and_restore() { # by CRIU, into an image
-  did ctr run -d --runc-binary "$RUNTIME" --log-uri "file://$T/c1" "$BOX_IMAGE" c1 sh -c "$COUNTER"
+  did ctr run -d "${BY[@]}" --log-uri "file://$T/c1" "$BOX_IMAGE" c1 sh -c "$COUNTER"
   eventually grep -qx 5 c1
   did ctr containers checkpoint --rw --image --task c1 kept
   goes_on_counting cat c1
@@ -110,9 +114,9 @@ row_task_metrics_and_ps() {
   did ctr tasks ps c1; assert_match "$OUT" "$PID"
 }
 row_task_kill_and_delete() { up c1; did ctr tasks kill -s KILL c1; eventually has STOPPED ctr tasks ls; did ctr tasks delete c1; did ctr containers rm c1; }
-row_command_that_is_not_there() { refuses 1 'executable file not found in \$PATH' ctr run --rm --runc-binary "$RUNTIME" "$BOX_IMAGE" c1 nothing; }
+row_command_that_is_not_there() { refuses 1 'executable file not found in \$PATH' ctr run --rm "${BY[@]}" "$BOX_IMAGE" c1 nothing; }
 row_shim_reports_the_runtime() { # containerd keeps what `features` says
-  did ctr run --rm --runc-binary "$RUNTIME" "$BOX_IMAGE" c1 true
+  did ctr run --rm "${BY[@]}" "$BOX_IMAGE" c1 true
   "$RUNTIME" features | jq -e '.ociVersionMax' >/dev/null
 }
 row_containerd_restarts() { up c1; did systemctl restart containerd; did ctr tasks exec --exec-id e1 c1 echo still; assert_eq "$OUT" still; did ctr tasks kill -s KILL c1; eventually has STOPPED ctr tasks ls; }
@@ -149,8 +153,8 @@ row_cri_pod_and_container() {
 }
 row_cri_handler_is_the_runtime() {
   pod p1
-  assert_exists "/run/containerd/runc/k8s.io/$POD_ID/state.json"
-  did "$RUNTIME" --root /run/containerd/runc/k8s.io state "$POD_ID"; assert_jq "$OUT" '.status == "running"'
+  assert_exists "$KEPT/k8s.io/$POD_ID/state.json"
+  did "$RUNTIME" --root "$KEPT/k8s.io" state "$POD_ID"; assert_jq "$OUT" '.status == "running"'
 }
 row_cri_sidecar_shares_the_pod() {
   pod p1 '.linux.security_context.namespace_options.pid = 0'

@@ -3,9 +3,11 @@
 
 versions() {
   echo "Docker Engine $(docker version -f '{{.Server.Version}}'), containerd $(containerd --version | awk '{print $3}'), Compose $(docker compose version --short), Buildx $(docker buildx version | awk '{print $2}')"
-  "$RT" --version | head -1
+  "$RUNTIME" --version | head -1
 }
 
+# Where the runtime records containers, by the folder of the daemon's; a shim of its own does so where that is by default.
+kept() { if [[ $RT == *-shim ]]; then echo "/run/containerd/$RUNTIME_NAME/moby"; else dirname "$EXEC"/runtime-*/moby/"$1"; fi; } # ID
 DAEMON_JSON=/etc/docker/daemon.json DATA=/var/lib/docker EXEC=/run/docker
 engine_start() {
   mkdir -p /etc/docker /etc/systemd/system/docker.service.d
@@ -24,7 +26,7 @@ engine_stop() { systemctl stop docker docker.socket containerd; }
 # daemon FILTER: restart it with the usual configuration, changed by a filter.
 daemon() {
   local json
-  json=$(jq -n --arg rt "$RT" --arg path "$RUNTIME" '{"runtimes": {"knarr": {path: "/usr/local/sbin/knarr"}}, "default-runtime": $rt,
+  json=$(jq -n --arg rt "$RT" --arg path "$RUNTIME" '{"runtimes": {"knarr": {path: "/usr/local/sbin/knarr"}, "knarr-shim": {runtimeType: "io.containerd.knarr.v2"}}, "default-runtime": $rt,
     "storage-driver": "overlay2", "init-path": "/usr/bin/docker-init", "shutdown-timeout": 3} | '"$1")
   [ "$json" = "$(cat "$DAEMON_JSON")" ] && systemctl is-active -q docker && return
   echo "$json" >"$DAEMON_JSON"
@@ -42,6 +44,7 @@ tidy() {
 # Containers, cgroups and shims of containers that are gone.
 left_behind() {
   find "$EXEC" -mindepth 3 -maxdepth 3 -path '*/runtime-*/moby/*'
+  find /run/containerd/knarr/moby -mindepth 1
   find /sys/fs/cgroup -mindepth 1 -type d \( -name 'docker-*.scope' -o -path '*/docker/*' -o -path '*/buildkit/*' \)
   pgrep -af containerd-shim
 }
@@ -65,7 +68,7 @@ row_the_default_runtime_makes_the_container() {
   up c1
   assert_eq "$(inspect c1 '{{.HostConfig.Runtime}}')" "$RT"
   local id; id=$(inspect c1 '{{.Id}}')
-  did "$RUNTIME" --root "$(dirname "$EXEC"/runtime-*/moby/"$id")" state "$id"; assert_jq "$OUT" '.status == "running"'
+  did "$RUNTIME" --root "$(kept "$id")" state "$id"; assert_jq "$OUT" '.status == "running"'
 }
 row_runtime_of_one_container() { # --runtime
   up c1 --runtime knarr
@@ -76,6 +79,7 @@ row_runtime_of_one_container() { # --runtime
 }
 row_in_place_of_runc() { # by dpkg-divert and update-alternatives
   [ "$RT" != runc ] || skip 'it is runc'
+  [[ $RT != *-shim ]] || skip 'a shim of its own executes no runtime'
   trap 'update-alternatives --remove-all runc; dpkg-divert --local --rename --remove /usr/sbin/runc' EXIT
   did dpkg-divert --local --rename --divert /usr/sbin/runc.distrib --add /usr/sbin/runc
   did update-alternatives --install /usr/sbin/runc runc /usr/sbin/runc.distrib 10

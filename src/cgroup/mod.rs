@@ -18,7 +18,7 @@ mod watch;
 pub use devices::Filters;
 pub use owner::Owner;
 pub use record::Record;
-pub use watch::{News, Watch};
+pub use watch::{Kills, News, Watch};
 
 use crate::fault::{Call, Outcome, Refusal};
 use crate::sys::{self, Errno, fs, mount, process};

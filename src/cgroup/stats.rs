@@ -185,6 +185,11 @@ impl Cgroup {
         })
     }
 
+    /// How often its limits of memory were met, by what has happened then.
+    pub fn memory_events(&self) -> Result<BTreeMap<String, u64>> {
+        Ok(keyed(&self.text("memory.events")?))
+    }
+
     fn text(&self, name: &str) -> Result<String> {
         Ok(self.read_if_there(name)?.unwrap_or_default())
     }

@@ -2,11 +2,46 @@
 
 use super::stats::keyed;
 use super::{Cgroup, open_below, reread};
-use crate::sys::{self, Errno, fs};
+use crate::sys::{Errno, fs};
 use anyhow::Result;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
+
+/// How many processes of a cgroup the kernel has killed for memory.
+#[derive(Debug)]
+pub struct Kills {
+    /// memory.events; none where the memory controller is not.
+    memory: Option<OwnedFd>,
+    count: u64,
+}
+
+impl Kills {
+    /// Those of `cgroup`, from now on.
+    pub fn new(cgroup: &Cgroup) -> Result<Kills> {
+        let memory = match open_below(cgroup.as_fd(), "memory.events", fs::O_RDONLY) {
+            Err(Errno::ENOENT) => None,
+            opened => Some(opened.map_err(|errno| cgroup.refused("open", "memory.events", errno))?),
+        };
+        let mut kills = Kills { memory, count: 0 };
+        kills.have_come();
+        Ok(kills)
+    }
+
+    /// The file of which poll(2) reports each change by `POLLPRI`, until it is read.
+    pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.memory.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Whether more have come since this was last asked. Reading the file makes poll(2) report the
+    /// next change of it.
+    pub fn have_come(&mut self) -> bool {
+        let Some(memory) = &self.memory else { return false };
+        let read = reread(memory).map(|text| keyed(&text).get("oom_kill").copied().unwrap_or(0));
+        let count = read.unwrap_or(self.count);
+        count > std::mem::replace(&mut self.count, count)
+    }
+}
 
 /// A container that is being watched.
 ///
@@ -15,9 +50,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Watch {
     init: OwnedFd,
-    /// memory.events; none where the memory controller is not.
-    memory: Option<OwnedFd>,
-    kills: u64,
+    kills: Kills,
 }
 
 /// What was seen.
@@ -34,13 +67,7 @@ pub enum News {
 impl Watch {
     /// Watch `cgroup` and the process of the pidfd `init` from now on.
     pub fn new(cgroup: &Cgroup, init: OwnedFd) -> Result<Watch> {
-        let memory = match open_below(cgroup.as_fd(), "memory.events", fs::O_RDONLY) {
-            Err(Errno::ENOENT) => None,
-            opened => Some(opened.map_err(|errno| cgroup.refused("open", "memory.events", errno))?),
-        };
-        let mut watch = Watch { init, memory, kills: 0 };
-        watch.kills = watch.count_kills().unwrap_or(0);
-        Ok(watch)
+        Ok(Watch { init, kills: Kills::new(cgroup)? })
     }
 
     /// Wait for news, at most until `deadline`.
@@ -53,12 +80,11 @@ impl Watch {
                 false => PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
             };
             let mut fds = vec![PollFd::new(self.init.as_fd(), PollFlags::POLLIN)];
-            fds.extend(self.memory.as_ref().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLPRI)));
+            fds.extend(self.kills.as_fd().map(|fd| PollFd::new(fd, PollFlags::POLLPRI)));
             let _ = poll(&mut fds, timeout);
             let ended = fds[0].any().unwrap_or(false);
             // The one that was killed may have been init: first things first.
-            let kills = self.count_kills().unwrap_or(self.kills);
-            if kills > std::mem::replace(&mut self.kills, kills) {
+            if self.kills.have_come() {
                 return News::Oom;
             }
             if ended {
@@ -68,11 +94,5 @@ impl Watch {
                 return News::None;
             }
         }
-    }
-
-    /// Reading the file makes poll(2) report the next change of it.
-    fn count_kills(&self) -> sys::Result<u64> {
-        let Some(memory) = &self.memory else { return Ok(0) };
-        Ok(keyed(&reread(memory)?).get("oom_kill").copied().unwrap_or(0))
     }
 }

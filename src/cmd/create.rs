@@ -93,15 +93,15 @@ pub(super) enum Console {
 }
 
 /// A bundle, as it is read.
-pub(super) struct Bundle {
+pub(crate) struct Bundle {
     /// Absolute.
-    pub(super) folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// config.json.
-    pub(super) text: Vec<u8>,
+    pub(crate) text: Vec<u8>,
 }
 
 impl Bundle {
-    pub(super) fn read(folder: &Path, config: &Path) -> Result<Bundle> {
+    pub(crate) fn read(folder: &Path, config: &Path) -> Result<Bundle> {
         let folder = folder.canonicalize().with_context(|| format!("--bundle {}", folder.display()))?;
         let path = folder.join(config);
         let text = read_config(&path).with_context(|| {
@@ -124,16 +124,16 @@ pub(super) fn read_config(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// A bundle, compiled.
-pub(super) struct Compiled {
-    pub(super) bundle: Bundle,
-    pub(super) config: Config,
-    pub(super) host: Host,
-    pub(super) plan: Plan,
-    pub(super) warnings: Vec<String>,
+pub(crate) struct Compiled {
+    pub(crate) bundle: Bundle,
+    pub(crate) config: Config,
+    pub(crate) host: Host,
+    pub(crate) plan: Plan,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Decide what to do with a bundle.
-pub(super) fn compile(
+pub(crate) fn compile(
     bundle: Bundle,
     args: &Args,
     global: &Global,
@@ -149,7 +149,7 @@ pub(super) fn compile(
 }
 
 /// What a bundle and the command line ask for, and of which machine.
-pub(super) fn asked(
+pub(crate) fn asked(
     bundle: &Bundle,
     args: &Args,
     global: &Global,
@@ -199,7 +199,7 @@ const FD_LIMIT: u32 = 1 << 20;
 /// The descriptors that the caller passes on, and the variables that announce them
 /// (sd_listen_fds(3)).
 #[derive(Debug, Default)]
-pub(super) struct Fds {
+pub(crate) struct Fds {
     pub(super) count: u32,
     pub(super) env: Vec<String>,
 }
@@ -277,7 +277,7 @@ pub(super) fn make(
     Ok(made)
 }
 
-pub(super) fn check_root(config: &Config) -> Result<(), Invalid> {
+pub(crate) fn check_root(config: &Config) -> Result<(), Invalid> {
     let path = &config.root.path;
     let reason = match path.metadata() {
         Ok(found) if found.is_dir() => return Ok(()),

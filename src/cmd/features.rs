@@ -14,7 +14,12 @@ const OLDEST_SPEC_VERSION: &str = "1.0.0";
 
 /// Print what config.json may ask for.
 pub fn run() -> Result<u8> {
-    let features = json!({
+    print(&format!("{:#}\n", features()))
+}
+
+/// What config.json may ask for.
+pub(crate) fn features() -> Value {
+    json!({
         "ociVersionMin": OLDEST_SPEC_VERSION,
         "ociVersionMax": SPEC_VERSION,
         "hooks": features::HOOKS,
@@ -26,9 +31,7 @@ pub fn run() -> Result<u8> {
             "org.opencontainers.runc.checkpoint.enabled": "true",
         },
         "potentiallyUnsafeConfigAnnotations": features::UNSAFE_ANNOTATIONS,
-    });
-    print(&format!("{features:#}\n"))?;
-    Ok(0)
+    })
 }
 
 fn linux() -> Value {

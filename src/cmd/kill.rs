@@ -30,14 +30,25 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
         let signal = if args.signal.is_empty() { DEFAULT } else { &args.signal };
         let signal = parse_signal(signal)?;
         let container = global.store().open(&args.id.parse()?)?;
-        send(&container, signal, args.all)
+        send(&container, signal, if args.all { Whom::All } else { Whom::First })
     };
     kill().with_context(|| format!("kill {}", args.id.escape_debug()))?;
     Ok(0)
 }
 
-fn send(container: &Container, signal: i32, all: bool) -> Result<()> {
+/// Who gets a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// The container's process.
+    First,
+    /// All of its processes.
+    All,
+}
+
+/// Send `signal`.
+pub(crate) fn send(container: &Container, signal: i32, whom: Whom) -> Result<()> {
     let status = container.status()?;
+    let all = whom == Whom::All;
     // Processes that outlive init can only be reached through the cgroup.
     let through_cgroup = all || (signal == libc::SIGKILL && !container.state.private_pids);
     if through_cgroup && status != Status::Creating && container.state.cgroup.is_some() {

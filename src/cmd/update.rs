@@ -106,7 +106,8 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
     Ok(0)
 }
 
-fn change(container: &mut Container, resources: Value, warnings: &mut Vec<String>) -> Result<()> {
+/// Change the limits of a container to what is asked for as `linux.resources`.
+pub(crate) fn change(container: &mut Container, resources: Value, warnings: &mut Vec<String>) -> Result<()> {
     let cgroup = container.cgroup()?;
     let unit = container.state.cgroup.as_ref().and_then(|record| record.unit.as_ref());
     let mut current = cgroup.current()?;

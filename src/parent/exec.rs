@@ -104,6 +104,8 @@ pub enum Wait {
 /// A process that runs.
 #[derive(Debug)]
 pub struct Running {
+    /// Its pid, as this process sees it.
+    pub pid: i32,
     /// Refers to the process.
     pub pidfd: OwnedFd,
     /// Signals for it, in the foreground.
@@ -126,7 +128,7 @@ pub fn exec(order: &ExecOrder<'_>) -> Result<Running> {
     let Conversation { process, signals, terminal, .. } = talk;
     let (cause, process) = match (running, process) {
         (Ok(_), Some((pid, pidfd))) => match order.executed(pid, &pidfd) {
-            Ok(()) => return Ok(Running { pidfd, signals, terminal }),
+            Ok(()) => return Ok(Running { pid, pidfd, signals, terminal }),
             Err(cause) => (cause, Some(pidfd)),
         },
         (Ok(exit), None) => (death::of_exec(exit, order.target.cgroup.as_ref()), None),

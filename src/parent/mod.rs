@@ -21,7 +21,7 @@ mod relay;
 pub mod salvage;
 mod scope;
 pub mod seal;
-mod settle;
+pub mod settle;
 pub mod start;
 pub mod terminal;
 pub mod update;

@@ -103,7 +103,7 @@ fn map_with(program: &str, ranges: &[IdRange], pid: i32) -> Outcome {
 }
 
 /// A user namespace with these mappings and nobody in it, for id-mapped mounts.
-pub(super) fn user_namespace(maps: &IdMaps) -> Outcome<OwnedFd> {
+pub fn user_namespace(maps: &IdMaps) -> Outcome<OwnedFd> {
     let inside = Placeholder::new(libc::CLONE_NEWUSER).call(|| "clone3 new-user".into())?;
     map_ids(maps, inside.pid)?;
     let path = format!("/proc/{}/ns/user", inside.pid);

@@ -106,6 +106,13 @@ unsafe impl GlobalAlloc for Front {
     }
 }
 
+/// Have the C library hand out all from here on: for a process that stays, which takes back what it
+/// no longer needs.
+pub fn stay() {
+    // SAFETY: there is one thread, and nothing here calls back. No byte is handed out twice.
+    unsafe { *REGION.used.get() = LENGTH };
+}
+
 /// Have the first `length` bytes of the region writable at once, in place of a page fault for each
 /// of their pages. Before Linux 5.14 each has its own.
 pub fn populate(length: usize) {

@@ -5,6 +5,7 @@
 //! returns the kernel's answer as an [`Errno`] and decides nothing.
 #![allow(unsafe_code)]
 
+pub mod blocks;
 pub mod bpf;
 pub mod cred;
 pub mod fs;

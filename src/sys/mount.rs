@@ -229,6 +229,19 @@ pub fn overlay(target: &str, options: &str) -> Result<()> {
     nix::mount::mount(Some("overlay"), target, Some("overlay"), nix::mount::MsFlags::empty(), Some(options))
 }
 
+/// mount(2) on a path of the host's, as engines ask for it.
+pub fn mount(
+    source: &str,
+    target: &Path,
+    fstype: &str,
+    flags: nix::mount::MsFlags,
+    data: &str,
+) -> Result<()> {
+    let [source, fstype, data] =
+        [source, fstype, data].map(|text| Some(text).filter(|text| !text.is_empty()));
+    nix::mount::mount(source, target, fstype, flags, data)
+}
+
 /// The flags of the mount that `fd` lies on, as `MS_…` bits.
 pub fn flags(fd: impl AsFd) -> Result<u64> {
     // SAFETY: statvfs is plain data, for which all zeroes is a value.

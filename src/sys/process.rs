@@ -400,6 +400,25 @@ pub fn replace_stdio(fd: BorrowedFd<'_>, number: RawFd) -> Result<()> {
     Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), number) }).map(drop)
 }
 
+/// Have copies of `fds` as the descriptors from `first` on, kept over execve(2), and nothing after
+/// them: for a child that is about to execute.
+pub fn hand_over_from(first: RawFd, fds: &[BorrowedFd<'_>]) -> Result<()> {
+    let end = first + fds.len() as RawFd;
+    let copies: Vec<OwnedFd> = fds.iter().map(|fd| copy_from(*fd, end)).collect::<Result<_>>()?;
+    cloexec_from(first)?;
+    for (number, copy) in (first..).zip(&copies) {
+        // SAFETY: what owned that number is used by nobody any more: the child executes next.
+        Errno::result(unsafe { libc::dup2(copy.as_raw_fd(), number) })?;
+    }
+    Ok(())
+}
+
+/// Take a variable out of this process's environment.
+pub fn forget_variable(name: &str) {
+    // SAFETY: there is one thread, so nobody reads the environment meanwhile.
+    unsafe { std::env::remove_var(name) };
+}
+
 /// Give every signal its default action and unblock all, as a fresh process has it.
 pub fn reset_signals() -> Result<()> {
     default_actions();

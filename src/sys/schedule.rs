@@ -70,3 +70,13 @@ pub fn set_affinity(cpus: &[u64]) -> Result<()> {
     Errno::result(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, size_of_val(cpus), cpus.as_ptr()) })
         .map(drop)
 }
+
+/// prctl(2) `PR_SCHED_CORE`: a cookie of this process's own, so that only it and its children share
+/// a core (Linux 5.14).
+pub fn share_core() -> Result<()> {
+    const PR_SCHED_CORE: libc::c_int = 62;
+    const CREATE: libc::c_ulong = 1;
+    const PROCESS_GROUP: libc::c_ulong = 2;
+    // SAFETY: integers only.
+    Errno::result(unsafe { libc::prctl(PR_SCHED_CORE, CREATE, 0, PROCESS_GROUP, 0) }).map(drop)
+}

@@ -25,6 +25,24 @@ pub fn listen_at(path: &Path) -> Result<OwnedFd> {
     Ok(fd)
 }
 
+/// A listening stream socket bound to `path`, as short and as private as for [`listen_at`]; it does
+/// not wait.
+pub fn listen_for_streams(path: &Path) -> Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    nix::sys::stat::fchmod(&fd, nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR)?;
+    bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+    listen(&fd, Backlog::new(128)?)?;
+    Ok(fd)
+}
+
+/// accept4(2), close-on-exec: a connection that does not wait, EAGAIN if there is none.
+pub fn accept_without_waiting(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let fd = accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
+    // SAFETY: the kernel has just returned this descriptor to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// A socket of type `kind` that is connected to the one bound to `path`. Never blocks: a full
 /// backlog is EAGAIN.
 pub fn connect_to(path: &Path, kind: SockType) -> Result<OwnedFd> {

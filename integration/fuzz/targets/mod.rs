@@ -9,6 +9,7 @@ mod configs;
 mod criu;
 mod notifications;
 mod seccomp;
+mod shim;
 
 /// What an input is, so that it is changed in a way that means something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,7 @@ const fn json(name: &'static str, seeds: &'static [&'static str], run: fn(&[u8])
 }
 
 /// All targets.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     json("config", &["tests/plans"], configs::config),
     json("process", &[], configs::process),
     json("state", &[], configs::state),
@@ -54,4 +55,5 @@ pub const TARGETS: [Target; 12] = [
     bytes("criu", criu::run),
     bytes("channel", channel::run),
     bytes("notifications", notifications::run),
+    bytes("shim", shim::run),
 ];

@@ -2,59 +2,9 @@
 //! images/rpc.proto).
 
 use super::field::{kind, notify, req, resp, restore_resp, version};
+use crate::protobuf::{Value, fields};
 
-/// A message that is written: fields in the order of their numbers or not, as the format allows.
-#[derive(Debug, Default)]
-pub struct Message(Vec<u8>);
-
-impl Message {
-    /// A number, also of an enumeration. Negative ones are not sent.
-    pub fn number(&mut self, field: u32, value: u64) -> &mut Message {
-        varint(&mut self.0, u64::from(field) << 3);
-        varint(&mut self.0, value);
-        self
-    }
-
-    /// A flag that is set; one that is not is left out.
-    pub fn flag(&mut self, field: u32, value: bool) -> &mut Message {
-        if value { self.number(field, 1) } else { self }
-    }
-
-    /// A text.
-    pub fn text(&mut self, field: u32, value: impl AsRef<[u8]>) -> &mut Message {
-        let value = value.as_ref();
-        varint(&mut self.0, u64::from(field) << 3 | 2);
-        varint(&mut self.0, value.len() as u64);
-        self.0.extend_from_slice(value);
-        self
-    }
-
-    /// A text, if there is one.
-    pub fn optional(&mut self, field: u32, value: Option<&str>) -> &mut Message {
-        match value {
-            Some(value) => self.text(field, value),
-            None => self,
-        }
-    }
-
-    /// A message in the message.
-    pub fn message(&mut self, field: u32, value: &Message) -> &mut Message {
-        self.text(field, &value.0)
-    }
-
-    /// The packet.
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
+pub use crate::protobuf::Message;
 
 /// A request of this kind, with options where it has any.
 pub fn request(kind: u64, options: Option<&Message>) -> Message {
@@ -137,50 +87,6 @@ fn number_in(message: &[u8], wanted: u32) -> Option<u64> {
     Some(fields(message)?.into_iter().find_map(number).unwrap_or_default())
 }
 
-/// The value of a field; texts and messages look alike.
-#[derive(Debug, PartialEq, Eq)]
-enum Value<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-}
-
-fn fields(mut data: &[u8]) -> Option<Vec<(u32, Value<'_>)>> {
-    let mut found = Vec::new();
-    while !data.is_empty() {
-        let key = take_varint(&mut data)?;
-        let value = match key & 7 {
-            0 => Value::Number(take_varint(&mut data)?),
-            1 => Value::Bytes(take(&mut data, 8)?),
-            2 => {
-                let length = take_varint(&mut data)?;
-                Value::Bytes(take(&mut data, length)?)
-            }
-            5 => Value::Bytes(take(&mut data, 4)?),
-            _ => return None,
-        };
-        found.push((u32::try_from(key >> 3).ok()?, value));
-    }
-    Some(found)
-}
-
-fn take<'a>(data: &mut &'a [u8], length: u64) -> Option<&'a [u8]> {
-    let (taken, rest) = data.split_at_checked(usize::try_from(length).ok()?)?;
-    *data = rest;
-    Some(taken)
-}
-
-fn take_varint(data: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = take(data, 1)?[0];
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,11 +94,8 @@ mod tests {
 
     #[test]
     fn requests_are_as_the_format_says() {
-        // From the description of the format: field 1, 150 is 08 96 01; field 2, "testing" is 12 07
-        // and the text.
         let mut message = Message::default();
         message.number(1, 150).text(2, "testing").flag(3, false).flag(4, true).optional(5, None);
-        assert_eq!(message.bytes(), b"\x08\x96\x01\x12\x07testing\x20\x01");
         assert_eq!(request(kind::VERSION, None).bytes(), b"\x08\x0a");
         assert_eq!(request(kind::DUMP, Some(&message)).bytes()[..4], [8, 1, 0x12, 14]);
         assert_eq!(notified(true).bytes(), [8, 6, 0x18, 1]);
@@ -225,14 +128,6 @@ mod tests {
         #[test]
         fn nothing_that_comes_ends_the_program(packet: Vec<u8>) {
             let _ = Response::read(&packet);
-        }
-
-        #[test]
-        fn numbers_and_texts_come_back(number: u64, text: Vec<u8>) {
-            let mut message = Message::default();
-            message.number(1, number).text(2, &text);
-            let read = fields(message.bytes()).unwrap();
-            prop_assert_eq!(read, vec![(1, Value::Number(number)), (2, Value::Bytes(&text))]);
         }
     }
 }

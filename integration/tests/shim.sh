@@ -1,0 +1,593 @@
+# containerd's shim: containerd-shim-knarr-v2, driven as containerd drives it (helpers/containerd).
+# shellcheck shell=bash disable=SC2034
+CASE_LIMIT=90
+
+CONTAINERD=$STAGE/helpers/containerd
+SHIM=$WORK/containerd-shim-knarr-v2
+NAMESPACE=rows
+ln -s "$(realpath "$RUNTIME")" "$SHIM"
+
+# ready ID [JQ-OPTION...] [FILTER]: a bundle as containerd makes one, somebody who listens for events, and a shim: ADDRESS
+ready() {
+  differs runc,crun 'it has no shim of its own'
+  export TTRPC_ADDRESS=$T/events.ttrpc
+  if [ ! -e "$TTRPC_ADDRESS" ]; then
+    "$CONTAINERD" events "$TTRPC_ADDRESS" "$T/events" & LISTENER=$!
+    eventually test -S "$TTRPC_ADDRESS"
+  fi
+  bundle "$@"
+  OUT=$("$CONTAINERD" start "$SHIM" "$NAMESPACE" "$1" "$B")
+  ADDRESS=$(jq -r .address <<<"$OUT")
+}
+# call METHOD [FIELD=VALUE...]: OUT is the answer
+call() { OUT=$("$CONTAINERD" call "$ADDRESS" "$@" 2>"$T/call.err") || fail "$*: $(cat "$T/call.err")"; }
+# refuses CODE REGEX METHOD [FIELD=VALUE...]
+refuses() {
+  local err code=$1 regex=$2
+  shift 2
+  if err=$("$CONTAINERD" call "$ADDRESS" "$@" 2>&1); then fail "$* was done: $err"; fi
+  assert_match "$err" "^$code: "
+  [[ ${err,,} =~ ${regex,,} ]] || fail "no '$regex': $err"
+}
+OPTIONS() { echo "options={\"root\": \"$T/root\"$1}"; }
+# create ID [FIELD=VALUE...]: as containerd asks for it, with fifos where the test has made them
+create() { local id=$1; shift; call Create id="$id" bundle="$T/$id" "$(OPTIONS '')" "$@"; PID=$(jq .pid <<<"$OUT"); }
+fifos() { mkfifo "$@"; }
+forget() { call Delete id="$1"; }                               # ID
+# over: the last container is gone, and so are the shim, and who listens.
+over() {
+  local shim; shim=$(shim_pid)
+  call Shutdown
+  eventually ended "$shim"
+  kill "$LISTENER"
+  rm "$TTRPC_ADDRESS"
+}
+shim_pid() { pgrep -fo "^$SHIM -namespace"; }
+ended() { [ ! -e "/proc/$1" ]; }
+# finish ID: kill it, wait for it, forget it, and let the shim go
+finish() {
+  call Kill id="$1" signal=9 all=1
+  call Wait id="$1"
+  forget "$1"
+  over
+}
+topics() { jq -r .topic <"$T/events" | tr '\n' ' '; }
+told() { local all; all=$(topics); [[ $all =~ $1 ]]; } # REGEX
+spec() { jq -nc '{args: $ARGS.positional, cwd: "/", env: ["PATH=/bin:/usr/bin"]}' --args -- "$@" >"$T/spec.json"; echo "spec=@$T/spec.json"; }
+# process ID EXEC COMMAND...: made and started
+process() { local id=$1 exec=$2; shift 2; call Exec id="$id" exec_id="$exec" "$(spec "$@")"; call Start id="$id" exec_id="$exec"; }
+
+test_a_container_from_start_to_end() {
+  ready c1 'sh("exit 7")'
+  assert_jq "$OUT" '(.version | . == 2 or . == 3) and .protocol == "ttrpc" and (.address | startswith("unix:///"))'
+  create c1
+  call State id=c1; assert_jq "$OUT" '.status == 1 and .pid > 0 and .bundle == $b' --arg b "$B"
+  call Start id=c1; assert_jq "$OUT" ".pid == $PID"
+  call Wait id=c1; assert_jq "$OUT" '.exit_status == 7 and .exited_at.seconds > 1700000000'
+  call State id=c1; assert_jq "$OUT" '.status == 3 and .exit_status == 7'
+  forget c1; assert_jq "$OUT" ".exit_status == 7 and .pid == $PID"
+  refuses 5 'not found' State id=c1
+  over
+  assert_absent "${ADDRESS#unix://}"
+  assert_eq "$(topics)" '/tasks/create /tasks/start /tasks/exit /tasks/delete '
+  assert_jq "$(jq -s . "$T/events")" ".[2] | .exit_status == 7 and .pid == $PID and .container_id == \"c1\" and .namespace == \"rows\""
+}
+
+test_both_versions_of_the_service() {
+  ready c1 'sh("sleep 100")'
+  create c1
+  SERVICE=containerd.task.v2.Task call State id=c1; assert_jq "$OUT" '.status == 1'
+  SERVICE=containerd.task.v1.Task refuses 12 'service containerd.task.v1.Task' State id=c1
+  refuses 12 'method Frob' Frob id=c1
+  finish c1
+}
+
+test_start_protocol_of_containerd_2_3() {
+  ready c1 'sh("exit 0")'
+  local first=$ADDRESS
+  "$CONTAINERD" call "$first" Shutdown
+  eventually test ! -e "${first#unix://}"
+  local sockets; sockets=$(mktemp -du "$WORK/s.XXX") # a path of a socket has 107 bytes
+  OUT=$("$CONTAINERD" start "$SHIM" "$NAMESPACE" c1 "$B" socket_dir="$sockets" ttrpc="$TTRPC_ADDRESS" "$(OPTIONS '')")
+  assert_jq "$OUT" '.version == 3 and .protocol == "ttrpc" and (.address | startswith("unix://'"$sockets"'/"))'
+  ADDRESS=$(jq -r .address <<<"$OUT")
+  create c1; call Start id=c1; call Wait id=c1; forget c1; over
+}
+
+test_output_and_errors_go_to_fifos() {
+  ready c1 'sh("echo out; echo err >&2; cat; echo done")'
+  fifos in out err
+  cat out >got.out & cat err >got.err &
+  create c1 stdin="$T/in" stdout="$T/out" stderr="$T/err"
+  call Start id=c1
+  echo words >in
+  call CloseIO id=c1 stdin=1
+  call Wait id=c1
+  eventually is_line_in done got.out
+  assert_eq "$(cat got.out)" $'out\nwords\ndone'
+  assert_eq "$(cat got.err)" err
+  forget c1; over
+}
+
+test_input_stays_open_until_it_is_closed() {
+  ready c1 'sh("cat; echo done")'
+  fifos in out
+  cat out >got &
+  create c1 stdin="$T/in" stdout="$T/out"
+  call Start id=c1
+  echo one >in; eventually is_line_in one got
+  echo two >in; eventually is_line_in two got
+  call State id=c1; assert_jq "$OUT" '.status == 2'
+  call CloseIO id=c1 stdin=1
+  eventually is_line_in done got
+  call Wait id=c1
+  forget c1; over
+}
+
+test_large_output_is_whole() {
+  ready c1 'sh("i=0; while [ $i -lt 2000 ]; do echo $i-0123456789012345678901234567890123456789012345678901234567890123456789; i=$((i+1)); done; head -c 4000000 /dev/zero")'
+  fifos out
+  (exec <out; sleep 1; cat) >got &
+  create c1 stdout="$T/out"
+  call Start id=c1
+  call Wait id=c1
+  forget c1
+  over
+  wait %2 2>/dev/null || :
+  assert_eq "$(head -n 2000 got | cut -d- -f1 | tr '\n' ' ' | md5sum)" "$(seq 0 1999 | tr '\n' ' ' | md5sum)"
+  eventually test "$(stat -c %s got)" -gt 4000000
+}
+
+test_a_reader_that_does_not_read_holds_up_nobody() {
+  ready c1 'sh("cat /dev/zero")'
+  fifos out
+  sleep 1000 <out & local reader=$!
+  create c1 stdout="$T/out"
+  call Start id=c1
+  process c1 e1 true
+  call Wait id=c1 exec_id=e1; assert_jq "$OUT" '(.exit_status // 0) == 0'
+  call Stats id=c1
+  finish c1
+  kill "$reader"
+}
+
+test_a_reader_that_comes_back_misses_nothing() { # containerd restarts
+  ready c1 'sh("echo one; read x; echo two")'
+  fifos in out
+  create c1 stdin="$T/in" stdout="$T/out"
+  call Start id=c1
+  local line
+  read -r line <out; assert_eq "$line" one
+  echo >in
+  call Wait id=c1
+  assert_eq "$(python3 -c 'import os; print(os.read(os.open("out", os.O_RDONLY | os.O_NONBLOCK), 99).decode())')" two
+  forget c1; over
+}
+
+test_output_to_a_file() {
+  ready c1 'sh("echo out; echo err >&2")'
+  create c1 stdout="file://$T/logs/c1.log" stderr="file://$T/logs/c1.log"
+  call Start id=c1; call Wait id=c1; forget c1; over
+  assert_eq "$(sort logs/c1.log | tr '\n' ' ')" 'err out '
+}
+
+test_output_to_a_program() {
+  ready c1 'sh("echo out; echo err >&2")'
+  printf '#!/bin/bash\nexec 5>&-\necho "$CONTAINER_ID $CONTAINER_NAMESPACE $*" >%q\ncat <&3 >>%q\ncat <&4 >>%q\n' "$T/log" "$T/log" "$T/log" >logger
+  chmod +x logger
+  create c1 stdout="binary://$T/logger?a=b%20c" stderr="binary://$T/logger?a=b%20c"
+  call Start id=c1; call Wait id=c1
+  eventually is_line_in err log
+  assert_eq "$(cat log)" $'c1 rows a b c\nout\nerr'
+  forget c1; over
+}
+test_a_program_for_the_log_that_is_not_there() {
+  ready c1 'sh("echo out")'
+  refuses 2 "$T/nothing: execve: no such file" Create id=c1 bundle="$B" stdout="binary://$T/nothing" "$(OPTIONS '')"
+  over
+}
+
+test_a_terminal_with_its_size() {
+  ready c1 '.process.terminal = true | sh("trap \"stty size\" WINCH; echo a; echo b; read line; stty size; echo $line; read line")'
+  fifos in out
+  cat out >got &
+  sleep 1000 >in & local writer=$!
+  create c1 terminal=1 stdin="$T/in" stdout="$T/out"
+  call ResizePty id=c1 width=77 height=33
+  call Start id=c1
+  eventually grep -q b got
+  assert_eq "$(od -An -c got | tr -d ' \n')" 'a\r\nb\r\n'
+  echo words >in
+  eventually grep -q '33 77' got
+  eventually has_words
+  kill "$writer"
+  finish c1
+}
+has_words() { [ "$(grep -c words got)" = 2 ]; } # what is typed is shown
+
+test_a_terminals_input_ends() {
+  ready c1 '.process.terminal = true | sh("cat; echo end")'
+  fifos in out
+  cat out >got &
+  create c1 terminal=1 stdin="$T/in" stdout="$T/out"
+  call Start id=c1
+  echo typed >in
+  eventually grep -q typed got
+  call CloseIO id=c1 stdin=1
+  call Wait id=c1
+  eventually grep -q end got
+  forget c1; over
+}
+
+test_exec_in_every_way() {
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  fifos out
+  cat out >got &
+  call Exec id=c1 exec_id=e1 stdout="$T/out" "$(spec sh -c 'echo in; exit 9')"
+  refuses 6 'e1' Exec id=c1 exec_id=e1 "$(spec true)"
+  call State id=c1 exec_id=e1; assert_jq "$OUT" '.status == 1 and .exec_id == "e1"'
+  call Start id=c1 exec_id=e1
+  call Wait id=c1 exec_id=e1; assert_jq "$OUT" '.exit_status == 9'
+  eventually is_line_in in got
+  call Delete id=c1 exec_id=e1; assert_jq "$OUT" '.exit_status == 9 and .pid > 0'
+  refuses 5 'not found' State id=c1 exec_id=e1
+  call Exec id=c1 exec_id=e2 "$(spec nothing)"
+  refuses 2 'exec failed.*executable file not found in \$PATH' Start id=c1 exec_id=e2
+  call Delete id=c1 exec_id=e2
+  process c1 e3 sleep 1000
+  refuses 9 'running' Delete id=c1 exec_id=e3
+  call Pids id=c1; assert_jq "$OUT" '.processes | length == 2 and (map(select(.info)) | length == 1)'
+  call Kill id=c1 exec_id=e3 signal=15
+  call Wait id=c1 exec_id=e3; assert_jq "$OUT" '.exit_status == 143'
+  refuses 5 'already finished' Kill id=c1 exec_id=e3 signal=15
+  eventually told 'exec-added /tasks/exec-started /tasks/exit /tasks/exec-added /tasks/exec-added /tasks/exec-started /tasks/exit '
+  finish c1
+}
+
+test_exec_on_a_terminal() {
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  fifos out
+  cat out >got &
+  jq -nc '{args: ["sh", "-c", "tty; echo a"], cwd: "/", env: ["PATH=/bin"], terminal: true}' >spec.json
+  call Exec id=c1 exec_id=e1 terminal=1 stdout="$T/out" spec="@$T/spec.json"
+  call Start id=c1 exec_id=e1
+  call Wait id=c1 exec_id=e1
+  eventually grep -q a got
+  eventually test "$(od -An -c got | tr -d ' \n')" = '/dev/pts/0\r\na\r\n'
+  call Delete id=c1 exec_id=e1
+  finish c1
+}
+
+test_the_first_process_is_told_of_last() {
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  process c1 e1 sleep 1000
+  process c1 e2 sleep 1000
+  call Kill id=c1 signal=9
+  call Wait id=c1
+  eventually told 'exit /tasks/exit /tasks/exit'
+  assert_eq "$(jq -r 'select(.topic == "/tasks/exit").id' events | tail -1)" c1
+  forget c1; over
+}
+
+test_without_a_pid_namespace_all_end_with_the_first() {
+  ready c1 'no_ns("pid") | sh("sleep 1000 & exec sleep 1000")'
+  create c1; call Start id=c1
+  process c1 e1 sleep 1000
+  eventually eval 'call Pids id=c1; jq -e ".processes | length == 3" <<<"$OUT" >/dev/null'
+  call Kill id=c1 signal=15
+  call Wait id=c1; assert_jq "$OUT" '.exit_status == 143'
+  call Wait id=c1 exec_id=e1; assert_jq "$OUT" '.exit_status == 137'
+  eventually eval 'call Pids id=c1; jq -e ".processes | not" <<<"$OUT" >/dev/null'
+  assert_eq "$(jq -r 'select(.topic == "/tasks/exit").id' events | tr '\n' ' ')" 'e1 c1 '
+  forget c1; over
+}
+
+test_processes_that_end_at_once_are_told_of_in_order() {
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  "$CONTAINERD" many "$ADDRESS" c1 30
+  eventually told '(exec-added /tasks/exec-started /tasks/exit ./tasks/){0}'
+  assert_eq "$(jq -r 'select(.topic | test("exec-started|exit")) | .topic + (.exec_id // .id)' events | paste -d' ' - - | sort -u | sed 's/many[0-9]*//g' | sort -u)" \
+    '/tasks/exec-started /tasks/exit'
+  finish c1
+}
+
+test_pause_resume_and_update() {
+  requires controller memory
+  ready c1 'sh("sleep 1000") | .linux.resources.memory.limit = 67108864'
+  create c1; call Start id=c1
+  call Pause id=c1; assert_match "$(cat "$C/cgroup.events")" 'frozen 1'
+  call State id=c1; assert_jq "$OUT" '.status == 4'
+  call Resume id=c1; assert_match "$(cat "$C/cgroup.events")" 'frozen 0'
+  call State id=c1; assert_jq "$OUT" '.status == 2'
+  call Update id=c1 'resources={"memory":{"limit":33554432}}'
+  assert_eq "$(cat "$C/memory.max")" 33554432
+  refuses 2 'frob' Update id=c1 'resources={"unified":{"frob.max":"1"}}'
+  eventually told 'paused /tasks/resumed'
+  finish c1
+}
+
+test_stats_as_containerd_reads_them() {
+  requires controller memory
+  ready c1 'sh("sleep 1000") | .linux.resources = {memory: {limit: 67108864}, pids: {limit: 50}}'
+  create c1; call Start id=c1
+  call Stats id=c1
+  assert_jq "$OUT" '.type == "io.containerd.cgroups.v2.Metrics" and .memory.usage_limit == 67108864 and .memory.usage > 0
+    and .pids == {current: 1, limit: 50} and (.cpu | has("usage_usec"))'
+  finish c1
+}
+
+test_out_of_memory_is_told_before_the_end() {
+  requires controller memory
+  ready c1 'sh("tail /dev/zero") | .linux.resources.memory = {limit: 16777216, swap: 16777216}'
+  create c1; call Start id=c1
+  call Wait id=c1; assert_jq "$OUT" '.exit_status == 137'
+  eventually told 'create /tasks/start (/tasks/oom )+/tasks/exit'
+  forget c1; over
+}
+
+test_kill_all_and_what_has_ended() {
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  process c1 e1 sleep 1000
+  call Kill id=c1 signal=15 all=1
+  call Wait id=c1 exec_id=e1; assert_jq "$OUT" '.exit_status == 143'
+  call Kill id=c1 signal=9
+  call Wait id=c1; assert_jq "$OUT" '.exit_status == 137'
+  refuses 5 'already finished' Kill id=c1 signal=9
+  forget c1; over
+}
+
+test_a_created_container_is_deleted() {
+  ready c1 'sh("sleep 1000")'
+  create c1
+  call Kill id=c1 signal=9
+  call Wait id=c1; assert_jq "$OUT" '.exit_status == 137'
+  forget c1; over
+  assert_absent "$C"
+}
+
+test_what_cannot_be_created_leaves_nothing() {
+  ready c1 'args(["nothing"])'
+  refuses 2 'OCI runtime create failed: .*executable file not found in \$PATH' Create id=c1 bundle="$B" "$(OPTIONS '')"
+  refuses 5 'not found' State id=c1
+  assert_absent "$C"
+  refuses 2 'BinaryName "crun": this shim is its own runtime' Create id=c1 bundle="$B" 'options=BinaryName = "crun"'
+  over
+}
+
+test_one_shim_a_pod() {
+  ready c1 '.annotations["io.kubernetes.cri.sandbox-id"] = "c1" | sh("sleep 1000")'
+  local first=$ADDRESS
+  create c1; call Start id=c1
+  ready c2 '.annotations["io.kubernetes.cri.sandbox-id"] = "c1" | sh("sleep 1000")'
+  assert_eq "$ADDRESS" "$first"
+  create c2; call Start id=c2
+  assert_eq "$(pgrep -fc "^$SHIM -namespace")" 1
+  call Kill id=c2 signal=9; call Wait id=c2; forget c2
+  call Shutdown id=c2
+  call State id=c1; assert_jq "$OUT" '.status == 2'
+  finish c1
+}
+
+test_the_root_is_mounted_and_unmounted() {
+  ready c1 'rw | sh("cat /f; touch /g")'
+  rmdir "$B/rootfs" 2>/dev/null || mv "$B/rootfs" lower
+  mkdir -p upper work "$B/rootfs"; echo from the layer >upper/f
+  create c1 "rootfs=[{\"type\": \"overlay\", \"source\": \"overlay\", \"options\": [\"index=off\", \"workdir=$T/work\", \"upperdir=$T/upper\", \"lowerdir=$T/lower\"]}]"
+  assert_match "$(cat /proc/mounts)" "overlay $B/rootfs"
+  call Start id=c1; call Wait id=c1; assert_jq "$OUT" '(.exit_status // 0) == 0'
+  forget c1; over
+  assert_exists upper/g
+  assert_no_match "$(cat /proc/mounts)" "$B/rootfs"
+}
+test_a_bind_mount_as_the_root_is_read_only() {
+  ready c1 'rw | sh("touch /g 2>/dev/null || exit 3")'
+  mv "$B/rootfs" lower; mkdir "$B/rootfs"
+  create c1 "rootfs=[{\"type\": \"bind\", \"source\": \"$T/lower\", \"options\": [\"rbind\", \"ro\"]}]"
+  call Start id=c1; call Wait id=c1; assert_jq "$OUT" '.exit_status == 3'
+  forget c1; over
+}
+test_a_root_of_many_layers() {
+  ready c1 'sh("cat /f40")'
+  local i layers long; long=$(printf '%0100d' 0)
+  mkdir -p "$long" upper work; mv "$B/rootfs" "$long/0"; mkdir "$B/rootfs"
+  layers=$T/$long/0
+  for i in {1..60}; do mkdir -p "$long/$i"; echo "$i" >"$long/$i/f$i"; layers+=:$T/$long/$i; done
+  fifos out; cat out >got &
+  create c1 stdout="$T/out" "rootfs=[{\"type\": \"overlay\", \"source\": \"overlay\", \"options\": [\"workdir=$T/work\", \"upperdir=$T/upper\", \"lowerdir=$layers\"]}]"
+  call Start id=c1; call Wait id=c1
+  eventually is_line_in 40 got
+  forget c1; over
+}
+
+test_a_root_whose_ids_are_mapped() { # as a snapshotter hands it over for a user namespace
+  ready c1 'sh("stat -c %u:%g /f; stat -c %u:%g /g")'
+  mv "$B/rootfs" lower; mkdir -p "$B/rootfs" upper work one; echo x >one/f; echo y >upper/g
+  fifos out; cat out >got &
+  create c1 stdout="$T/out" "rootfs=[{\"type\": \"overlay\", \"source\": \"overlay\", \"options\": [\"uidmap=0:100000:65536\", \"gidmap=0:200000:65536\",
+    \"workdir=$T/work\", \"upperdir=$T/upper\", \"lowerdir=$T/one:$T/lower\"]}]"
+  assert_absent "$B/mapped"
+  call Start id=c1; call Wait id=c1; eventually test -s got
+  assert_eq "$(cat got)" $'100000:200000\n0:0'
+  forget c1; over
+}
+test_a_bind_mount_whose_ids_are_mapped() {
+  ready c1 'sh("stat -c %u:%g /bin")'
+  mv "$B/rootfs" lower; mkdir "$B/rootfs"
+  fifos out; cat out >got &
+  create c1 stdout="$T/out" "rootfs=[{\"type\": \"bind\", \"source\": \"$T/lower\", \"options\": [\"rbind\", \"ro\", \"uidmap=0:100000:65536\", \"gidmap=0:200000:65536\"]}]"
+  call Start id=c1; call Wait id=c1; eventually test -s got
+  assert_eq "$(cat got)" 100000:200000
+  forget c1; over
+  ready c1 'sh("true")'
+  refuses 2 'rootfs\[0\]: bind at .*: uidmap and gidmap: one goes with the other' Create id=c1 bundle="$B" "$(OPTIONS '')" \
+    "rootfs=[{\"type\": \"bind\", \"source\": \"$T/lower\", \"options\": [\"uidmap=0:1:1\"]}]"
+  over
+}
+test_a_root_in_a_file() {
+  requires file /dev/loop-control
+  command -v mkfs.ext4 >/dev/null || skip 'needs mkfs.ext4'
+  ready c1 'sh("cat /f; touch /g 2>/dev/null || exit 3")'
+  echo x >"$B/rootfs/f"
+  truncate -s 64M image; mkfs.ext4 -q -d "$B/rootfs" image
+  rm -rf "$B/rootfs"; mkdir "$B/rootfs"
+  create c1 "rootfs=[{\"type\": \"ext4\", \"source\": \"$T/image\", \"options\": [\"ro\", \"loop\"]}]"
+  call Start id=c1; call Wait id=c1; assert_jq "$OUT" '.exit_status == 3'
+  forget c1; over
+  eventually eval '! grep -q "$T/image" /sys/block/loop*/loop/backing_file 2>/dev/null'
+}
+
+test_oom_score_and_session() {
+  ready c1 'sh("sleep 1000") | .process.oomScoreAdj = 77'
+  create c1; call Start id=c1
+  local shim; shim=$(shim_pid)
+  assert_eq "$(cat "/proc/$shim/oom_score_adj")" "$(($(cat /proc/$$/oom_score_adj) + 1))"
+  assert_eq "$(readlink "/proc/$shim/cwd")" /
+  assert_eq "$(cat "/proc/$PID/oom_score_adj")" 77
+  assert_eq "$(ls "/proc/$shim/task" | wc -l)" 1
+  finish c1
+}
+
+test_a_process_holds_nothing_of_the_shims() {
+  ready c1 'sh("ls -l /proc/self/fd; sleep 1000")'
+  fifos in out out2; cat out >got & cat out2 >got2 &
+  create c1 stdin="$T/in" stdout="$T/out"; call Start id=c1
+  call Exec id=c1 exec_id=e1 stdin="$T/in" stdout="$T/out2" "$(spec ls -l /proc/self/fd)"
+  call Start id=c1 exec_id=e1; call Wait id=c1 exec_id=e1
+  eventually test -s got2
+  local list
+  for list in got got2; do # but for the folder that ls reads
+    assert_eq "$(sed -n 's/.* \([0-9]*\) -> \([a-z/]*\).*/\1 \2/p' "$list" | grep -v /proc | tr '\n' ',')" '0 pipe,1 pipe,2 /dev/null,'
+  done
+  finish c1
+}
+
+# ---- what goes wrong ----
+test_a_shim_that_is_killed_is_cleaned_up() {
+  ready c1 'sh("sleep 1000")'
+  rmdir "$B/rootfs" 2>/dev/null || mv "$B/rootfs" lower
+  mkdir "$B/rootfs"
+  create c1 "rootfs=[{\"type\": \"bind\", \"source\": \"$T/lower\", \"options\": [\"rbind\"]}]"
+  call Start id=c1
+  local shim; shim=$(shim_pid)
+  kill -KILL "$shim"; eventually ended "$shim"
+  assert_exists "/proc/$PID"
+  OUT=$("$CONTAINERD" delete "$SHIM" "$NAMESPACE" c1 "$B"); assert_jq "$OUT" ".exit_status == 137 and .pid == $PID"
+  eventually ended "$PID"
+  assert_absent "$C"; assert_absent "${ADDRESS#unix://}"
+  assert_no_match "$(cat /proc/mounts)" "$B/rootfs"
+  OUT=$("$CONTAINERD" delete "$SHIM" "$NAMESPACE" c1 "$B"); assert_jq "$OUT" '.exit_status == 137' # again, for nothing
+  kill "$LISTENER"
+}
+
+test_what_is_no_ttrpc_does_it_no_harm() {
+  ready c1 'sh("sleep 1000")'
+  create c1
+  printf 'GET / HTTP/1.1\r\n\r\n' | "$CONTAINERD" send "$ADDRESS" >/dev/null
+  head -c 100000 /dev/urandom | "$CONTAINERD" send "$ADDRESS" >/dev/null
+  # A payload that is too long is refused, and what comes after it is heard.
+  { printf '\x00\x40\x00\x01\x00\x00\x00\x01\x01\x00'; head -c 4194305 /dev/zero; printf '\x00\x00\x00\x01\x00\x00\x00\x03\x01\x00\xff'; } |
+    "$CONTAINERD" send "$ADDRESS" >got
+  assert_match "$(xxd -r -p <got | tr -d '\0')" 'exceeds the maximum'; assert_match "$(xxd -r -p <got | tr -d '\0')" 'not well formed'
+  printf '\x00\x00\x00\x00\x00\x00\x00\x02\x01\x00' | "$CONTAINERD" send "$ADDRESS" >got
+  assert_match "$(xxd -r -p <got | tr -d '\0')" 'odd'
+  call State id=c1; assert_jq "$OUT" '.status == 1'
+  finish c1
+}
+
+test_a_client_that_does_not_read_holds_up_nobody() {
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  mkfifo hold
+  "$CONTAINERD" deaf "$ADDRESS" c1 <hold >said & local deaf=$!
+  exec {hold}>hold
+  eventually grep -q deaf said
+  call State id=c1; assert_jq "$OUT" '.status == 2'
+  process c1 e1 true; call Wait id=c1 exec_id=e1
+  assert_match "$(awk '/VmRSS/ {print $2}' "/proc/$(shim_pid)/status")" '^[0-9]{4,5}$' # kB
+  exec {hold}>&-; wait "$deaf"
+  finish c1
+}
+
+# killed_while MS METHOD: the shim is killed some time after a call was made; what is left goes with `delete`.
+killed_while() {
+  local shim
+  shim=$(shim_pid)
+  "$CONTAINERD" call "$ADDRESS" "${@:2}" >/dev/null 2>&1 &
+  sleep "$1"
+  kill -KILL "$shim"; eventually ended "$shim"
+  wait $!  || :
+  OUT=$("$CONTAINERD" delete "$SHIM" "$NAMESPACE" c1 "$B")
+  assert_absent "$C"; assert_absent "${ADDRESS#unix://}"; assert_absent "$T/root/$NAMESPACE/c1"
+  assert_no_match "$(cat /proc/mounts)" "$B/rootfs"
+  rm -rf "$B"
+}
+MOMENTS='0.01 0.065 0.075 0.085 0.1' # python begins in 60 ms or so
+test_a_shim_that_is_killed_during_create() {
+  local moment
+  cp -al "$WORK/rootfs" lower
+  for moment in $MOMENTS; do
+    ready c1 'sh("sleep 1000")'
+    rm -rf "$B/rootfs"; mkdir "$B/rootfs"
+    killed_while "$moment" Create id=c1 bundle="$B" "$(OPTIONS '')" "rootfs=[{\"type\": \"bind\", \"source\": \"$T/lower\", \"options\": [\"rbind\"]}]"
+  done
+  kill "$LISTENER"
+}
+test_a_shim_that_is_killed_during_start_exec_and_delete() {
+  local moment what
+  for moment in $MOMENTS; do
+    for what in start exec delete; do
+      ready c1 'sh("sleep 1000")'
+      create c1
+      case $what in
+        start) killed_while "$moment" Start id=c1 ;;
+        exec) call Start id=c1; call Exec id=c1 exec_id=e1 "$(spec sleep 1000)"; killed_while "$moment" Start id=c1 exec_id=e1 ;;
+        delete) call Kill id=c1 signal=9; call Wait id=c1; killed_while "$moment" Delete id=c1 ;;
+      esac
+    done
+  done
+  kill "$LISTENER"
+}
+
+test_thirty_pods_at_once() {
+  local PATIENCE=60
+  ready c0 'sh("exit 3")' # who listens
+  local i
+  for i in {1..30}; do
+    bundle "c$i" 'sh("exit 3")'
+    (
+      ADDRESS=$("$CONTAINERD" start "$SHIM" "$NAMESPACE" "c$i" "$T/c$i" | jq -r .address)
+      create "c$i"; call Start id="c$i"; call Wait id="c$i"; assert_jq "$OUT" '.exit_status == 3'
+      forget "c$i"; call Shutdown
+      echo done >"$T/done.$i"
+    ) &
+  done
+  eventually eval '[ $(ls done.* 2>/dev/null | wc -l) = 30 ]'
+  call Shutdown
+  eventually eval '! shim_pid'
+  assert_eq "$(jq -r 'select(.topic == "/tasks/exit") | .exit_status' events | sort | uniq -c | tr -d ' ')" 303
+  kill "$LISTENER"
+}
+
+test_descriptors_do_not_leak() {
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  "$CONTAINERD" many "$ADDRESS" c1 5
+  local shim before; shim=$(shim_pid) before=$(ls "/proc/$shim/fd" | wc -l)
+  "$CONTAINERD" many "$ADDRESS" c1 100
+  eventually eval "[ \$(ls /proc/$shim/fd | wc -l) -le $before ]"
+  finish c1
+}
+
+test_commands_say_what_they_are() {
+  ready c1 'sh("true")'
+  over
+  assert_match "$("$SHIM" -v)" 'containerd-shim-knarr-v2:.*Version: '
+  OUT=$("$CONTAINERD" info "$SHIM"); assert_jq "$OUT" '.name == "io.containerd.knarr.v2" and (.features.value | @base64d | fromjson | .linux.cgroup.v2)'
+  run_fails 1 '' state c1
+  OUT=$("$SHIM" -namespace rows -id c1 frob 2>&1) && fail "$OUT"; assert_match "$OUT" 'neither start nor delete'
+}

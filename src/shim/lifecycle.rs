@@ -1,0 +1,346 @@
+//! What follows when a job is done or a process has ended: answers, and events in containerd's
+//! order.
+
+use super::api::{
+    CreateTaskRequest, DeleteResponse, PidResponse, TaskCheckpointed, TaskCreate, TaskDelete,
+    TaskExecStarted, TaskExit, TaskIo, TaskStart, TaskTold, WaitResponse,
+};
+use super::job::Done;
+use super::process::{Caller, Ended, Key, Phase};
+use super::server::{Pending, Shim};
+use super::wire::{Refused, code};
+use super::work;
+use crate::cgroup::Kills;
+use crate::log::say;
+use crate::protobuf::Declared;
+use crate::sys::{describe, process};
+use std::time::Instant;
+
+/// What a job is for.
+#[derive(Debug)]
+pub enum Task {
+    /// Of the container's first process.
+    Create(Box<CreateTaskRequest>),
+    /// Of this process.
+    Start(Key),
+    /// Of the container with this first process.
+    Delete(Key),
+    /// Of this container.
+    Pause(String),
+    /// Of this container.
+    Resume(String),
+    /// Of a container's limits.
+    Update,
+    /// Of this container, to this folder.
+    Checkpoint(String, String),
+}
+
+/// What a call answers that has nothing to tell.
+const NOTHING: Vec<u8> = Vec::new();
+
+impl Shim {
+    /// A job says something.
+    pub(super) fn hear_job(&mut self, number: u64) {
+        let Some(pending) = self.pending.get_mut(&number) else { return };
+        let Some(outcome) = pending.job.hear() else { return };
+        let Some(Pending { job, task, caller }) = self.pending.remove(&number) else { return };
+        if let Ok(done) = &outcome {
+            done.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
+        }
+        let outcome = outcome.map_err(refused);
+        let key = match &task {
+            Task::Create(request) => self.containers.get(&request.id).map(|container| container.init),
+            Task::Start(key) => Some(*key),
+            _ => None,
+        };
+        if let (Some(terminal), Some(process)) =
+            (job.terminal, key.and_then(|key| self.processes.get_mut(&key)))
+        {
+            if let Err(errno) = process.streams.attach(&terminal) {
+                say(&format!("terminal of {}: {}", process.container, describe(errno)));
+            }
+            process.terminal = Some(terminal);
+        }
+        let answer = match task {
+            Task::Create(request) => self.created(&request, outcome),
+            Task::Start(key) => self.started(key, outcome),
+            Task::Delete(key) => return self.deleted(key, outcome, caller),
+            Task::Pause(id) => outcome.map(|_| self.tell("/tasks/paused", "TaskPaused", &id)),
+            Task::Resume(id) => outcome.map(|_| self.tell("/tasks/resumed", "TaskResumed", &id)),
+            Task::Update => outcome.map(|_| NOTHING),
+            Task::Checkpoint(container_id, checkpoint) => outcome.map(|_| {
+                let event = TaskCheckpointed { container_id, checkpoint };
+                self.publisher.publish("/tasks/checkpointed", "TaskCheckpointed", &event);
+                NOTHING
+            }),
+        };
+        self.reply(caller, answer);
+        // Whoever was told that it has started is told now that it has ended.
+        key.into_iter().for_each(|key| self.tell_end(key));
+    }
+
+    /// Tell of something that has happened to a container.
+    fn tell(&mut self, topic: &str, name: &str, id: &str) -> Vec<u8> {
+        self.publisher.publish(topic, name, &TaskTold { container_id: id.into() });
+        NOTHING
+    }
+
+    fn created(
+        &mut self,
+        request: &CreateTaskRequest,
+        outcome: Result<Done, Refused>,
+    ) -> Result<Vec<u8>, Refused> {
+        let pid = match outcome {
+            Ok(done) => done.pid,
+            Err(refused) => {
+                let container = self.containers.remove(&request.id);
+                container.and_then(|container| self.processes.remove(&container.init));
+                return Err(prefixed("create", &refused));
+            }
+        };
+        let event = TaskCreate {
+            container_id: request.id.clone(),
+            bundle: request.bundle.clone(),
+            rootfs: request.rootfs.clone(),
+            io: Some(TaskIo {
+                stdin: request.stdin.clone(),
+                stdout: request.stdout.clone(),
+                stderr: request.stderr.clone(),
+                terminal: request.terminal,
+            }),
+            checkpoint: request.checkpoint.clone(),
+            pid: pid as u32,
+        };
+        self.publisher.publish("/tasks/create", "TaskCreate", &event);
+        if let Some(container) = self.containers.get_mut(&request.id) {
+            container.is_busy = false;
+            let init = container.init;
+            if pid != 0 {
+                self.know(init, pid);
+                self.watch(&request.id);
+            }
+        }
+        Ok(PidResponse { pid: pid as u32 }.encode())
+    }
+
+    /// A process was made. It may have ended by now.
+    fn know(&mut self, key: Key, pid: i32) {
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        process.pid = pid;
+        process.ended = self.strays.remove(&pid);
+        if process.ended.is_none() {
+            // Its parent is this process, or the job that ends: it is not reaped yet.
+            process.pidfd = process::pidfd_open(pid).ok();
+        }
+    }
+
+    /// Take over what is recorded of a container that was made.
+    fn watch(&mut self, id: &str) {
+        let Some(container) = self.containers.get_mut(id) else { return };
+        let global = work::global(&container.root, &container.options);
+        let found = id.parse().map_err(anyhow::Error::from).and_then(|id| global.store().open(&id));
+        let record = match found {
+            Ok(record) => record,
+            Err(err) => return say(&format!("{id}: {}", crate::log::message(&err))),
+        };
+        container.private_pids = record.state.private_pids;
+        container.cgroup = record.state.open_cgroup().ok().flatten();
+        container.kills = container.cgroup.as_ref().and_then(|cgroup| Kills::new(cgroup).ok());
+    }
+
+    fn started(&mut self, key: Key, outcome: Result<Done, Refused>) -> Result<Vec<u8>, Refused> {
+        let Some(process) = self.processes.get_mut(&key) else { return Err(gone()) };
+        let done = match outcome {
+            Ok(done) => done,
+            Err(refused) => {
+                process.phase = Phase::Made;
+                let verb = if process.exec_id.is_empty() { "start" } else { "exec" };
+                return Err(prefixed(verb, &refused));
+            }
+        };
+        process.phase = Phase::Started;
+        let (container_id, exec_id) = (process.container.clone(), process.exec_id.clone());
+        if done.pid != 0 {
+            self.know(key, done.pid);
+            if exec_id.is_empty() {
+                self.watch(&container_id);
+            }
+        }
+        let pid = self.processes.get(&key).map_or(0, |process| process.pid) as u32;
+        if exec_id.is_empty() {
+            self.publisher.publish("/tasks/start", "TaskStart", &TaskStart { container_id, pid });
+        } else {
+            let event = TaskExecStarted { container_id, exec_id, pid };
+            self.publisher.publish("/tasks/exec-started", "TaskExecStarted", &event);
+        }
+        Ok(PidResponse { pid }.encode())
+    }
+
+    /// Tell that a process has ended, if it has, and if nothing is to be told before that.
+    pub(super) fn tell_end(&mut self, key: Key) {
+        let Some(process) = self.processes.get(&key) else { return };
+        let Some(ended) = process.ended.filter(|_| !process.is_told && process.phase != Phase::Starting)
+        else {
+            return;
+        };
+        let (container_id, exec_id) = (process.container.clone(), process.exec_id.clone());
+        if exec_id.is_empty() {
+            self.end_others(&container_id);
+            if self.has_others(&container_id) {
+                return;
+            }
+            self.tell_kills(key);
+        }
+        let Some(process) = self.processes.get_mut(&key) else { return };
+        process.is_told = true;
+        process.pidfd = None;
+        let waiting = std::mem::take(&mut process.waiting);
+        let event = TaskExit {
+            id: if exec_id.is_empty() { container_id.clone() } else { exec_id.clone() },
+            container_id: container_id.clone(),
+            pid: process.pid as u32,
+            exit_status: ended.status,
+            exited_at: ended.time(),
+        };
+        self.publisher.publish("/tasks/exit", "TaskExit", &event);
+        for caller in waiting {
+            self.reply(caller, Ok(waited(ended)));
+        }
+        if let Some(container) = self.containers.get(&container_id).filter(|_| !exec_id.is_empty()) {
+            self.tell_end(container.init);
+        }
+    }
+
+    /// Without a pid namespace of its own, a container's other processes do not end with the first.
+    fn end_others(&mut self, id: &str) {
+        let Some(container) = self.containers.get(id).filter(|container| !container.private_pids) else {
+            return;
+        };
+        if let Some(Err(err)) = container.cgroup.as_ref().map(crate::cgroup::Cgroup::kill) {
+            say(&format!("{id}: {}", crate::log::message(&err)));
+        }
+    }
+
+    /// Whether a process of `exec` is there, or about to be.
+    fn has_others(&self, id: &str) -> bool {
+        let Some(container) = self.containers.get(id) else { return false };
+        container
+            .execs
+            .values()
+            .filter_map(|key| self.processes.get(key))
+            .any(|process| process.phase == Phase::Starting || process.is_alive())
+    }
+
+    /// Tell if the kernel has killed processes for memory.
+    pub(super) fn tell_kills(&mut self, init: Key) {
+        let Some(id) = self.processes.get(&init).map(|process| process.container.clone()) else { return };
+        let kills = self.containers.get_mut(&id).and_then(|container| container.kills.as_mut());
+        if kills.is_some_and(Kills::have_come) {
+            self.tell("/tasks/oom", "TaskOOM", &id);
+        }
+    }
+
+    /// Go on with the deletion of processes whose output has gone where it goes, or that have had
+    /// their time.
+    pub(super) fn delete_drained(&mut self) {
+        let now = Instant::now();
+        let processes = &self.processes;
+        let is_ready = |key: &Key, deadline: Instant| {
+            deadline <= now || processes.get(key).is_none_or(|process| process.streams.are_drained())
+        };
+        let (ready, rest) = std::mem::take(&mut self.deletions)
+            .into_iter()
+            .partition(|deletion| is_ready(&deletion.process, deletion.deadline));
+        self.deletions = rest;
+        let ready: Vec<super::server::Deletion> = ready;
+        for deletion in ready {
+            let is_first =
+                self.processes.get(&deletion.process).is_some_and(|process| process.exec_id.is_empty());
+            if is_first {
+                self.begin_deletion(deletion.process, deletion.caller);
+            } else {
+                self.forget_exec(deletion.process, deletion.caller);
+            }
+        }
+    }
+
+    fn forget_exec(&mut self, key: Key, caller: Caller) {
+        let Some(process) = self.processes.remove(&key) else { return self.reply(caller, Err(gone())) };
+        if let Some(container) = self.containers.get_mut(&process.container) {
+            container.execs.remove(&process.exec_id);
+        }
+        let answer = forgotten(process.pid, process.end());
+        self.release(process.waiting);
+        self.reply(caller, Ok(answer));
+    }
+
+    /// Nobody will know any more how it has ended.
+    fn release(&mut self, waiting: Vec<Caller>) {
+        for caller in waiting {
+            self.reply(caller, Err(gone()));
+        }
+    }
+
+    fn deleted(&mut self, key: Key, outcome: Result<Done, Refused>, caller: Caller) {
+        if let Err(err) = self.reap() {
+            say(&crate::log::message(&err));
+        }
+        let Some(id) = self.processes.get(&key).map(|process| process.container.clone()) else { return };
+        if let Err(refused) = outcome {
+            if let Some(container) = self.containers.get_mut(&id) {
+                container.is_busy = false;
+            }
+            return self.reply(caller, Err(prefixed("delete", &refused)));
+        }
+        let execs = self.containers.remove(&id).map(|container| container.execs).unwrap_or_default();
+        for exec in execs.into_values() {
+            let waiting = self.processes.remove(&exec).map(|process| process.waiting).unwrap_or_default();
+            self.release(waiting);
+        }
+        let Some(process) = self.processes.remove(&key) else { return };
+        self.release(process.waiting);
+        let (pid, end) = (process.pid, process.ended);
+        let event = TaskDelete {
+            container_id: id,
+            pid: pid as u32,
+            exit_status: end.map_or(0, |end| end.status),
+            exited_at: end.and_then(|end| end.time()),
+            id: String::new(),
+        };
+        self.publisher.publish("/tasks/delete", "TaskDelete", &event);
+        self.reply(caller, Ok(forgotten(pid, end)));
+    }
+}
+
+/// What `Delete` answers.
+fn forgotten(pid: i32, end: Option<Ended>) -> Vec<u8> {
+    let exit_status = end.map_or(0, |end| end.status);
+    DeleteResponse { pid: pid as u32, exit_status, exited_at: end.and_then(|end| end.time()) }.encode()
+}
+
+/// What `Wait` answers.
+pub(super) fn waited(end: Ended) -> Vec<u8> {
+    WaitResponse { exit_status: end.status, exited_at: end.time() }.encode()
+}
+
+fn gone() -> Refused {
+    Refused::new(code::NOT_FOUND, "the process was deleted")
+}
+
+/// What a job says, with the code that engines look at.
+fn refused(message: String) -> Refused {
+    let ends = |text: &str| message.contains(text);
+    let code = match () {
+        () if ends("container does not exist") => code::NOT_FOUND,
+        () if ends("exists already") => code::ALREADY_EXISTS,
+        () => code::UNKNOWN,
+    };
+    Refused { code, message }
+}
+
+/// As other shims say it, and engines look for it.
+fn prefixed(verb: &str, refused: &Refused) -> Refused {
+    // `exec failed: ` is what knarr's own command says before the reason.
+    let failed = if verb == "exec" { "exec failed: " } else { "" };
+    Refused { code: refused.code, message: format!("OCI runtime {verb} failed: {failed}{}", refused.message) }
+}
