@@ -174,7 +174,7 @@ pub fn pair_with_senders() -> sys::Result<(ParentEnd, InitEnd)> {
     Ok((parent, init))
 }
 
-/// Both ends.
+/// The parent's end and init's, which fork parts.
 pub fn pair() -> sys::Result<(ParentEnd, InitEnd)> {
     let (parent, init) = socket::seqpacket_pair()?;
     Ok((ParentEnd(parent), InitEnd(init)))

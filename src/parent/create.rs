@@ -45,9 +45,9 @@ pub struct CreateOrder<'a> {
 /// A container that was made and recorded.
 #[derive(Debug)]
 pub struct Made {
-    /// Its record.
+    /// The record that the store has of it.
     pub container: Container,
-    /// Init.
+    /// A pidfd of its init.
     pub pidfd: OwnedFd,
     /// The channel to init, on which a container of `run` reports a failing start.
     pub channel: ParentEnd,

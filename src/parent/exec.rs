@@ -67,7 +67,7 @@ impl Target {
         }
     }
 
-    /// The container.
+    /// The container whose process this will be.
     pub fn container(&self) -> &Container {
         &self.container
     }
@@ -76,7 +76,7 @@ impl Target {
 /// What goes into running the process.
 #[derive(Debug)]
 pub struct ExecOrder<'a> {
-    /// The container.
+    /// The container, with its init and its cgroup held by descriptors.
     pub target: Target,
     /// What is done.
     pub plan: &'a Exec,

@@ -11,7 +11,7 @@ use crate::protobuf::Declared;
 use crate::sys::{Errno, describe, signal, socket};
 use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::Signal;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -76,7 +76,7 @@ pub struct Shim {
 
 /// The signals that a shim hears of. What is a fault of its own ends it.
 fn hear_signals() -> Result<SignalFd> {
-    let mut set = SigSet::all();
+    let mut set = signal::all();
     for own in
         [Signal::SIGKILL, Signal::SIGSTOP, Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL, Signal::SIGFPE]
     {

@@ -38,11 +38,11 @@ pub struct Checkpoint<'a> {
     pub config: &'a Config,
     /// Its mounts of the host's.
     pub externals: &'a [External],
-    /// CRIU.
+    /// The path of the program criu.
     pub program: &'a Path,
-    /// What CRIU is told.
+    /// What restore and checkpoint both take from the command line.
     pub options: &'a Options,
-    /// What CRIU is told.
+    /// What checkpoint alone takes from it.
     pub dump: &'a DumpOptions,
     /// What gets a zero byte when the memory that was left in place can be fetched.
     pub status_fd: Option<OwnedFd>,

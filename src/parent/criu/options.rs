@@ -108,7 +108,7 @@ impl Options {
         self.work_path.as_deref().unwrap_or(&self.image_path)
     }
 
-    /// What CRIU is told.
+    /// Add these options to a request for CRIU.
     pub(super) fn tell(&self, message: &mut Message, log: &str) {
         message
             .flag(field::EXT_UNIX_SK, self.ext_unix_sk)
@@ -156,7 +156,7 @@ impl DumpOptions {
         Ok(())
     }
 
-    /// What CRIU is told.
+    /// Add these options to a request for CRIU.
     pub(super) fn tell(&self, message: &mut Message) {
         message
             .flag(field::LEAVE_RUNNING, self.leave_running)
@@ -173,7 +173,7 @@ impl DumpOptions {
 }
 
 impl RestoreOptions {
-    /// What CRIU is told.
+    /// Add these options to a request for CRIU.
     pub(super) fn tell(&self, message: &mut Message) {
         message
             .flag(field::TCP_CLOSE, self.tcp_close)

@@ -41,20 +41,20 @@ pub struct RestoreOrder<'a> {
     pub container: CreateOrder<'a>,
     /// What is done beside that.
     pub restore: &'a Restore,
-    /// CRIU.
+    /// The path of the program criu.
     pub program: &'a Path,
-    /// What CRIU is told.
+    /// What restore and checkpoint both take from the command line.
     pub options: &'a Options,
-    /// What CRIU is told.
+    /// What restore alone takes from it.
     pub restore_options: &'a RestoreOptions,
 }
 
 /// A container that was restored, and runs.
 #[derive(Debug)]
 pub struct Restored {
-    /// Its record.
+    /// The record that the store has of it.
     pub container: Container,
-    /// Init.
+    /// A pidfd of its init.
     pub pidfd: OwnedFd,
     /// The other end of its terminal, unless a console socket took it.
     pub terminal: Option<OwnedFd>,
