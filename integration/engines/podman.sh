@@ -216,7 +216,8 @@ row_logs_and_attach() {
 }
 row_attach_to_a_terminal() {
   up c1 -it -- sh -c "$SIZED; echo ready; read x; echo got \$x; exit 3"
-  called on_a_terminal --send 'a\r' podman attach c1; assert_eq "$OUT" $'ready\r\na\r\ngot a\r'
+  # podman ends what it has shown with a line of its own
+  called on_a_terminal --send 'a\r' podman attach c1; assert_eq "$OUT" $'ready\r\na\r\ngot a\r\n\r'
   did podman wait c1; assert_eq "$OUT" 3
 }
 row_stop_kill_and_wait() {
