@@ -123,7 +123,7 @@ pub fn main() -> ExitCode {
     if args.first().is_some_and(|program| crate::shim::is_called(program)) {
         return crate::shim::main(args.into_iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()));
     }
-    sys::process::keep_zombies();
+    sys::signal::keep_zombies();
     // Sealing comes first, so that the work is done once, by the sealed copy.
     let sealed = if args.iter().any(|arg| ENTERING.iter().any(|verb| arg == verb)) {
         crate::parent::seal::enter()

@@ -4,7 +4,7 @@
 use crate::config::{Hook, HookEnv};
 use crate::fault::{Call, Outcome, Refusal};
 use crate::sys::process::{self as proc, Cloned, Exit};
-use crate::sys::{self, Errno, describe};
+use crate::sys::{self, Errno, describe, signal};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -93,7 +93,7 @@ fn become_hook(
         proc::replace_stdio(output.as_fd(), 1).call(|| "dup2".into())?;
         proc::replace_stdio(output.as_fd(), 2).call(|| "dup2".into())?;
         proc::cloexec_from(3).call(|| "close_range".into())?;
-        proc::reset_signals().call(|| "sigprocmask".into())?;
+        signal::reset_signals().call(|| "sigprocmask".into())?;
         Err(Refusal::kernel("execve", proc::execve(&hook.path, args, env)))
     };
     if let Err(refusal) = prepare() {

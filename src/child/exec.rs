@@ -16,12 +16,12 @@ impl Init<'_> {
         (self.args, self.env) = (strings(args)?, environment(env, computed)?);
         self.close_all_but(self.inherited.first_closed_fd)?;
         if self.own.is_none() {
-            return proc::reset_signals().call(|| "sigprocmask".into());
+            return signal::reset_signals().call(|| "sigprocmask".into());
         }
         // The init takes signals from its first moment on: the kernel would drop what comes to a
         // PID 1 before.
         signal::block_all().call(|| "sigprocmask".into())?;
-        proc::default_actions();
+        signal::default_actions();
         Ok(())
     }
 

@@ -83,7 +83,7 @@ fn become_process(path: &CString, args: &[CString], parent: u32, why: &str) -> !
     for entry in env.iter_mut().filter(|entry| entry.as_bytes() == ours) {
         *entry = CString::new(its.clone()).unwrap_or_default();
     }
-    let refused = proc::reset_signals().map_or_else(|errno| errno, |()| execute(path, args, &env));
+    let refused = signal::reset_signals().map_or_else(|errno| errno, |()| execute(path, args, &env));
     let fits = !why.is_empty() && matches!(refused, Errno::ENOENT | Errno::ENOEXEC | Errno::ELIBBAD);
     let why = if fits { format!(": {why}") } else { String::new() };
     to_stderr(&format!("knarr-init: exec: {path:?}{why}: {}\n", describe(refused)));

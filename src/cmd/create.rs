@@ -8,6 +8,7 @@ use crate::parent::create::{CreateOrder, Made, create};
 use crate::parent::notify::host_socket;
 use crate::parent::terminal::has_terminal;
 use crate::plan::{self, CgroupDriver, Keyring, Pivot, Plan, Request, Start};
+use crate::state::Store;
 use crate::sys::{Errno, cred, describe, fs, process, socket};
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::SockType;
@@ -130,6 +131,24 @@ pub(crate) struct Compiled {
     pub(crate) host: Host,
     pub(crate) plan: Plan,
     pub(crate) warnings: Vec<String>,
+}
+
+impl Compiled {
+    /// The container that this is of, recorded in `store`; nobody is told of it yet.
+    pub(crate) fn order<'a>(&'a self, args: &Args, store: &'a Store) -> CreateOrder<'a> {
+        CreateOrder {
+            config: &self.config,
+            plan: &self.plan,
+            host: &self.host,
+            text: &self.bundle.text,
+            bundle: &self.bundle.folder,
+            store,
+            keyring: keyring(args),
+            pid_file: None,
+            pidfd_socket: None,
+            console: None,
+        }
+    }
 }
 
 /// Decide what to do with a bundle.
@@ -259,19 +278,12 @@ pub(super) fn make(
     let compiled = compile(bundle, args, global, start, fds)?;
     check_console(compiled.config.process.as_ref(), console)?;
     check_root(&compiled.config)?;
-    let order = CreateOrder {
-        config: &compiled.config,
-        plan: &compiled.plan,
-        host: &compiled.host,
-        text: &compiled.bundle.text,
-        bundle: &compiled.bundle.folder,
-        store: &global.store(),
-        keyring: keyring(args),
+    let made = create(&CreateOrder {
         pid_file: args.common.pid_file.clone(),
         pidfd_socket: connect("--pidfd-socket", args.pidfd_socket.as_deref())?,
         console: connect("--console-socket", args.common.console_socket.as_deref())?,
-    };
-    let made = create(&order)?;
+        ..compiled.order(args, &global.store())
+    })?;
     let log = global.log();
     compiled.warnings.iter().for_each(|warning| log.warning(warning));
     Ok(made)

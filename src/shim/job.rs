@@ -3,7 +3,7 @@
 
 use crate::protobuf::{Declared, declare};
 use crate::sys::process::{self, Cloned};
-use crate::sys::{self, Errno, cred, fs, socket};
+use crate::sys::{self, Errno, cred, fs, signal, socket};
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -69,7 +69,7 @@ impl Job {
                     if nix::unistd::getppid().as_raw() as u32 != shim {
                         process::exit_now(1);
                     }
-                    process::reset_signals().context("sigprocmask")?;
+                    signal::reset_signals().context("sigprocmask")?;
                     standard.take().context("dup2")?;
                     theirs.try_clone().context("dup")
                 };

@@ -44,7 +44,7 @@ pub fn is_called(program: &OsStr) -> bool {
 
 /// Do what containerd asks on the command line.
 pub fn main(args: impl IntoIterator<Item = String>) -> ExitCode {
-    sys::process::keep_zombies();
+    sys::signal::keep_zombies();
     match Flags::parse(args).and_then(|flags| run(&flags)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {

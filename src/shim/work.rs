@@ -71,6 +71,14 @@ pub fn global(root: &Path, options: &Options) -> Global {
     }
 }
 
+/// The same for the container of a bundle, whose scope may be systemd's by its name alone.
+fn global_of(bundle: &Bundle, root: &Path, options: &Options) -> Global {
+    let mut global = global(root, options);
+    global.systemd_cgroup |=
+        serde_json::from_slice::<Glance>(&bundle.text).is_ok_and(|glance| glance.names_a_scope());
+    global
+}
+
 /// The file of a bundle that says where its container is recorded.
 const ROOT: &str = "knarr-root";
 
@@ -116,9 +124,7 @@ pub fn create(
 
 fn make(root: &Path, options: &Options, id: &str, bundle: &Path, console: Option<OwnedFd>) -> Result<Done> {
     let bundle = Bundle::read(bundle, Path::new("config.json"))?;
-    let mut global = global(root, options);
-    global.systemd_cgroup |=
-        serde_json::from_slice::<Glance>(&bundle.text).is_ok_and(|glance| glance.names_a_scope());
+    let global = global_of(&bundle, root, options);
     let args = create::Args {
         common: Common { id: id.into(), ..Common::default() },
         no_pivot: options.no_pivot_root,
@@ -128,16 +134,8 @@ fn make(root: &Path, options: &Options, id: &str, bundle: &Path, console: Option
     let compiled = create::compile(bundle, &args, &global, Start::OnRequest, Fds::default())?;
     create::check_root(&compiled.config)?;
     let made = crate::parent::create::create(&CreateOrder {
-        config: &compiled.config,
-        plan: &compiled.plan,
-        host: &compiled.host,
-        text: &compiled.bundle.text,
-        bundle: &compiled.bundle.folder,
-        store: &global.store(),
-        keyring: if options.no_new_keyring { Keyring::Callers } else { Keyring::New },
-        pid_file: None,
-        pidfd_socket: None,
         console: console.filter(|_| compiled.config.process.as_ref().is_some_and(|process| process.terminal)),
+        ..compiled.order(&args, &global.store())
     })?;
     Ok(Done { pid: made.container.state.pid, warnings: compiled.warnings })
 }
@@ -289,9 +287,7 @@ pub fn restore(
 ) -> Result<Done> {
     logger.map_or(Ok(()), begin_logging)?;
     let bundle = Bundle::read(order.bundle, Path::new("config.json"))?;
-    let mut global = global(root, options);
-    global.systemd_cgroup |=
-        serde_json::from_slice::<Glance>(&bundle.text).is_ok_and(|glance| glance.names_a_scope());
+    let global = global_of(&bundle, root, options);
     let common = Common { id: order.id.into(), ..Common::default() };
     let args = create::Args { common, ..create::Args::default() };
     let (loaded, host, request) = create::asked(&bundle, &args, &global, Start::AtOnce, Fds::default())?;

@@ -78,6 +78,7 @@ unsafe impl GlobalAlloc for Front {
         }
     }
 
+    // SAFETY: for the caller to see to, as GlobalAlloc says.
     unsafe fn realloc(&self, address: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if !Self::is_of_region(address) {
             // SAFETY: so it is of the C library, with this layout.

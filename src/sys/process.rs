@@ -419,29 +419,6 @@ pub fn forget_variable(name: &str) {
     unsafe { std::env::remove_var(name) };
 }
 
-/// Give every signal its default action and unblock all, as a fresh process has it.
-pub fn reset_signals() -> Result<()> {
-    default_actions();
-    nix::sys::signal::SigSet::empty().thread_set_mask()
-}
-
-/// Give every signal its default action. Rust's start-up code ignores SIGPIPE, and an ignored
-/// signal stays ignored over execve.
-pub fn default_actions() {
-    // Real-time signals are not among them: nothing ignores those.
-    for signal in 1..=libc::SIGSYS {
-        // SAFETY: SIG_DFL installs no code. Signals that may not be changed answer EINVAL, which is
-        // as wanted.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
-    }
-}
-
-/// Have children that end wait to be reaped, also where the caller of this program ignores SIGCHLD.
-pub fn keep_zombies() {
-    // SAFETY: SIG_DFL installs no code.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
-}
-
 /// setns(2).
 pub fn setns(fd: BorrowedFd<'_>, kind: i32) -> Result<()> {
     // SAFETY: integers only; one thread.

@@ -94,6 +94,29 @@ extern "C" fn end(signal: libc::c_int) -> ! {
     super::process::exit_now(128 + signal)
 }
 
+/// Give every signal its default action and unblock all, as a fresh process has it.
+pub fn reset_signals() -> Result<()> {
+    default_actions();
+    SigSet::empty().thread_set_mask()
+}
+
+/// Give every signal its default action. Rust's start-up code ignores SIGPIPE, and an ignored
+/// signal stays ignored over execve.
+pub fn default_actions() {
+    // Real-time signals are not among them: nothing ignores those.
+    for signal in 1..=libc::SIGSYS {
+        // SAFETY: SIG_DFL installs no code. Signals that may not be changed answer EINVAL, which is
+        // as wanted.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// Have children that end wait to be reaped, also where the caller of this program ignores SIGCHLD.
+pub fn keep_zombies() {
+    // SAFETY: SIG_DFL installs no code.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// sigwaitinfo(2) for any signal: the number of the next one, real-time signals too. A raw system
 /// call, since the C library's wrapper is pages of code away.
 pub fn next() -> Result<i32> {

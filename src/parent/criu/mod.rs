@@ -18,7 +18,7 @@ use crate::host;
 use crate::plan::restore::External;
 use crate::proc::mountinfo;
 use crate::sys::process::{self, Cloned, Exit};
-use crate::sys::{Errno, fs, socket};
+use crate::sys::{Errno, fs, signal, socket};
 use anyhow::{Context, Result, anyhow, bail};
 use field::{kind, opts, resp};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -219,7 +219,7 @@ fn become_criu(
         for fd in place.keep.iter().chain([&channel.as_fd()]) {
             process::keep_over_exec(fd.as_raw_fd()).call(|| "fcntl".into())?;
         }
-        process::reset_signals().call(|| "sigprocmask".into())?;
+        signal::reset_signals().call(|| "sigprocmask".into())?;
         Err(Refusal::kernel("execve", process::execve(&program.to_string_lossy(), args, env)))
     };
     match become_it() {
