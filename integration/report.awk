@@ -19,6 +19,8 @@ line ~ /^# end / { # NAME SECONDS
   next
 }
 { said[mode] = said[mode] line "\n" }
+line ~ /^#   / && current[mode] { why[current[mode]] = why[current[mode]] line "\n"; next }
+{ current[mode] = 0 }
 line ~ /^ok - .* # skip / { count(mode, "skipped"); next }
 line ~ /^ok - / { count(mode, "ok"); next }
 line ~ /^not ok - / {
@@ -26,6 +28,7 @@ line ~ /^not ok - / {
   name = line
   sub(/^not ok - /, "", name); sub(/ \([0-9]+ ms\)$/, "", name)
   failures[++failed] = name
+  current[mode] = failed
   if (name ~ /^[a-z]+\/machine: /) show(mode)
 }
 
@@ -36,6 +39,7 @@ END {
   for (i = 1; i <= failed; i++) {
     split(failures[i], at, /\/|: /) # MODE/FILE: CASE
     print "not ok - " failures[i]
+    printf "%s", why[i]
     if (at[2] != "machine") printf "    integration/run -m %s -k %s %s\n", at[1], at[3], at[2]
   }
   for (i = 1; i <= m; i++) print "# " asked[i] ": " sum(asked[i])

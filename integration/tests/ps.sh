@@ -5,7 +5,9 @@ three() {
   bundle c1 'sh("sleep 1000 & sleep 1000 & echo ready; wait")'
   run_ok run --detach --bundle "$B" c1
   eventually is_line_in ready "$LOG"
+  eventually both_sleep
 }
+both_sleep() { [ "$(grep -lx sleep $(sed 's|.*|/proc/&/comm|' "$C/cgroup.procs") | wc -l)" = 2 ]; } # past their execve(2)
 
 test_ps_json_is_an_array_of_host_pids() {
   three
