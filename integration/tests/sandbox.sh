@@ -3,6 +3,30 @@
 
 only_knarr() { differs runc,crun 'run bundles only'; }
 
+# box ARG...: `run --host-root ARG...` by root, and as_user ARG...: by an ordinary user, whose home is $T/home. OUT, ERR and RC tell.
+box() { rt run --host-root "$@"; }
+as_user() {
+  only_knarr
+  if [ ! -d "$T/home" ]; then
+    mkdir -p "$T/home" "$T/run"
+    chmod 755 "$WORK" "$T"
+    cp "$RUNTIME" "$T/runtime"
+    chmod 755 "$T/runtime"
+    chown -R 1000:1000 "$T/home" "$T/run"
+  fi
+  RC=0
+  OUT=$(cd "${IN:-/}" && HOME=$T/home XDG_RUNTIME_DIR=$T/run setpriv --reuid 1000 --regid 1000 --clear-groups -- "$T/runtime" run --host-root "$@" 2>"$T/user.err") || RC=$?
+  ERR=$(<"$T/user.err")
+}
+# both FUNCTION: a case for root and for an ordinary user; HOME_OF is the caller's home.
+both() {
+  only_knarr
+  WHO=root HOME_OF=$HOME
+  "$1" box
+  WHO=user HOME_OF=$T/home
+  "$1" as_user
+}
+
 test_the_machines_files_and_nothing_of_what_is_changed() {
   only_knarr
   run_ok run --host-root box -- sh -c 'test -x /bin/sh && echo x >/etc/changed && cat /etc/changed; rm -rf /etc/passwd; ls /etc/passwd 2>/dev/null || echo gone'
@@ -99,21 +123,144 @@ print(open(sys.argv[1] + "/file").read() + "a b" * os.path.exists(sys.argv[1] + 
   run_ok run --host-root box -- /usr/bin/python3 -c "$try" /mnt
   assert_eq "$OUT" $'Connection refused\nNo such device or address\ntexta b'
   run_ok run --host-root box -- sh -c 'touch /mnt/x 2>&1; grep -c " /mnt " /proc/self/mounts; grep " /mnt " /proc/self/mounts'
-  assert_match "$OUT" $'Read-only file system\n1\noverlay /mnt overlay ro,'
+  assert_match "$OUT" $'^1\noverlay /mnt overlay rw,'
+  assert_absent "$T/disk/x"
+  run_ok run --host-root --overlay="$T/kept" box -- sh -c 'echo kept >>/mnt/x'
+  run_ok run --host-root --overlay="$T/kept" box -- sh -c 'cat /mnt/x'
+  assert_eq "$OUT" kept
+  assert_absent "$T/disk/x"
+  assert_exists "$T/kept/at-mnt/upper/x"
   umount /mnt
   kill %1 %2
 }
 
 test_of_an_ordinary_user() {
   only_knarr
-  cp "$RUNTIME" "$T/runtime"
-  mkdir "$T/run"
-  chown 1000:1000 "$T/run"
-  chmod 755 "$WORK" "$T" "$T/runtime"
-  OUT=$(cd / && XDG_RUNTIME_DIR=$T/run setpriv --reuid 1000 --regid 1000 --clear-groups -- "$T/runtime" run --host-root box -- \
-    sh -c 'id -u; touch /file && ls -d /file /etc/passwd; touch /etc/x 2>/dev/null || echo read-only; readlink /bin || echo none; grep " /sys" /proc/self/mounts | grep -c "[ ,]rw[ ,]"' 2>&1) || :
-  assert_match "$OUT" $'^0\n/etc/passwd\n/file\nread-only'
+  as_user box -- \
+    sh -c 'id -u; touch /file /opt/made && ls -d /file /opt/made /etc/passwd; rm /etc/passwd 2>/dev/null || echo kept; readlink /bin || echo none; grep " /sys" /proc/self/mounts | grep -c "[ ,]rw[ ,]"' || :
+  assert_match "$OUT" $'^0\n/etc/passwd\n/file\n/opt/made\n'
   # The user's cgroups, too.
   assert_match "$OUT" $'\n0$'
   assert_absent /file
+  assert_absent /opt/made
+  assert_exists /etc/passwd
 }
+
+test_changes_of_an_ordinary_user_can_be_kept() {
+  only_knarr
+  mkdir -m 777 "$T/kept" /opt/of-user && echo old >/opt/of-user/file
+  chown -R 1000:1000 /opt/of-user
+  as_user --overlay="$T/kept/changes" box -- sh -c 'echo 1 >>/opt/of-user/file; mkdir /opt/of-user/new'
+  as_user --overlay="$T/kept/changes" box -- sh -c 'cat /opt/of-user/file; ls /opt/of-user'
+  rm -r /opt/of-user
+  assert_eq "$OUT" $'old\n1\nfile\nnew'
+  assert_eq "$(<"$T/kept/changes/at-opt/upper/of-user/file")" $'old\n1'
+}
+
+test_nobody_listens_in_the_folders_of_an_ordinary_user() {
+  only_knarr
+  local try='import os, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+try: s.connect("/opt/sockets/socket"); print("answered")
+except OSError as err: print(err.strerror)
+try: os.write(os.open("/opt/sockets/fifo", os.O_WRONLY | os.O_NONBLOCK), b"x"); print("read")
+except OSError as err: print(err.strerror)'
+  mkdir -p /opt/sockets
+  mkfifo /opt/sockets/fifo
+  sleep 1000 3<>/opt/sockets/fifo &
+  /usr/bin/python3 -c 'import socket, time; s = socket.socket(socket.AF_UNIX); s.bind("/opt/sockets/socket"); s.listen(9); time.sleep(1000)' &
+  eventually [ -S /opt/sockets/socket ]
+  chmod 777 /opt/sockets/*
+  assert_eq "$(setpriv --reuid 1000 --regid 1000 --clear-groups /usr/bin/python3 -c "$try")" $'answered\nread' # the control
+  as_user box -- /usr/bin/python3 -c "$try"
+  kill %1 %2
+  rm -r /opt/sockets
+  assert_eq "$OUT" $'Connection refused\nNo such device or address' "$ERR"
+}
+
+# ---- options of paths ----
+of_binds() {
+  mkdir -p "$T/shared/in"
+  echo host >"$T/shared/in/file"
+  [ "$WHO" = root ] || chown -R 1000:1000 "$T/shared"
+  "$1" --ro-bind "$T/shared/in:/mnt/ro" --bind "$T/shared:/mnt" --tmpfs /mnt/in --hide /etc/passwd box -- \
+    sh -c 'cat /mnt/ro/file; echo x >/mnt/ro/file; echo new >/mnt/new; ls -A /mnt/in; touch /mnt/in/x && echo tmpfs; wc -c </etc/passwd' 2>/dev/null
+  assert_eq "$OUT" $'host\ntmpfs\n0' "$ERR"
+  assert_eq "$(<"$T/shared/new")" new
+  assert_eq "$(<"$T/shared/in/file")" host
+  assert_absent "$T/shared/in/x"
+  # In another order it is the same.
+  "$1" --tmpfs /mnt/in --hide /etc/passwd --bind "$T/shared:/mnt" --ro-bind "$T/shared/in:/mnt/ro" box -- \
+    sh -c 'cat /mnt/ro/file; ls -A /mnt/in; wc -c </etc/passwd'
+  assert_eq "$OUT" $'host\n0' "$ERR"
+}
+test_deeper_paths_win_in_any_order() { both of_binds; }
+
+of_write() {
+  mkdir -p "$T/work/sub"
+  echo old >"$T/work/sub/file"
+  [ "$WHO" = root ] || chown -R 1000:1000 "$T/work"
+  cd "$T/work"
+  IN=$T/work "$1" --write . --hide sub box -- sh -c 'pwd; echo made >file; ls -A sub; touch /etc/changed-by-box || touch /changed-by-box; ls /proc/1/root/etc >/dev/null'
+  cd "$T"
+  assert_eq "$OUT" "$T/work" "$ERR"
+  assert_eq "$(<"$T/work/file")" made
+  assert_exists "$T/work/sub/file"
+  assert_absent /etc/changed-by-box
+  # What is in a hidden folder can be shown.
+  "$1" --hide "$T/work" --ro-bind "$T/work/sub" box -- sh -c "ls $T/work; cat $T/work/sub/file; touch $T/work/x || echo read-only"
+  assert_eq "$OUT" $'sub\nold\nread-only' "$ERR"
+  rm -r "$T/work"
+}
+test_one_folder_is_let_through() { both of_write; }
+
+of_environment() {
+  PASSED=1 LANG=C.UTF-8 "$1" --env PASSED --env GIVEN=a=b --workdir /usr/bin box -- sh -c 'pwd; echo $PASSED $GIVEN $LANG'
+  assert_eq "$OUT" $'/usr/bin\n1 a=b C.UTF-8' "$ERR"
+  PASSED=1 LANG=C.UTF-8 "$1" --clear-env --env GIVEN=2 --env PATH=/bin:/usr/bin box -- env
+  assert_line "$OUT" GIVEN=2
+  assert_line "$OUT" PATH=/bin:/usr/bin
+  assert_no_match "$OUT" 'LANG|PASSED|sbin'
+}
+test_environment_and_working_directory_are_asked_for() { both of_environment; }
+
+test_another_user() {
+  only_knarr
+  box --user 7:9 --write "$T" --workdir "$T" box -- sh -c 'id -u; id -g; grep CapEff /proc/self/status; touch x 2>/dev/null || echo no'
+  assert_match "$OUT" $'^7\n9\nCapEff:\t0+\nno$'
+  box --user daemon box -- id -un
+  assert_eq "$OUT" daemon
+  as_user --user 0 box -- id -u
+  assert_eq "$OUT" 0
+  as_user --user daemon box -- id -u
+  assert_match "$ERR" '--user daemon: an ordinary user is root in the sandbox, and nobody else'
+}
+
+of_errors() {
+  local line
+  while IFS='|' read -r options error; do
+    # shellcheck disable=SC2086
+    "$1" $options box -- true
+    assert_eq "$RC" 1
+    assert_match "$ERR" "$error"
+  done <<'END'
+--bind /no/such:/x|--bind /no/such:/x: no such file
+--ro-bind /no/such|--ro-bind /no/such: no such file
+--hide /no/such|--hide /no/such: no such file
+--write /no/such|--write /no/such: no such file
+--write /etc/passwd|--write /etc/passwd: not a folder
+--show /no/such|--show /no/such: no such file
+--show /usr|--show /usr: it is not hidden
+--workdir /no/such|--workdir /no/such: there is no such folder in the sandbox
+--hide /usr --workdir /usr/bin|--workdir /usr/bin: there is no such folder in the sandbox
+--env KNARR_NO_SUCH|--env KNARR_NO_SUCH: not set
+--env =x|a name is missing
+--user no-such-user|--user no-such-user: no such user
+--bind /etc:/|that is the sandbox's own
+--tmpfs /proc|--tmpfs /proc: that is the sandbox's own
+--hide /usr --tmpfs /usr|--tmpfs /usr: --hide is there already
+END
+  rt run --bind /etc box
+  assert_match "$ERR" '--host-root'
+}
+test_what_does_not_exist_is_an_error_that_names_it() { both of_errors; }

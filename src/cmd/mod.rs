@@ -18,7 +18,7 @@ pub mod plan;
 pub mod ps;
 pub mod restore;
 pub mod run;
-mod sandbox;
+pub mod sandbox;
 pub mod spec;
 pub mod start;
 pub mod state;

@@ -27,10 +27,9 @@ pub struct Args {
     /// Do not adopt orphans of a container without a pid namespace
     #[arg(long)]
     pub no_subreaper: bool,
-    /// Without a bundle: run COMMAND on this machine's own files, in namespaces of its own without
-    /// a network. What it changes is gone when it ends, unless --overlay=DIR keeps it
-    #[arg(long, conflicts_with = "bundle")]
-    pub host_root: bool,
+    /// The options of a sandbox
+    #[command(flatten)]
+    pub sandbox: sandbox::Args,
     /// The command of --host-root [default: $SHELL, or sh]
     #[arg(value_name = "COMMAND")]
     pub command: Vec<String>,
@@ -42,8 +41,8 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
 }
 
 fn bundle(args: &Args, console: Console) -> Result<Bundle> {
-    if args.host_root {
-        return sandbox::bundle(&args.command, console);
+    if args.sandbox.host_root {
+        return sandbox::bundle(&args.sandbox, &args.command, console);
     }
     if let Some(argument) = args.command.first() {
         bail!("unexpected argument {argument:?}: a command goes with --host-root only");
