@@ -264,3 +264,88 @@ END
   assert_match "$ERR" '--host-root'
 }
 test_what_does_not_exist_is_an_error_that_names_it() { both of_errors; }
+
+# ---- secrets, and what might answer ----
+# secrets_of HOME: keys and passwords in a home, with a marker in each.
+secrets_of() {
+  local file
+  for file in .ssh/id_ed25519 .gnupg/private-keys-v1.d/x .aws/credentials .config/gcloud/x .kube/config .docker/config.json .netrc .mozilla/x .x_history .cargo/credentials.toml; do
+    mkdir -p "$(dirname "$1/$file")"
+    echo MARKER >"$1/$file"
+  done
+  mkdir -p "$1/.config/other"
+  echo seen >"$1/.config/other/x"
+}
+
+seen_of_home() { # FUNCTION OPTION...: what the sandbox reads of the secrets, and of another file
+  "$@" box -- sh -c "cd $HOME_OF; "'cat .ssh/* .gnupg/*/* .aws/* .config/*/x .kube/* .docker/* .netrc .mozilla/* .*_history .cargo/* 2>/dev/null'
+}
+of_secrets() {
+  "$1" box -- true # the home is there
+  HOME_OF=$T/home
+  secrets_of "$HOME_OF"
+  ln -sfn "$HOME_OF/.ssh" "$T/link"
+  [ "$WHO" = root ] || chown -R 1000:1000 "$HOME_OF"
+  # The homes of cases lie in /tmp, which is empty in there: they are bound.
+  HOME=$HOME_OF seen_of_home "$1" --bind "$HOME_OF"
+  assert_eq "$OUT" seen "$ERR"
+  HOME=$HOME_OF seen_of_home "$1" --bind "$HOME_OF" --show "$HOME_OF/.ssh/id_ed25519" --show "$HOME_OF/.netrc"
+  assert_eq "$OUT" $'MARKER\nseen\nMARKER' "$ERR"
+  # By another name it is hidden, too.
+  HOME=$HOME_OF "$1" --ro-bind "$T:/mnt" box -- sh -c "cat /mnt/home/.netrc /mnt/home/.ssh/* /mnt/link/* 2>/dev/null; cat /mnt/home/.config/other/x"
+  assert_eq "$OUT" seen "$ERR"
+  HOME=$HOME_OF "$1" box -- sh -c 'cat /etc/shadow /etc/gshadow /etc/ssh/ssh_host_*_key 2>/dev/null | wc -c'
+  assert_eq "$OUT" 0 "$ERR"
+  rm -r "$HOME_OF"
+}
+test_secrets_are_hidden_unless_shown() { both of_secrets; }
+
+test_plan_prints_what_is_hidden() {
+  only_knarr
+  rt plan --host-root
+  assert_match "$OUT" 'mask, [^:]*: [^#]*/etc/shadow'
+  rt plan --host-root --show /etc/shadow
+  assert_no_match "$OUT" '/etc/shadow '
+  rt plan --host-root --hide /usr/share -- true
+  assert_match "$OUT" 'mask, [^:]*: [^#]*/usr/share'
+  assert_match "$OUT" 'find true'
+  rt plan -- true
+  assert_match "$ERR" 'host-root'
+}
+
+of_abstract_names() {
+  "$1" box -- /usr/bin/python3 -c "$ANSWERS"
+  assert_eq "$OUT" $'refused\nno bus\nno keys\nno others\nno messages' "$ERR"
+}
+test_nothing_of_the_host_answers() {
+  only_knarr
+  ANSWERS='import ctypes, glob, os, socket
+s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+try: s.connect("\0knarr-it"); print("answered")
+except OSError: print("refused")
+bus = False
+for path in ["/run/dbus/system_bus_socket", "/var/run/dbus/system_bus_socket", "/run/systemd/private", "/run/user/0/bus", "/run/user/1000/bus", "/run/systemd/journal/socket", "/var/run/docker.sock", "/run/knarr-it"]:
+    try: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM).connect(path); bus = True
+    except OSError: pass
+print("bus" if bus else "no bus")
+libc = ctypes.CDLL(None, use_errno=True)
+found = [libc.syscall(250, 6, key, 0, 0, 0) for key in (-3, -4, -5)] # KEYCTL_DESCRIBE
+keys = [k for k in open("/proc/keys")] if os.path.exists("/proc/keys") else []
+print("keys" if keys or any(n >= 0 for n in found) else "no keys")
+others = [pid for pid in os.listdir("/proc") if pid.isdigit() and int(pid) > 1 and b"it-" + b"marker" in open("/proc/%s/cmdline" % pid, "rb").read()]
+print("others" if others else "no others")
+print("messages" if os.path.exists("/dev/mqueue/knarr-it") or os.path.exists("/dev/shm/knarr-it") else "no messages")'
+  rm -f /run/knarr-it
+  touch /dev/shm/knarr-it
+  /usr/bin/python3 -c 'import socket, time
+a = socket.socket(socket.AF_UNIX); a.bind("\0knarr-it"); a.listen(9)
+b = socket.socket(socket.AF_UNIX); b.bind("/run/knarr-it"); b.listen(9)
+import os; os.chmod("/run/knarr-it", 0o777); time.sleep(1000)' it-marker &
+  eventually [ -S /run/knarr-it ]
+  eventually [ "$(stat -c %a /run/knarr-it)" = 777 ]
+  # The control.
+  assert_match "$(/usr/bin/python3 -c "$ANSWERS")" $'^answered\nbus\n.*others\nmessages'
+  both of_abstract_names
+  rm /run/knarr-it /dev/shm/knarr-it
+  kill %1
+}

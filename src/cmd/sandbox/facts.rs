@@ -86,7 +86,6 @@ pub(super) fn secrets() -> Result<Vec<String>> {
     let mut add = |path: &Path| {
         if let Ok(path) = std::fs::canonicalize(path)
             && let Ok(path) = path.into_os_string().into_string()
-            && !is_own(&path)
             && path != "/"
         {
             found.push(path);

@@ -1,8 +1,8 @@
 //! What options put at places of a sandbox, as they name it.
 
 use super::{Args, facts};
-use crate::template::sandbox::places::{Access, Kind, Node, Placed, conflict};
-use crate::template::sandbox::secrets;
+use crate::template::sandbox::places::{Access, Kind, Node, Placed, behind, conflict};
+use crate::template::sandbox::{secrets, view::is_own};
 use anyhow::{Context, Result, bail};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
@@ -60,7 +60,8 @@ fn hide_secrets(args: &Args, placed: &mut Vec<Placed>) -> Result<()> {
     }
     let others = secrets::also_at(&found.paths, placed);
     for path in found.paths.into_iter().chain(others) {
-        if placed.iter().all(|place| place.path != path) {
+        // Where nothing of the host's is seen, there is nothing to hide.
+        if placed.iter().all(|place| place.path != path) && behind(&path, placed, is_own).is_some() {
             placed.push(Placed { kind: hidden(&path), path, option: "secret" });
         }
     }
