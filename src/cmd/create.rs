@@ -37,7 +37,7 @@ pub struct Common {
 }
 
 #[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 #[group(id = "create")]
 pub struct Args {
     /// What restore takes too

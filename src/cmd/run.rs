@@ -2,7 +2,8 @@
 
 use super::Global;
 use super::create::{self, Bundle, Console, Fds, make};
-use super::sandbox;
+use super::sandbox::{self, Changes};
+use crate::id::Id;
 use crate::parent::create::Made;
 use crate::parent::foreground::{Signals, attend};
 use crate::parent::notify::Notify;
@@ -21,9 +22,10 @@ pub struct Args {
     /// Do not wait for the container
     #[arg(short, long)]
     pub detach: bool,
-    /// Do not delete the container when it has ended
-    #[arg(long)]
-    pub keep: bool,
+    /// Do not delete the container when it has ended; with NAME, of a sandbox: keep its changes by
+    /// that name
+    #[arg(long, value_name = "NAME", num_args = 0..=1, require_equals = true)]
+    pub keep: Option<Option<Id>>,
     /// Do not adopt orphans of a container without a pid namespace
     #[arg(long)]
     pub no_subreaper: bool,
@@ -50,15 +52,39 @@ fn bundle(args: &Args, console: Console) -> Result<Bundle> {
     Bundle::read(&args.create.common.bundle, &args.create.common.config)
 }
 
+/// What becomes of the container when it has ended.
+fn is_kept(args: &Args) -> bool {
+    match &args.keep {
+        None => false,
+        Some(None) => true,
+        Some(Some(name)) => !args.sandbox.host_root && name.as_str() == "true",
+    }
+}
+
 fn run_container(args: &Args, global: &Global) -> Result<u8> {
+    if !args.sandbox.host_root {
+        if let Some(Some(name)) = &args.keep
+            && !["true", "false"].contains(&name.as_str())
+        {
+            bail!("--keep={name}: a name goes with --host-root only");
+        }
+        return run_with(args, &args.create, global);
+    }
+    let changes = Changes::of(args)?;
+    let create = create::Args { overlay: changes.overlay(), ..args.create.clone() };
+    let exit = run_with(args, &create, global);
+    changes.tell_and_forget().and(exit)
+}
+
+fn run_with(args: &Args, create: &create::Args, global: &Global) -> Result<u8> {
     // First, before this program opens anything.
-    let fds = Fds::take(args.create.preserve_fds)?;
+    let fds = Fds::take(create.preserve_fds)?;
     let signals = if args.detach { None } else { Some(Signals::take()?) };
     let reaper = signals.as_ref().filter(|_| !args.no_subreaper);
     reaper.map_or(Ok(()), Signals::adopt_orphans)?;
     let console = if args.detach { Console::None } else { Console::Foreground };
     let Made { container, pidfd, channel, terminal, notify } =
-        make(bundle(args, console)?, &args.create, global, Start::AtOnce, console, fds)?;
+        make(bundle(args, console)?, create, global, Start::AtOnce, console, fds)?;
     let id = container.state.about.id.clone();
     let notify = notify.and_then(Notify::new);
     let container = match start::finish(container, &channel) {
@@ -86,7 +112,7 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
     };
     let exit = attend(&pidfd, &signals, terminal, notify.as_ref());
     // What cannot be waited for is not left to itself.
-    if !args.keep || exit.is_err() {
+    if !is_kept(args) || exit.is_err() {
         // Somebody else may have deleted it meanwhile.
         if let Some(container) = unlocked.lock_again()? {
             for warning in delete::destroy_with(container, exit.is_err().then_some(&pidfd))? {

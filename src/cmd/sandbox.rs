@@ -1,7 +1,10 @@
 //! `knarr run --host-root`: a bundle that is not there.
 
+mod changes;
 mod facts;
 mod places;
+
+pub(super) use changes::Changes;
 
 use super::create::{Bundle, Console};
 use crate::template::sandbox::view::Part;
@@ -18,6 +21,9 @@ pub struct Args {
     /// a network. What it changes is gone when it ends, unless --overlay=DIR keeps it
     #[arg(long, conflicts_with = "bundle")]
     pub host_root: bool,
+    /// When it has ended, list on standard error what it changed
+    #[arg(long, requires = "host_root", help_heading = SANDBOX)]
+    pub diff: bool,
     /// Let changes of this folder through to the host
     #[arg(long, value_name = "DIR", requires = "host_root", help_heading = SANDBOX)]
     pub write: Vec<String>,
