@@ -7,7 +7,7 @@ use knarr::host::Host;
 use knarr::plan::{self, CgroupDriver, Keyring, Pivot, Request, Start};
 use knarr::template::sandbox::places::{Access, Kind, Node, Placed};
 use knarr::template::sandbox::view::Part;
-use knarr::template::sandbox::{self, Caller, Sandbox};
+use knarr::template::sandbox::{self, Caller, Network, Sandbox};
 use std::path::Path;
 
 fn plan_of(sandbox: &Sandbox<'_>, overlay: Option<Upper>) -> String {
@@ -34,6 +34,7 @@ fn plan_of(sandbox: &Sandbox<'_>, overlay: Option<Upper>) -> String {
         cgroup_driver: CgroupDriver::Cgroupfs,
         overlay,
         init: false,
+        listen: is_root.then_some(3128),
         notify: None,
     };
     let text = sandbox::config(sandbox).unwrap();
@@ -62,7 +63,17 @@ fn places() -> Vec<Placed> {
 }
 
 fn sandbox<'a>(caller: Caller, parts: &'a [Part], placed: &'a [Placed], args: &'a [String]) -> Sandbox<'a> {
-    Sandbox { args, env: &[], cwd: "/home/a/project", terminal: false, caller, user: (0, 0), parts, placed }
+    Sandbox {
+        args,
+        env: &[],
+        cwd: "/home/a/project",
+        terminal: false,
+        caller,
+        user: (0, 0),
+        network: Network::Own,
+        parts,
+        placed,
+    }
 }
 
 #[test]

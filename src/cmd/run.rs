@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::create::{self, Bundle, Console, Fds, make};
-use super::sandbox::{self, Changes};
+use super::sandbox::{self, Changes, Net};
 use crate::id::Id;
 use crate::parent::create::Made;
 use crate::parent::foreground::{Signals, attend};
@@ -68,25 +68,30 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
         {
             bail!("--keep={name}: a name goes with --host-root only");
         }
-        return run_with(args, &args.create, global);
+        return run_with(args, &args.create, &Net::Nothing, global);
     }
     let changes = Changes::of(args)?;
-    let create = create::Args { overlay: changes.overlay(), ..args.create.clone() };
-    let exit = run_with(args, &create, global);
+    let net = Net::of(args.sandbox.net.as_deref())?;
+    if net.port().is_some() && args.detach {
+        bail!("--net: the proxy ends with this command, which --detach does not wait with");
+    }
+    let create = create::Args { overlay: changes.overlay(), listen: net.port(), ..args.create.clone() };
+    let exit = run_with(args, &create, &net, global);
     changes.tell_and_forget().and(exit)
 }
 
-fn run_with(args: &Args, create: &create::Args, global: &Global) -> Result<u8> {
+fn run_with(args: &Args, create: &create::Args, net: &Net, global: &Global) -> Result<u8> {
     // First, before this program opens anything.
     let fds = Fds::take(create.preserve_fds)?;
     let signals = if args.detach { None } else { Some(Signals::take()?) };
     let reaper = signals.as_ref().filter(|_| !args.no_subreaper);
     reaper.map_or(Ok(()), Signals::adopt_orphans)?;
     let console = if args.detach { Console::None } else { Console::Foreground };
-    let Made { container, pidfd, channel, terminal, notify } =
+    let Made { container, pidfd, channel, terminal, notify, proxy } =
         make(bundle(args, console)?, create, global, Start::AtOnce, console, fds)?;
     let id = container.state.about.id.clone();
     let notify = notify.and_then(Notify::new);
+    let _proxy = proxy.map(|listener| net.serve(listener, &global.log())).transpose()?;
     let container = match start::finish(container, &channel) {
         Ok(container) => container,
         Err(cause) => {

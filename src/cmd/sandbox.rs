@@ -2,13 +2,15 @@
 
 mod changes;
 mod facts;
+mod net;
 mod places;
 
 pub(super) use changes::Changes;
+pub(super) use net::Net;
 
 use super::create::{Bundle, Console};
 use crate::template::sandbox::view::Part;
-use crate::template::sandbox::{self, Caller, Sandbox, places::behind, view::is_own};
+use crate::template::sandbox::{self, Caller, Network, Sandbox, places::behind, view::is_own};
 use anyhow::{Context, Result, bail};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -24,6 +26,9 @@ pub struct Args {
     /// When it has ended, list on standard error what it changed
     #[arg(long, requires = "host_root", help_heading = SANDBOX)]
     pub diff: bool,
+    /// Network: none, the host's, or by HTTP: through a proxy at a socket, or to these hosts only
+    #[arg(long, value_name = "none|host|proxy=SOCKET|allow=HOST[:PORT],...", requires = "host_root", help_heading = SANDBOX)]
+    pub net: Option<String>,
     /// Let changes of this folder through to the host
     #[arg(long, value_name = "DIR", requires = "host_root", help_heading = SANDBOX)]
     pub write: Vec<String>,
@@ -68,16 +73,18 @@ pub(super) fn bundle(args: &Args, command: &[String], console: Console) -> Resul
         Caller::Root => facts::disks()?.iter().map(Part::of_disk).collect(),
         Caller::User(..) => facts::folders()?,
     };
-    let placed = places::placed(args)?;
+    let net = Net::of(args.net.as_deref())?;
+    let placed = places::placed(args, &net)?;
     let config = sandbox::config(&Sandbox {
         args: if command.is_empty() { &shell } else { command },
-        env: &environment(args, caller, variable)?,
+        env: &environment(args, &net, caller, variable)?,
         cwd: &working_directory(args, &placed)?,
         terminal: console != Console::None
             && std::io::stdin().is_terminal()
             && std::io::stdout().is_terminal(),
         caller,
         user: args.user.as_deref().map_or(Ok((0, 0)), |user| facts::user(user, caller))?,
+        network: if matches!(net, Net::Host) { Network::Hosts } else { Network::Own },
         parts: &parts,
         placed: &placed,
     })?;
@@ -89,6 +96,7 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 /// What of the caller's environment says how to show things, and what is asked for.
 fn environment(
     args: &Args,
+    net: &Net,
     caller: Caller,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Vec<String>> {
@@ -101,6 +109,7 @@ fn environment(
     };
     let take = |name: &str| Some(format!("{name}={}", variable(name)?));
     env.extend(kept.iter().filter_map(|name| take(name)));
+    env.extend(net.variables());
     for asked in &args.env {
         let (name, entry) = match asked.split_once('=') {
             Some((name, _)) => (name, asked.clone()),

@@ -15,6 +15,7 @@ mod making;
 mod net_devices;
 pub mod notify;
 mod overlay;
+pub mod proxy;
 pub mod rdt;
 mod record;
 mod relay;

@@ -38,6 +38,8 @@ use std::path::PathBuf;
 /// What the caller asks beside config.json.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
+    /// Have init listen on this port of its own loopback device for the parent.
+    pub listen: Option<u16>,
     /// The container's id.
     pub id: Id,
     /// When the process starts.

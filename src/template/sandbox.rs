@@ -25,6 +25,8 @@ pub struct Sandbox<'a> {
     pub caller: Caller,
     /// The user and group of the command, in the sandbox.
     pub user: (u32, u32),
+    /// Its network.
+    pub network: Network,
     /// What is seen of the host.
     pub parts: &'a [Part],
     /// What options put somewhere, and what is hidden.
@@ -40,7 +42,16 @@ pub enum Caller {
     User(u32, u32),
 }
 
-/// Its config.json: the host's files under a layer for changes, namespaces of its own, no network.
+/// Whose network a sandbox has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// Its own, with a loopback device.
+    Own,
+    /// The host's.
+    Hosts,
+}
+
+/// Its config.json: the host's files under a layer for changes, namespaces of its own.
 /// The process may what Docker's may. /run and /tmp are empty. Elsewhere nobody listens behind a
 /// socket, as the files are those of overlays, but where the caller binds some.
 pub fn config(sandbox: &Sandbox<'_>) -> anyhow::Result<String> {
@@ -62,10 +73,11 @@ pub fn config(sandbox: &Sandbox<'_>) -> anyhow::Result<String> {
     process["cwd"] = sandbox.cwd.into();
     process["terminal"] = sandbox.terminal.into();
     process["user"] = json!({ "uid": sandbox.user.0, "gid": sandbox.user.1 });
-    if let Some(namespaces) = config["linux"]["namespaces"].as_array_mut()
-        && namespaces.iter().all(|namespace| namespace["type"] != "network")
-    {
-        namespaces.push(json!({ "type": "network" }));
+    if let Some(namespaces) = config["linux"]["namespaces"].as_array_mut() {
+        namespaces.retain(|namespace| namespace["type"] != "network");
+        if sandbox.network == Network::Own {
+            namespaces.push(json!({ "type": "network" }));
+        }
     }
     place(&mut config, sandbox);
     Ok(format!("{config:#}\n"))

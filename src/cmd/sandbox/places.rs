@@ -1,6 +1,6 @@
 //! What options put at places of a sandbox, as they name it.
 
-use super::{Args, facts};
+use super::{Args, Net, facts};
 use crate::template::sandbox::places::{Access, Kind, Node, Placed, behind, conflict};
 use crate::template::sandbox::{secrets, view::is_own};
 use anyhow::{Context, Result, bail};
@@ -8,7 +8,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 /// All of them, and what is hidden by default.
-pub(super) fn placed(args: &Args) -> Result<Vec<Placed>> {
+pub(super) fn placed(args: &Args, net: &Net) -> Result<Vec<Placed>> {
     let mut placed = Vec::new();
     for (option, texts, access) in
         [("--bind", &args.bind, Access::Write), ("--ro-bind", &args.ro_bind, Access::Read)]
@@ -40,6 +40,9 @@ pub(super) fn placed(args: &Args) -> Result<Vec<Placed>> {
         bail!(reason);
     }
     hide_secrets(args, &mut placed)?;
+    if matches!(net, Net::Host) {
+        placed.extend(name_servers(&placed));
+    }
     Ok(placed)
 }
 
@@ -66,6 +69,14 @@ fn hide_secrets(args: &Args, placed: &mut Vec<Placed>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The file that says which name servers there are, where the link to it leads to /run.
+fn name_servers(placed: &[Placed]) -> Option<Placed> {
+    let path = facts::real("/etc/resolv.conf").ok()?;
+    let is_seen = !is_own(&path) || placed.iter().any(|place| place.path == path);
+    let kind = Kind::Bind { source: path.clone(), access: Access::Read, node: Node::Other };
+    (!is_seen).then_some(Placed { path, kind, option: "--net host" })
 }
 
 fn hidden(path: &str) -> Kind {
