@@ -38,7 +38,6 @@ use std::path::PathBuf;
 /// What the caller asks beside config.json.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The container's id.
     pub id: Id,
     /// When the process starts.
     pub start: Start,
@@ -95,16 +94,13 @@ pub enum CgroupDriver {
     Cgroupfs,
     /// systemd, as the scope that `slice:prefix:name` names.
     Systemd,
-    /// Nobody.
     Disabled,
 }
 
 /// A step and the field of config.json that asked for it; empty where nothing there did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned<T> {
-    /// The step.
     pub step: T,
-    /// The field.
     pub field: String,
 }
 
@@ -132,7 +128,6 @@ pub struct Home {
 /// A unit of systemd.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Unit {
-    /// Which systemd.
     #[serde(rename = "manager")]
     pub instance: systemd::Instance,
     /// As `docker-ID.scope`.
@@ -144,7 +139,6 @@ pub struct Unit {
 /// All that will be done to make a container.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The container's id.
     pub id: Id,
     /// The container's cgroup; none if it has none.
     pub cgroup: Option<Home>,
