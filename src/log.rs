@@ -24,9 +24,7 @@ pub enum Format {
 /// `--log-level`: what is told beside the error that a command fails with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Nothing.
     Error,
-    /// What was tolerated.
     Warning,
     /// The same: there is nothing in between.
     Info,

@@ -26,7 +26,6 @@ pub use status::{Command, Status, refuse};
 /// `listenerMetadata`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agent {
-    /// Its socket.
     pub path: PathBuf,
     /// Passed on as it is.
     pub metadata: String,
@@ -293,7 +292,6 @@ const FORCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What there is under an id.
 #[derive(Debug)]
 pub enum Found {
-    /// A container.
     Container(Box<Container>),
     /// A directory without a record that can be read, and why.
     Remains(Dir, anyhow::Error),
@@ -302,9 +300,7 @@ pub enum Found {
 /// A recorded container.
 #[derive(Debug)]
 pub struct Container {
-    /// Its directory.
     pub dir: Dir,
-    /// What state.json says.
     pub state: State,
 }
 

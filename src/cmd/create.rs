@@ -15,7 +15,6 @@ use nix::sys::socket::SockType;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, Clone, Default, clap::Args)]
 #[group(id = "common")]
 pub struct Common {
@@ -36,7 +35,6 @@ pub struct Common {
     pub pid_file: Option<PathBuf>,
 }
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, Clone, Default, clap::Args)]
 #[group(id = "create")]
 pub struct Args {

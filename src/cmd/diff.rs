@@ -5,7 +5,6 @@ use crate::layer::{Change, compare, read::Layer, store, text};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "diff")]
 pub struct Args {

@@ -9,7 +9,6 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "events")]
 pub struct Args {

@@ -7,7 +7,6 @@ use crate::time::rfc3339;
 use anyhow::{Context, Result};
 use std::time::{Duration, UNIX_EPOCH};
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "layers")]
 pub struct Args {

@@ -7,7 +7,6 @@ use crate::host;
 use crate::log;
 use anyhow::{Context, Result};
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "list")]
 pub struct Args {
@@ -24,7 +23,6 @@ pub struct Args {
 pub enum Format {
     /// Aligned columns with a heading.
     Table,
-    /// A JSON array.
     Json,
 }
 

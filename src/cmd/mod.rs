@@ -32,7 +32,6 @@ pub use global::{Global, SPEC_VERSION};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 pub struct IdArg {
     /// The container's id

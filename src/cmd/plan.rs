@@ -8,7 +8,6 @@ use crate::plan::Start;
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "plan")]
 pub struct Args {

@@ -12,7 +12,6 @@ use crate::plan::Start;
 use anyhow::{Context, Result, bail};
 use std::os::fd::AsFd;
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "run")]
 pub struct Args {

@@ -15,7 +15,6 @@ use anyhow::{Context, Result, bail};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, Clone, Default, clap::Args)]
 #[group(id = "sandbox")]
 pub struct Args {

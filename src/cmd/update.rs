@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, Default, clap::Args)]
 #[group(id = "update")]
 pub struct Args {

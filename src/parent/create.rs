@@ -22,9 +22,7 @@ use std::path::{Path, PathBuf};
 pub struct CreateOrder<'a> {
     /// The configuration, for hooks and the record.
     pub config: &'a Config,
-    /// What is done.
     pub plan: &'a Plan,
-    /// This machine.
     pub host: &'a Host,
     /// config.json as it was read, to be kept for `exec`.
     pub text: &'a [u8],

@@ -40,7 +40,6 @@ use std::path::PathBuf;
 pub struct Request {
     /// Have init listen on this port of its own loopback device for the parent.
     pub listen: Option<u16>,
-    /// The container's id.
     pub id: Id,
     /// When the process starts.
     pub start: Start,
@@ -97,16 +96,13 @@ pub enum CgroupDriver {
     Cgroupfs,
     /// systemd, as the scope that `slice:prefix:name` names.
     Systemd,
-    /// Nobody.
     Disabled,
 }
 
 /// A step and the field of config.json that asked for it; empty where nothing there did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned<T> {
-    /// The step.
     pub step: T,
-    /// The field.
     pub field: String,
 }
 
@@ -134,7 +130,6 @@ pub struct Home {
 /// A unit of systemd.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Unit {
-    /// Which systemd.
     #[serde(rename = "manager")]
     pub instance: systemd::Instance,
     /// As `docker-ID.scope`.
@@ -146,7 +141,6 @@ pub struct Unit {
 /// All that will be done to make a container.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The container's id.
     pub id: Id,
     /// The container's cgroup; none if it has none.
     pub cgroup: Option<Home>,

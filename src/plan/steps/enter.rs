@@ -16,7 +16,6 @@ pub enum Groups {
 /// A new session keyring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionKeyring {
-    /// Its name.
     pub name: String,
     /// Its SELinux label, unless that is the maker's own.
     pub label: Option<String>,
@@ -68,7 +67,6 @@ pub enum EnterStep {
     Sysctl {
         /// Below /proc/sys, with slashes.
         path: String,
-        /// The value.
         value: String,
     },
     /// Write /proc/self/oom_score_adj, through the host's /proc.

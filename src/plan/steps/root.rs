@@ -10,7 +10,6 @@ use std::path::PathBuf;
 /// Whether a new tmpfs starts with a copy of what it covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyUp {
-    /// It starts empty.
     Nothing,
     /// With a copy, of which there is a limit for the container.
     Limited,
@@ -39,20 +38,17 @@ pub enum Source {
     /// A copy of what is in the container's own root by then, at this path: an earlier mount of the
     /// list may have brought it.
     Inside(String, Box<Tree>),
-    /// A new filesystem.
     New(Filesystem),
 }
 
 /// A new filesystem, for fsopen(2) to fsmount(2).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filesystem {
-    /// Its type.
     pub fstype: String,
     /// The source that /proc/self/mountinfo shows.
     pub source: String,
     /// Its parameters: a key, and a value unless it is a flag.
     pub parameters: Vec<(String, Option<String>)>,
-    /// Mount attributes.
     pub attrs: u64,
     /// Whether a tmpfs takes over the mode of the directory that it covers.
     pub mode_from_target: bool,
@@ -92,7 +88,6 @@ pub struct MountStep {
     pub target: String,
     /// How it is looked up.
     pub lookup: Lookup,
-    /// What is mounted.
     pub source: Source,
     /// Propagation types to set on it, in order.
     pub propagation: Vec<(Reach, u64)>,
@@ -108,7 +103,6 @@ pub struct MountStep {
 pub struct OverlayStep {
     /// The numbers of the copies that are only read, the top one first.
     pub lower: Vec<usize>,
-    /// Where changes go.
     pub upper: Option<Writable>,
     /// Parameters of the filesystem.
     pub parameters: Vec<String>,
@@ -161,7 +155,6 @@ pub enum RootStep {
         target: String,
         /// One mount or all below.
         reach: Reach,
-        /// The change.
         change: Change,
     },
     /// Make a device node or FIFO.
@@ -208,7 +201,6 @@ pub enum RootStep {
         paths: Vec<String>,
         /// The number of the copy of the host's /dev/null.
         null: usize,
-        /// The tmpfs.
         empty: Filesystem,
     },
     /// Make the working directory if it is missing.
