@@ -7,6 +7,7 @@ use crate::id::Id;
 use crate::parent::create::Made;
 use crate::parent::foreground::{Signals, attend};
 use crate::parent::notify::Notify;
+use crate::parent::timer::Timer;
 use crate::parent::{delete, start};
 use crate::plan::Start;
 use anyhow::{Context, Result, bail};
@@ -41,6 +42,9 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
     run_container(args, global).with_context(|| format!("run {}", args.create.common.id.escape_debug()))
 }
 
+/// The exit status of what took longer than it may, as that of timeout(1).
+const LATE: u8 = 124;
+
 fn bundle(args: &Args, console: Console) -> Result<Bundle> {
     if args.sandbox.host_root {
         return sandbox::bundle(&args.sandbox, &args.command, console);
@@ -71,11 +75,18 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
     }
     let changes = Changes::of(args)?;
     let net = Net::of(args.sandbox.net.as_deref())?;
+    if args.sandbox.timeout.is_some() && args.detach {
+        bail!("--timeout: nobody waits for what is detached");
+    }
     if net.port().is_some() && args.detach {
         bail!("--net: the proxy ends with this command, which --detach does not wait with");
     }
     let create = create::Args { overlay: changes.overlay(), listen: net.port(), ..args.create.clone() };
-    let exit = run_with(args, &create, &net, global);
+    let mut global = global.clone();
+    if !global.systemd_cgroup && global.cgroup_manager.is_none() {
+        global.cgroup_manager = args.sandbox.cgroup_manager();
+    }
+    let exit = run_with(args, &create, &net, &global);
     changes.tell_and_forget().and(exit)
 }
 
@@ -114,7 +125,10 @@ fn run_with(args: &Args, create: &create::Args, net: &Net, global: &Global) -> R
         notify.map_or(Ok(()), |notify| notify.until_ready(pid, pidfd.as_fd()))?;
         return Ok(0);
     };
+    let timer = args.sandbox.timeout.map(|time| Timer::start(&pidfd, time)).transpose()?;
     let exit = attend(&pidfd, &signals, terminal, notify.as_ref());
+    let is_late = timer.as_ref().is_some_and(Timer::is_over);
+    drop(timer);
     // What cannot be waited for is not left to itself.
     if !is_kept(args) || exit.is_err() {
         // Somebody else may have deleted it meanwhile.
@@ -124,5 +138,6 @@ fn run_with(args: &Args, create: &create::Args, net: &Net, global: &Global) -> R
             }
         }
     }
-    Ok(exit?.code() as u8)
+    let status = exit?.code() as u8;
+    Ok(if is_late { LATE } else { status })
 }

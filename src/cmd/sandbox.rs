@@ -9,11 +9,16 @@ pub(super) use changes::Changes;
 pub(super) use net::Net;
 
 use super::create::{Bundle, Console};
+use super::events::duration;
+use super::update::bytes;
+use crate::host;
+use crate::plan::CgroupDriver;
 use crate::template::sandbox::view::Part;
-use crate::template::sandbox::{self, Caller, Network, Sandbox, places::behind, view::is_own};
+use crate::template::sandbox::{self, Caller, Limits, Network, Sandbox, places::behind, view::is_own};
 use anyhow::{Context, Result, bail};
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Debug, Clone, Default, clap::Args)]
 #[group(id = "sandbox")]
@@ -55,9 +60,37 @@ pub struct Args {
     /// Take none of the caller's variables over but those of --env
     #[arg(long, requires = "host_root", help_heading = SANDBOX)]
     pub clear_env: bool,
+    /// Bound of memory and swap together
+    #[arg(long, value_name = "SIZE", value_parser = bytes, requires = "host_root", help_heading = SANDBOX)]
+    pub memory: Option<i64>,
+    /// Bound of processes and threads
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..), requires = "host_root", help_heading = SANDBOX)]
+    pub pids: Option<i64>,
+    /// Bound of processors, as 1.5
+    #[arg(long, value_name = "N", value_parser = cpu_us, requires = "host_root", help_heading = SANDBOX)]
+    pub cpus: Option<u64>,
+    /// End it after this time, as 10m, with the status 124
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "host_root", help_heading = SANDBOX)]
+    pub timeout: Option<Duration>,
     /// User of the command, by name or number [default: root]
     #[arg(long, value_name = "USER[:GROUP]", requires = "host_root", help_heading = SANDBOX)]
     pub user: Option<String>,
+}
+
+impl Args {
+    /// Who makes the cgroup of limits, unless the caller says so: systemd where an ordinary user
+    /// has one.
+    pub(super) fn cgroup_manager(&self) -> Option<CgroupDriver> {
+        let is_limited = self.memory.is_some() || self.pids.is_some() || self.cpus.is_some();
+        let session = std::env::var_os("XDG_RUNTIME_DIR").filter(|_| host::user() != 0 && is_limited)?;
+        PathBuf::from(session).join("bus").exists().then_some(CgroupDriver::Systemd)
+    }
+}
+
+/// A number of processors, in microseconds of each 100 ms.
+fn cpu_us(text: &str) -> Result<u64, String> {
+    let number: Option<f64> = text.parse().ok().filter(|number| (0.01..=65536.0).contains(number));
+    number.map(|number| (number * 100_000.0) as u64).ok_or("not a number of processors like 1.5".into())
 }
 
 const SANDBOX: &str = "Options of --host-root";
@@ -84,6 +117,7 @@ pub(super) fn bundle(args: &Args, command: &[String], console: Console) -> Resul
         caller,
         user: args.user.as_deref().map_or(Ok((0, 0)), |user| facts::user(user, caller))?,
         network: if matches!(net, Net::Host) { Network::Hosts } else { Network::Own },
+        limits: Limits { memory: args.memory, pids: args.pids, cpu_us: args.cpus },
         parts: &parts,
         placed: &placed,
     })?;

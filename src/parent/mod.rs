@@ -25,4 +25,5 @@ pub mod seal;
 pub mod settle;
 pub mod start;
 pub mod terminal;
+pub mod timer;
 pub mod update;

@@ -27,6 +27,8 @@ pub struct Sandbox<'a> {
     pub user: (u32, u32),
     /// Its network.
     pub network: Network,
+    /// What it may use.
+    pub limits: Limits,
     /// What is seen of the host.
     pub parts: &'a [Part],
     /// What options put somewhere, and what is hidden.
@@ -40,6 +42,17 @@ pub enum Caller {
     Root,
     /// An ordinary user with these ids: the root is empty but for the parts.
     User(u32, u32),
+}
+
+/// What a sandbox may use.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Limits {
+    /// Memory and swap together, in bytes.
+    pub memory: Option<i64>,
+    /// Processes and threads.
+    pub pids: Option<i64>,
+    /// Processors' time, in microseconds of each 100 ms.
+    pub cpu_us: Option<u64>,
 }
 
 /// Whose network a sandbox has.
@@ -79,8 +92,23 @@ pub fn config(sandbox: &Sandbox<'_>) -> anyhow::Result<String> {
             namespaces.push(json!({ "type": "network" }));
         }
     }
+    limit(&mut config, &sandbox.limits);
     place(&mut config, sandbox);
     Ok(format!("{config:#}\n"))
+}
+
+fn limit(config: &mut Value, limits: &Limits) {
+    let Limits { memory, pids, cpu_us } = limits;
+    let resources = &mut config["linux"]["resources"];
+    if let Some(bytes) = memory {
+        resources["memory"] = json!({ "limit": bytes, "swap": bytes });
+    }
+    if let Some(count) = pids {
+        resources["pids"] = json!({ "limit": count });
+    }
+    if let Some(quota) = cpu_us {
+        resources["cpu"] = json!({ "quota": quota, "period": 100_000 });
+    }
 }
 
 /// All mounts, those of deeper places later, so that the order of options does not matter. What is
