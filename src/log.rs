@@ -97,6 +97,11 @@ impl Log {
         self.write(self.record("warning", message));
     }
 
+    /// Record something that is neither wrong nor tolerated, where there is a log.
+    pub fn record_event(&self, message: &str) {
+        self.write(self.record("info", message));
+    }
+
     /// Report, line by line, what is going to be done, where that is asked for.
     pub fn debug(&self, what: &dyn std::fmt::Display) {
         if self.level < Level::Debug {

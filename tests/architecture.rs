@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 /// The rooms of the house, from the roof to the ground. A room may use those further down, so no
 /// two use each other.
-const FLOORS: [&str; 27] = [
+const FLOORS: [&str; 28] = [
     "cli",
     "shim",
     "cmd",
@@ -23,6 +23,7 @@ const FLOORS: [&str; 27] = [
     "check",
     "image",
     "template",
+    "layer",
     "log",
     "hook",
     "state",

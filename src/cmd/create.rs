@@ -35,7 +35,7 @@ pub struct Common {
     pub pid_file: Option<PathBuf>,
 }
 
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 #[group(id = "create")]
 pub struct Args {
     /// What restore takes too
@@ -58,6 +58,9 @@ pub struct Args {
     /// orphans
     #[arg(long)]
     pub init: bool,
+    /// The port of the sandbox's proxy
+    #[arg(skip)]
+    pub listen: Option<u16>,
     /// Pass this many descriptors after standard error on to the process
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub preserve_fds: u32,
@@ -191,6 +194,7 @@ pub(crate) fn asked(
         pivot: if args.no_pivot { Pivot::Move } else { Pivot::Root },
         keyring: keyring(args),
         preserve_fds: fds.count,
+        listen: args.listen,
         listen_env: fds.env,
         cgroup_driver: global.cgroup_driver(),
         overlay: args.overlay.as_ref().map(|folder| upper(folder.as_deref())).transpose()?,

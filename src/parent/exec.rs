@@ -301,7 +301,9 @@ impl Conversation<'_> {
                     self.hand_over(message).context("linux.seccomp.listenerPath")?;
                     self.channel.done().context("sendmsg to the child")?;
                 }
-                Some(message @ (FromInit::HostHooks | FromInit::Ready)) => return Err(message.unexpected()),
+                Some(message @ (FromInit::HostHooks | FromInit::Ready | FromInit::Proxy(_))) => {
+                    return Err(message.unexpected());
+                }
             }
         }
     }

@@ -11,7 +11,7 @@ pub mod devices;
 mod exec;
 pub mod gvariant;
 mod mounts;
-mod overlay;
+pub mod overlay;
 mod process;
 pub mod resources;
 pub mod restore;
@@ -25,9 +25,9 @@ pub use create::create;
 pub use exec::{Exec, ExecCgroup, ExecRequest, exec};
 pub(crate) use mounts::below;
 pub use steps::{
-    Computed, Console, CopyUp, EnterStep, Filesystem, Groups, HardLimit, HostStep, IdSource, Launch, Lookup,
-    MountStep, NetDevice, OverlayStep, ProcessStep, RootStep, SessionKeyring, Settle, Source, Step, Tree,
-    Writable,
+    Computed, Console, CopyUp, EnterStep, Filesystem, GlassStep, Groups, HardLimit, HostStep, IdSource,
+    Launch, Lookup, MountStep, NetDevice, OverlayStep, ProcessStep, RootStep, SessionKeyring, Settle, Source,
+    Step, Tree, Writable,
 };
 
 use crate::config::Upper;
@@ -38,6 +38,8 @@ use std::path::PathBuf;
 /// What the caller asks beside config.json.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
+    /// Have init listen on this port of its own loopback device for the parent.
+    pub listen: Option<u16>,
     pub id: Id,
     /// When the process starts.
     pub start: Start,

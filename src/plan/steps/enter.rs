@@ -57,6 +57,8 @@ pub enum EnterStep {
     Keyring(SessionKeyring),
     /// Bring up `lo` of a new network namespace.
     Loopback,
+    /// Listen on this port of `lo`, and give the socket to the parent.
+    Listen(u16),
     /// sethostname(2).
     Hostname(String),
     /// setdomainname(2).
@@ -95,6 +97,7 @@ impl Display for EnterStep {
             EnterStep::Session => write!(f, "new session"),
             EnterStep::Keyring(keyring) => write!(f, "{keyring}"),
             EnterStep::Loopback => write!(f, "loopback up"),
+            EnterStep::Listen(port) => write!(f, "listen on 127.0.0.1:{port} for the parent"),
             EnterStep::Hostname(name) => write!(f, "hostname {name}"),
             EnterStep::Domainname(name) => write!(f, "domainname {name}"),
             EnterStep::Sysctl { path, value } => write!(f, "/proc/sys/{path} = {value}"),

@@ -111,6 +111,21 @@ pub struct OverlayStep {
     pub keeps_owner: bool,
 }
 
+/// Mount an overlay of one layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GlassStep {
+    /// In the container.
+    pub target: String,
+    /// The number of the copy.
+    pub slot: usize,
+    /// Its attributes.
+    pub attrs: u64,
+    /// Where changes go.
+    pub upper: Option<Writable>,
+    /// Whether its attributes are those that are without rights over the host (`userxattr`).
+    pub of_user: bool,
+}
+
 /// What init does to be in the container's root filesystem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RootStep {
@@ -128,15 +143,8 @@ pub enum RootStep {
     },
     /// Stack an overlay over the root filesystem.
     Overlay(OverlayStep),
-    /// Mount an overlay of one layer, read-only, on a target: its files, but neither its sockets
-    /// nor its FIFOs.
-    Glass {
-        /// In the container.
-        target: String,
-        /// The number of the copy.
-        slot: usize,
-        attrs: u64,
-    },
+    /// Mount an overlay of one layer on a target: its files, but neither its sockets nor its FIFOs.
+    Glass(GlassStep),
     /// Go on inside a root filesystem without a mount namespace.
     RootDirectory(PathBuf),
     /// Mount on a target.
@@ -245,6 +253,30 @@ impl Display for MountStep {
     }
 }
 
+impl Display for Writable {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Writable::Memory => write!(f, "changes in memory"),
+            Writable::Tree { slot, upper, work } => {
+                write!(f, "changes in {upper} of #{slot}, work in {work}")
+            }
+        }
+    }
+}
+
+impl Display for GlassStep {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let GlassStep { target, slot, attrs, upper, of_user } = self;
+        write!(f, "mount {target} overlay of #{slot}")?;
+        let attrs = attr_names(*attrs);
+        if !attrs.is_empty() {
+            write!(f, " ({})", attrs.join(" "))?;
+        }
+        upper.iter().try_for_each(|upper| write!(f, ", {upper}"))?;
+        if *of_user { write!(f, ", userxattr") } else { Ok(()) }
+    }
+}
+
 impl Display for OverlayStep {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let OverlayStep { lower, upper, parameters, keeps_owner } = self;
@@ -252,10 +284,7 @@ impl Display for OverlayStep {
         write!(f, "overlay of {}", lower.join(" "))?;
         match upper {
             None => write!(f, ", read-only")?,
-            Some(Writable::Memory) => write!(f, ", changes in memory")?,
-            Some(Writable::Tree { slot, upper, work }) => {
-                write!(f, ", changes in {upper} of #{slot}, work in {work}")?;
-            }
+            Some(upper) => write!(f, ", {upper}")?,
         }
         if !*keeps_owner {
             write!(f, ", of the container's root")?;
@@ -273,9 +302,7 @@ impl Display for RootStep {
             RootStep::Overlay(overlay) => write!(f, "{overlay}"),
             RootStep::RootDirectory(path) => write!(f, "root {}", path.display()),
             RootStep::Mount(mount) => write!(f, "{mount}"),
-            RootStep::Glass { target, slot, attrs } => {
-                write!(f, "mount {target} overlay of #{slot} ({})", attr_names(*attrs).join(" "))
-            }
+            RootStep::Glass(glass) => write!(f, "{glass}"),
             RootStep::Attributes { target, reach, change } => {
                 write!(f, "change {target}: ")?;
                 change_text(f, *reach, *change)
