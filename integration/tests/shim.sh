@@ -553,6 +553,118 @@ test_a_shim_that_is_killed_during_start_exec_and_delete() {
   kill "$LISTENER"
 }
 
+# killed AGE METHOD ARG...: containerd is killed AGE seconds after a call, and comes back: what it finds is `kept` or `deleted`
+killed() { FOUND=$("$CONTAINERD" killed "$ADDRESS" "$@"); }
+# nothing_left ID: neither shim nor container, nor what belongs to them.
+nothing_left() {
+  eventually eval '! shim_pid'
+  assert_absent "$C"; assert_absent "$T/root/$NAMESPACE/$1"; assert_absent "${ADDRESS#unix://}"
+  assert_no_match "$(cat /proc/mounts)" "$T/$1/rootfs"
+  rm -rf "${T:?}/$1"
+}
+AGES='0 0.003 0.008 0.5' # of a call, in seconds
+test_containerd_is_killed_during_create() {
+  local age found=''
+  cp -al "$WORK/rootfs" lower
+  for age in $AGES 0; do
+    ready c1 'sh("sleep 1000")'
+    rm -rf "$B/rootfs"; mkdir "$B/rootfs"
+    killed "$age" Create id=c1 bundle="$B" "$(OPTIONS '')" "rootfs=[{\"type\": \"bind\", \"source\": \"$T/lower\", \"options\": [\"rbind\"]}]"
+    [ "$FOUND" = deleted ] || { call State id=c1; assert_jq "$OUT" '.status == 1'; call Start id=c1; finish c1; }
+    nothing_left c1
+    found+=" $FOUND"
+  done
+  kill "$LISTENER" 2>/dev/null || :
+  assert_match "$found" 'deleted .*kept .*deleted'
+}
+test_containerd_is_killed_during_start() {
+  local age
+  for age in $AGES; do
+    ready c1 'sh("sleep 1000")'
+    create c1
+    killed "$age" Start id=c1; assert_eq "$FOUND" kept
+    eventually eval 'call State id=c1; [ "$(jq .status <<<"$OUT")" = 2 ]'
+    finish c1; nothing_left c1
+  done
+}
+test_containerd_is_killed_during_exec() {
+  local age e=0
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  for age in $AGES; do
+    e=$((e + 1)); call Exec id=c1 exec_id="e$e" "$(spec sleep 1000)"
+    killed "$age" Start id=c1 exec_id="e$e"; assert_eq "$FOUND" kept
+    eventually eval 'call State id=c1 exec_id="e$e"; [ "$(jq .status <<<"$OUT")" = 2 ]'
+  done
+  call Kill id=c1 exec_id=e1 signal=15; call Wait id=c1 exec_id=e1; assert_jq "$OUT" '.exit_status == 143'
+  finish c1
+}
+test_containerd_is_killed_during_delete() {
+  local age
+  for age in $AGES; do
+    ready c1 'sh("sleep 1000")'
+    create c1; call Kill id=c1 signal=9; call Wait id=c1
+    killed "$age" Delete id=c1; assert_eq "$FOUND" deleted
+    nothing_left c1
+  done
+  kill "$LISTENER"
+}
+test_a_deletion_that_is_asked_for_twice() {
+  ready c1 'sh("exit 7") | .hooks.poststop = [{path: "/bin/sleep", args: ["sleep", "1"]}]'
+  create c1; call Start id=c1; call Wait id=c1
+  "$CONTAINERD" call "$ADDRESS" Delete id=c1 >first & local first=$!
+  eventually eval 'pgrep -x sleep >/dev/null'
+  forget c1; assert_jq "$OUT" ".exit_status == 7 and .pid == $PID"
+  wait "$first"; assert_eq "$(cat first)" "$OUT"
+  over
+}
+test_what_containerd_says_while_it_is_not_there_is_kept() {
+  ready c1 'sh("exit 7")'
+  create c1
+  eventually told create
+  kill "$LISTENER"; rm "$TTRPC_ADDRESS"
+  call Start id=c1; call Wait id=c1
+  "$CONTAINERD" events "$TTRPC_ADDRESS" "$T/events" & LISTENER=$!
+  eventually told '/tasks/create /tasks/start /tasks/exit '
+  forget c1; over
+}
+test_a_shim_that_nobody_knows_of_is_cleaned_up() { # containerd was killed before it had the answer of `start`
+  ready c1 'sh("sleep 1000")'
+  OUT=$("$CONTAINERD" delete "$SHIM" "$NAMESPACE" c1 "$B"); assert_jq "$OUT" '.exit_status == 137'
+  nothing_left c1
+  # or cannot reach it, and its container is running
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1; process c1 e1 sleep 1000
+  OUT=$("$CONTAINERD" delete "$SHIM" "$NAMESPACE" c1 "$B"); assert_jq "$OUT" ".exit_status == 137 and .pid == $PID"
+  nothing_left c1
+  # Others of the pod go on.
+  ready c1 '.annotations["io.kubernetes.cri.sandbox-id"] = "c1" | sh("sleep 1000")'
+  create c1; call Start id=c1
+  ready c2 '.annotations["io.kubernetes.cri.sandbox-id"] = "c1" | sh("sleep 1000")'
+  create c2; call Start id=c2
+  OUT=$("$CONTAINERD" delete "$SHIM" "$NAMESPACE" c2 "$B")
+  refuses 5 'not found' State id=c2
+  call State id=c1; assert_jq "$OUT" '.status == 2'
+  finish c1
+}
+test_a_container_that_is_killed_while_it_is_made() {
+  local age rc
+  for age in $AGES; do
+    ready c1 'sh("sleep 1000")'
+    { sleep "$age"; i=0; until read -r _ <"$C/cgroup.procs" || [ $((i++)) = 500 ]; do nap; done; echo 1 >"$C/cgroup.kill" || :; } 2>/dev/null & local killer=$!
+    rc=0; OUT=$("$CONTAINERD" call "$ADDRESS" Create id=c1 bundle="$B" "$(OPTIONS '')" 2>&1) || rc=$?
+    wait "$killer"
+    if [ "$rc" = 0 ]; then
+      call Wait id=c1; assert_jq "$OUT" '.exit_status == 137'; forget c1
+    else
+      refuses 5 'not found' State id=c1
+    fi
+    call Shutdown
+    nothing_left c1
+  done
+  kill "$LISTENER"
+}
+
 test_thirty_pods_at_once() {
   local PATIENCE=60
   ready c0 'sh("exit 3")' # who listens

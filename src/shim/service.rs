@@ -73,6 +73,7 @@ impl Shim {
             "Stats" => self.stats(&decoded(payload)?),
             "Connect" => self.connect(&decoded(payload)?),
             "Shutdown" => {
+                self.abandon();
                 self.end();
                 NOTHING
             }
@@ -171,6 +172,7 @@ impl Shim {
             private_pids: true,
             checkpoint: request.checkpoint.clone(),
             is_busy: true,
+            is_abandoned: false,
         };
         self.containers.insert(id.clone(), container);
         let logger = self.logger(&mut ends, &id);
@@ -241,10 +243,13 @@ impl Shim {
         if process.phase == Phase::Starting || (process.phase == Phase::Started && process.is_alive()) {
             return Err(precondition("cannot delete a running process"));
         }
-        if self.deletions.iter().any(|deletion| deletion.process == key)
-            || self.container(&request.id)?.is_busy
-        {
-            return Err(precondition("the process is being deleted already"));
+        if self.is_forgetting(key) {
+            // A containerd that was killed meanwhile asks once more.
+            self.process_mut(&request.id, &request.exec_id)?.forgetting.push(caller);
+            return Ok(None);
+        }
+        if self.container(&request.id)?.is_busy {
+            return Err(precondition("the container is being made"));
         }
         self.deletions.push(Deletion { process: key, caller, deadline: Instant::now() + DRAIN });
         Ok(None)
