@@ -260,6 +260,29 @@ test_exec_on_a_terminal() {
   finish c1
 }
 
+test_who_asks_for_a_terminal_is_the_engine() { # whatever the process of `exec` says of it, which clients take from the container's
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  local word said
+  for word in true false; do
+    rm -f out got; fifos out
+    cat out >got &
+    jq -nc --argjson terminal "$word" '{args: ["sh", "-c", "tty; echo a"], cwd: "/", env: ["PATH=/bin"], terminal: $terminal}' >spec.json
+    if [ "$word" = true ]; then said='not a tty\na\n'; else said='/dev/pts/0\r\na\r\n'; fi
+    call Exec id=c1 exec_id="e$word" terminal=$([ "$word" = true ] && echo 0 || echo 1) stdout="$T/out" spec="@$T/spec.json"
+    call Start id=c1 exec_id="e$word"; call Wait id=c1 exec_id="e$word"; call Delete id=c1 exec_id="e$word"
+    eventually test -s got
+    eventually eval 'assert_eq "$(od -An -c got | tr -d " \n")" "$(tr -d " " <<<"$said")"'
+  done
+  finish c1
+  # Of a container both say it.
+  for word in true false; do
+    ready c1 --argjson terminal "$word" '.process.terminal = $terminal | sh("echo a")'
+    refuses 2 'terminal' Create id=c1 bundle="$B" terminal=$([ "$word" = true ] && echo 0 || echo 1) "$(OPTIONS '')"
+    over
+  done
+}
+
 test_the_first_process_is_told_of_last() {
   ready c1 'sh("sleep 1000")'
   create c1; call Start id=c1

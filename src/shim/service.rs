@@ -179,7 +179,7 @@ impl Shim {
         let asked = request.clone();
         let task = Task::Create(Box::new(request));
         let begun = self.later(caller, task, Some(&ends), move |console| {
-            work::create(&root, &options, &asked, logger, Some(console))
+            work::create(&root, &options, &asked, logger, Some(console).filter(|_| asked.terminal))
         });
         if begun.is_err() {
             self.containers.remove(&id);
@@ -214,12 +214,12 @@ impl Shim {
             (ends, process.streams) = stdio::open(&process.stdio, owner(&options))?;
         }
         process.phase = Phase::Starting;
-        let spec = process.spec.clone();
+        let (spec, terminal) = (process.spec.clone(), process.stdio.terminal);
         let logger = self.logger(&mut ends, if key == init { &id } else { &request.exec_id });
         let begun = self.later(caller, Task::Start(key), is_born.then_some(&ends), move |console| {
             let global = work::global(&root, &options);
             match (key == init, checkpoint.as_str()) {
-                (false, _) => work::exec(&global, &id, &spec, logger, Some(console)),
+                (false, _) => work::exec(&global, &id, &spec, logger, Some(console).filter(|_| terminal)),
                 (true, "") => work::start(&global, &id),
                 (true, checkpoint) => {
                     let order = Restoration {
