@@ -143,9 +143,13 @@ row_bind_volume() {
   assert_eq "$OUT $(cat data/g)" 'there back'
 }
 row_bind_volume_read_only() {
-  mkdir -p data/sub; mount -t tmpfs t data/sub
+  mkdir data
   refuses 1 'read-only' docker run --rm -v "$T/data:/data:ro" box touch /data/f
-  refuses 1 'read-only' docker run --rm --mount "type=bind,src=$T/data,dst=/data,readonly" box touch /data/sub/f # recursively, by rro
+}
+row_bind_volume_read_only_with_all_below() { # by rro
+  [[ $RT != *-shim ]] || skip 'dockerd asks only runtimes with a path what they can do'
+  mkdir -p data/sub; mount -t tmpfs t data/sub
+  refuses 1 'read-only' docker run --rm --mount "type=bind,src=$T/data,dst=/data,readonly" box touch /data/sub/f
   umount data/sub
 }
 row_bind_of_a_file() { echo one >f; in_box -v "$T/f:/etc/f" 'cat /etc/f'; assert_eq "$OUT" one; }
