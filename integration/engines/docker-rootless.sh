@@ -4,7 +4,7 @@
 . "$HERE/docker.sh"
 
 unset -f row_in_place_of_runc row_bind_propagation row_systempaths_unconfined row_device_that_is_not_allowed row_live_restore row_cgroupfs_driver row_userns_remap \
-  row_checkpoint_and_start_from_it \
+  row_checkpoint_and_start_from_it row_checkpoint_of_one_that_goes_on row_bind_volume_read_only_with_all_below \
   row_apparmor_{default_profile,unconfined,profile_of_ones_own}
 ROW_AS=("${AS_USER[@]}")
 DAEMON_JSON=/home/user/.config/docker/daemon.json DATA=/home/user/.local/share/docker EXEC=/run/user/1000/docker

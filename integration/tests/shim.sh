@@ -260,6 +260,29 @@ test_exec_on_a_terminal() {
   finish c1
 }
 
+test_who_asks_for_a_terminal_is_the_engine() { # whatever the process of `exec` says of it, which clients take from the container's
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  local word said
+  for word in true false; do
+    rm -f out got; fifos out
+    cat out >got &
+    jq -nc --argjson terminal "$word" '{args: ["sh", "-c", "tty; echo a"], cwd: "/", env: ["PATH=/bin"], terminal: $terminal}' >spec.json
+    if [ "$word" = true ]; then said='not a tty\na\n'; else said='/dev/pts/0\r\na\r\n'; fi
+    call Exec id=c1 exec_id="e$word" terminal=$([ "$word" = true ] && echo 0 || echo 1) stdout="$T/out" spec="@$T/spec.json"
+    call Start id=c1 exec_id="e$word"; call Wait id=c1 exec_id="e$word"; call Delete id=c1 exec_id="e$word"
+    eventually test -s got
+    eventually eval 'assert_eq "$(od -An -c got | tr -d " \n")" "$(tr -d " " <<<"$said")"'
+  done
+  finish c1
+  # Of a container both say it.
+  for word in true false; do
+    ready c1 --argjson terminal "$word" '.process.terminal = $terminal | sh("echo a")'
+    refuses 2 'terminal' Create id=c1 bundle="$B" terminal=$([ "$word" = true ] && echo 0 || echo 1) "$(OPTIONS '')"
+    over
+  done
+}
+
 test_the_first_process_is_told_of_last() {
   ready c1 'sh("sleep 1000")'
   create c1; call Start id=c1
@@ -549,6 +572,118 @@ test_a_shim_that_is_killed_during_start_exec_and_delete() {
         delete) call Kill id=c1 signal=9; call Wait id=c1; killed_while "$moment" Delete id=c1 ;;
       esac
     done
+  done
+  kill "$LISTENER"
+}
+
+# killed AGE METHOD ARG...: containerd is killed AGE seconds after a call, and comes back: what it finds is `kept` or `deleted`
+killed() { FOUND=$("$CONTAINERD" killed "$ADDRESS" "$@"); }
+# nothing_left ID: neither shim nor container, nor what belongs to them.
+nothing_left() {
+  eventually eval '! shim_pid'
+  assert_absent "$C"; assert_absent "$T/root/$NAMESPACE/$1"; assert_absent "${ADDRESS#unix://}"
+  assert_no_match "$(cat /proc/mounts)" "$T/$1/rootfs"
+  rm -rf "${T:?}/$1"
+}
+AGES='0 0.003 0.008 0.5' # of a call, in seconds
+test_containerd_is_killed_during_create() {
+  local age found=''
+  cp -al "$WORK/rootfs" lower
+  for age in $AGES 0; do
+    ready c1 'sh("sleep 1000")'
+    rm -rf "$B/rootfs"; mkdir "$B/rootfs"
+    killed "$age" Create id=c1 bundle="$B" "$(OPTIONS '')" "rootfs=[{\"type\": \"bind\", \"source\": \"$T/lower\", \"options\": [\"rbind\"]}]"
+    [ "$FOUND" = deleted ] || { call State id=c1; assert_jq "$OUT" '.status == 1'; call Start id=c1; finish c1; }
+    nothing_left c1
+    found+=" $FOUND"
+  done
+  kill "$LISTENER" 2>/dev/null || :
+  assert_match "$found" 'deleted .*kept .*deleted'
+}
+test_containerd_is_killed_during_start() {
+  local age
+  for age in $AGES; do
+    ready c1 'sh("sleep 1000")'
+    create c1
+    killed "$age" Start id=c1; assert_eq "$FOUND" kept
+    eventually eval 'call State id=c1; [ "$(jq .status <<<"$OUT")" = 2 ]'
+    finish c1; nothing_left c1
+  done
+}
+test_containerd_is_killed_during_exec() {
+  local age e=0
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  for age in $AGES; do
+    e=$((e + 1)); call Exec id=c1 exec_id="e$e" "$(spec sleep 1000)"
+    killed "$age" Start id=c1 exec_id="e$e"; assert_eq "$FOUND" kept
+    eventually eval 'call State id=c1 exec_id="e$e"; [ "$(jq .status <<<"$OUT")" = 2 ]'
+  done
+  call Kill id=c1 exec_id=e1 signal=15; call Wait id=c1 exec_id=e1; assert_jq "$OUT" '.exit_status == 143'
+  finish c1
+}
+test_containerd_is_killed_during_delete() {
+  local age
+  for age in $AGES; do
+    ready c1 'sh("sleep 1000")'
+    create c1; call Kill id=c1 signal=9; call Wait id=c1
+    killed "$age" Delete id=c1; assert_eq "$FOUND" deleted
+    nothing_left c1
+  done
+  kill "$LISTENER"
+}
+test_a_deletion_that_is_asked_for_twice() {
+  ready c1 'sh("exit 7") | .hooks.poststop = [{path: "/bin/sleep", args: ["sleep", "1"]}]'
+  create c1; call Start id=c1; call Wait id=c1
+  "$CONTAINERD" call "$ADDRESS" Delete id=c1 >first & local first=$!
+  eventually eval 'pgrep -x sleep >/dev/null'
+  forget c1; assert_jq "$OUT" ".exit_status == 7 and .pid == $PID"
+  wait "$first"; assert_eq "$(cat first)" "$OUT"
+  over
+}
+test_what_containerd_says_while_it_is_not_there_is_kept() {
+  ready c1 'sh("exit 7")'
+  create c1
+  eventually told create
+  kill "$LISTENER"; rm "$TTRPC_ADDRESS"
+  call Start id=c1; call Wait id=c1
+  "$CONTAINERD" events "$TTRPC_ADDRESS" "$T/events" & LISTENER=$!
+  eventually told '/tasks/create /tasks/start /tasks/exit '
+  forget c1; over
+}
+test_a_shim_that_nobody_knows_of_is_cleaned_up() { # containerd was killed before it had the answer of `start`
+  ready c1 'sh("sleep 1000")'
+  OUT=$("$CONTAINERD" delete "$SHIM" "$NAMESPACE" c1 "$B"); assert_jq "$OUT" '.exit_status == 137'
+  nothing_left c1
+  # or cannot reach it, and its container is running
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1; process c1 e1 sleep 1000
+  OUT=$("$CONTAINERD" delete "$SHIM" "$NAMESPACE" c1 "$B"); assert_jq "$OUT" ".exit_status == 137 and .pid == $PID"
+  nothing_left c1
+  # Others of the pod go on.
+  ready c1 '.annotations["io.kubernetes.cri.sandbox-id"] = "c1" | sh("sleep 1000")'
+  create c1; call Start id=c1
+  ready c2 '.annotations["io.kubernetes.cri.sandbox-id"] = "c1" | sh("sleep 1000")'
+  create c2; call Start id=c2
+  OUT=$("$CONTAINERD" delete "$SHIM" "$NAMESPACE" c2 "$B")
+  refuses 5 'not found' State id=c2
+  call State id=c1; assert_jq "$OUT" '.status == 2'
+  finish c1
+}
+test_a_container_that_is_killed_while_it_is_made() {
+  local age rc
+  for age in $AGES; do
+    ready c1 'sh("sleep 1000")'
+    { sleep "$age"; i=0; until read -r _ <"$C/cgroup.procs" || [ $((i++)) = 500 ]; do nap; done; echo 1 >"$C/cgroup.kill" || :; } 2>/dev/null & local killer=$!
+    rc=0; OUT=$("$CONTAINERD" call "$ADDRESS" Create id=c1 bundle="$B" "$(OPTIONS '')" 2>&1) || rc=$?
+    wait "$killer"
+    if [ "$rc" = 0 ]; then
+      call Wait id=c1; assert_jq "$OUT" '.exit_status == 137'; forget c1
+    else
+      refuses 5 'not found' State id=c1
+    fi
+    call Shutdown
+    nothing_left c1
   done
   kill "$LISTENER"
 }

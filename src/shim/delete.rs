@@ -1,16 +1,23 @@
 //! `delete`: what is done for a container whose shim is not there any more.
 
-use super::api::{DeleteResponse, Options};
+use super::api::{DeleteResponse, Options, ProcessRequest, Request, TASK_SERVICES};
 use super::flags::Flags;
+use super::wire::{Inbox, frame, kind};
 use super::work;
 use crate::host;
 use crate::protobuf::Declared;
 use crate::sys::{Errno, socket};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::SockType;
 use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+/// How long a shim that is there may take to answer, in milliseconds: containerd waits for five
+/// seconds.
+const PATIENCE_MS: u16 = 1000;
 
 /// Take away what the shim has left, and say how the container has ended as far as that is known.
 pub fn delete(flags: &Flags) -> Result<()> {
@@ -27,7 +34,7 @@ pub fn delete(flags: &Flags) -> Result<()> {
     let pid = global.store().find(&id).ok().flatten().map_or(0, |found| found.state.pid);
     let done = work::forget(&global, &flags.id, &bundle.join("rootfs"))?;
     done.warnings.iter().for_each(|warning| crate::log::say(&format!("warning: {warning}")));
-    forget_socket(&bundle);
+    forget_socket(&bundle, &flags.id);
     // What ended it nobody knows; SIGKILL is what others say.
     let response = DeleteResponse {
         pid: pid as u32,
@@ -37,11 +44,45 @@ pub fn delete(flags: &Flags) -> Result<()> {
     std::io::stdout().write_all(&response.encode()).context("standard output")
 }
 
-/// The socket of a shim that was killed; one that listens goes on for others of the pod.
-fn forget_socket(bundle: &Path) {
+/// The socket of a shim that was killed. One that is there is told, and ends if it has no other
+/// container: containerd may have been killed before it knew of it.
+fn forget_socket(bundle: &Path, id: &str) {
     let Ok(address) = host::read(bundle.join(super::start::ADDRESS)) else { return };
     let path = PathBuf::from(address.trim().trim_start_matches("unix://"));
-    if matches!(socket::connect_to(&path, SockType::Stream), Err(Errno::ECONNREFUSED)) {
-        let _ = std::fs::remove_file(path);
+    match socket::connect_to(&path, SockType::Stream) {
+        Ok(shim) => {
+            let _ = release(&shim, id);
+        }
+        Err(Errno::ECONNREFUSED) => drop(std::fs::remove_file(path)),
+        Err(_) => {}
     }
+}
+
+/// Have a shim forget a container, whose processes are gone by now. What it answers says nothing
+/// that is not known.
+fn release(shim: &OwnedFd, id: &str) -> Result<()> {
+    let payload = ProcessRequest { id: id.into(), exec_id: String::new() }.encode();
+    let mut inbox = Inbox::default();
+    // Each when the one before was answered: the end is seen before the container is forgotten.
+    for (method, stream) in ["Wait", "Delete", "Shutdown"].into_iter().zip((1..).step_by(2)) {
+        let request = Request {
+            service: TASK_SERVICES[0].into(),
+            method: method.into(),
+            payload: payload.clone(),
+            timeout_ns: 0,
+        };
+        socket::send(shim.as_fd(), &frame(stream, kind::REQUEST, &request.encode()), None)?;
+        while inbox.take().is_none() {
+            let mut fds = [PollFd::new(shim.as_fd(), PollFlags::POLLIN)];
+            let mut data = [0; 4096];
+            match poll(&mut fds, PATIENCE_MS)? {
+                0 => bail!("{method}: no answer"),
+                _ => match nix::unistd::read(shim, &mut data)? {
+                    0 => bail!("{method}: the connection was closed"),
+                    n => inbox.put(&data[..n]),
+                },
+            }
+        }
+    }
+    Ok(())
 }

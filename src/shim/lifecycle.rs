@@ -62,7 +62,15 @@ impl Shim {
             process.terminal = Some(terminal);
         }
         let answer = match task {
-            Task::Create(request) => self.created(&request, outcome),
+            Task::Create(request) => {
+                let container = self.containers.get(&request.id);
+                let is_abandoned = container.is_some_and(|container| container.is_abandoned);
+                let created = self.created(&request, outcome);
+                if is_abandoned {
+                    return self.forget_abandoned(&request.id, caller);
+                }
+                created
+            }
             Task::Start(key) => self.started(key, outcome),
             Task::Delete(key) => return self.deleted(key, outcome, caller),
             Task::Pause(id) => outcome.map(|_| self.tell("/tasks/paused", "TaskPaused", &id)),
@@ -264,6 +272,33 @@ impl Shim {
         }
     }
 
+    /// Whether a process is being forgotten.
+    pub(super) fn is_forgetting(&self, key: Key) -> bool {
+        let is_of = |task: &Task| matches!(task, Task::Delete(deleted) if *deleted == key);
+        self.deletions.iter().any(|deletion| deletion.process == key)
+            || self.pending.values().any(|pending| is_of(&pending.task))
+    }
+
+    /// What is being made for a client that is gone is not wanted: who is there now was told that
+    /// there is nothing.
+    pub(super) fn abandon(&mut self) {
+        for pending in self.pending.values() {
+            if let Task::Create(request) = &pending.task
+                && !self.is_connected(pending.caller)
+                && let Some(container) = self.containers.get_mut(&request.id)
+            {
+                container.is_abandoned = true;
+            }
+        }
+    }
+
+    fn forget_abandoned(&mut self, id: &str, caller: Caller) {
+        match self.containers.get(id).map(|container| container.init) {
+            Some(init) => self.begin_deletion(init, caller),
+            None => self.end(),
+        }
+    }
+
     fn forget_exec(&mut self, key: Key, caller: Caller) {
         let Some(process) = self.processes.remove(&key) else { return self.reply(caller, Err(gone())) };
         if let Some(container) = self.containers.get_mut(&process.container) {
@@ -271,7 +306,7 @@ impl Shim {
         }
         let answer = forgotten(process.pid, process.end());
         self.release(process.waiting);
-        self.reply(caller, Ok(answer));
+        self.answer_all(caller, process.forgetting, &Ok(answer));
     }
 
     /// Nobody will know any more how it has ended.
@@ -290,12 +325,15 @@ impl Shim {
             if let Some(container) = self.containers.get_mut(&id) {
                 container.is_busy = false;
             }
-            return self.reply(caller, Err(prefixed("delete", &refused)));
+            let others = self.processes.get_mut(&key).map(|process| std::mem::take(&mut process.forgetting));
+            return self.answer_all(caller, others.unwrap_or_default(), &Err(prefixed("delete", &refused)));
         }
-        let execs = self.containers.remove(&id).map(|container| container.execs).unwrap_or_default();
-        for exec in execs.into_values() {
-            let waiting = self.processes.remove(&exec).map(|process| process.waiting).unwrap_or_default();
-            self.release(waiting);
+        let Some(container) = self.containers.remove(&id) else { return };
+        for exec in
+            container.execs.into_values().filter_map(|exec| self.processes.remove(&exec)).collect::<Vec<_>>()
+        {
+            self.release(exec.waiting);
+            self.release(exec.forgetting);
         }
         let Some(process) = self.processes.remove(&key) else { return };
         self.release(process.waiting);
@@ -308,7 +346,17 @@ impl Shim {
             id: String::new(),
         };
         self.publisher.publish("/tasks/delete", "TaskDelete", &event);
-        self.reply(caller, Ok(forgotten(pid, end)));
+        self.answer_all(caller, process.forgetting, &Ok(forgotten(pid, end)));
+        if container.is_abandoned {
+            self.end();
+        }
+    }
+
+    /// The answer for whoever asked first, and for others who asked meanwhile.
+    fn answer_all(&mut self, caller: Caller, others: Vec<Caller>, answer: &Result<Vec<u8>, Refused>) {
+        for caller in std::iter::once(caller).chain(others) {
+            self.reply(caller, answer.clone());
+        }
     }
 }
 

@@ -66,6 +66,8 @@ pub struct Process {
     pub is_told: bool,
     /// Who waits for its end.
     pub waiting: Vec<Caller>,
+    /// Who has asked to forget it while that was under way.
+    pub forgetting: Vec<Caller>,
     /// Where its input comes from and its output goes.
     pub stdio: Stdio,
     /// The same, open.
@@ -88,6 +90,7 @@ impl Process {
             ended: None,
             is_told: false,
             waiting: Vec::new(),
+            forgetting: Vec::new(),
             stdio,
             streams: Streams::default(),
             terminal: None,
@@ -153,4 +156,6 @@ pub struct Container {
     pub checkpoint: String,
     /// Whether a job changes it, so that another must not.
     pub is_busy: bool,
+    /// Whether who has asked for it is gone, and who came after that wants none.
+    pub is_abandoned: bool,
 }

@@ -316,6 +316,11 @@ impl Shim {
         }
     }
 
+    /// Whether a caller is still there.
+    pub(super) fn is_connected(&self, caller: Caller) -> bool {
+        self.connections.contains_key(&caller.connection)
+    }
+
     fn forget_connection(&mut self, number: u64) {
         self.connections.remove(&number);
         for process in self.processes.values_mut() {

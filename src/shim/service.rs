@@ -73,6 +73,7 @@ impl Shim {
             "Stats" => self.stats(&decoded(payload)?),
             "Connect" => self.connect(&decoded(payload)?),
             "Shutdown" => {
+                self.abandon();
                 self.end();
                 NOTHING
             }
@@ -171,13 +172,14 @@ impl Shim {
             private_pids: true,
             checkpoint: request.checkpoint.clone(),
             is_busy: true,
+            is_abandoned: false,
         };
         self.containers.insert(id.clone(), container);
         let logger = self.logger(&mut ends, &id);
         let asked = request.clone();
         let task = Task::Create(Box::new(request));
         let begun = self.later(caller, task, Some(&ends), move |console| {
-            work::create(&root, &options, &asked, logger, Some(console))
+            work::create(&root, &options, &asked, logger, Some(console).filter(|_| asked.terminal))
         });
         if begun.is_err() {
             self.containers.remove(&id);
@@ -212,12 +214,12 @@ impl Shim {
             (ends, process.streams) = stdio::open(&process.stdio, owner(&options))?;
         }
         process.phase = Phase::Starting;
-        let spec = process.spec.clone();
+        let (spec, terminal) = (process.spec.clone(), process.stdio.terminal);
         let logger = self.logger(&mut ends, if key == init { &id } else { &request.exec_id });
         let begun = self.later(caller, Task::Start(key), is_born.then_some(&ends), move |console| {
             let global = work::global(&root, &options);
             match (key == init, checkpoint.as_str()) {
-                (false, _) => work::exec(&global, &id, &spec, logger, Some(console)),
+                (false, _) => work::exec(&global, &id, &spec, logger, Some(console).filter(|_| terminal)),
                 (true, "") => work::start(&global, &id),
                 (true, checkpoint) => {
                     let order = Restoration {
@@ -241,10 +243,13 @@ impl Shim {
         if process.phase == Phase::Starting || (process.phase == Phase::Started && process.is_alive()) {
             return Err(precondition("cannot delete a running process"));
         }
-        if self.deletions.iter().any(|deletion| deletion.process == key)
-            || self.container(&request.id)?.is_busy
-        {
-            return Err(precondition("the process is being deleted already"));
+        if self.is_forgetting(key) {
+            // A containerd that was killed meanwhile asks once more.
+            self.process_mut(&request.id, &request.exec_id)?.forgetting.push(caller);
+            return Ok(None);
+        }
+        if self.container(&request.id)?.is_busy {
+            return Err(precondition("the container is being made"));
         }
         self.deletions.push(Deletion { process: key, caller, deadline: Instant::now() + DRAIN });
         Ok(None)

@@ -92,8 +92,8 @@ pub fn recalled(bundle: &Path) -> Option<PathBuf> {
     host::read(bundle.join(ROOT)).ok().map(PathBuf::from)
 }
 
-/// Mount the root filesystem, and make the container: its process is in `pid`. One that is to be
-/// restored is made when it is started.
+/// Mount the root filesystem, and make the container: its process is in `pid`. Its terminal, if it
+/// is to have one, goes to `console`. One that is to be restored is made when it is started.
 pub fn create(
     root: &Path,
     options: &Options,
@@ -133,10 +133,12 @@ fn make(root: &Path, options: &Options, id: &str, bundle: &Path, console: Option
     };
     let compiled = create::compile(bundle, &args, &global, Start::OnRequest, Fds::default())?;
     create::check_root(&compiled.config)?;
-    let made = crate::parent::create::create(&CreateOrder {
-        console: console.filter(|_| compiled.config.process.as_ref().is_some_and(|process| process.terminal)),
-        ..compiled.order(&args, &global.store())
-    })?;
+    let has_terminal = compiled.config.process.as_ref().is_some_and(|process| process.terminal);
+    if has_terminal != console.is_some() {
+        bail!("process.terminal: {has_terminal}, while containerd asks for {}", console.is_some());
+    }
+    let made =
+        crate::parent::create::create(&CreateOrder { console, ..compiled.order(&args, &global.store()) })?;
     Ok(Done { pid: made.container.state.pid, warnings: compiled.warnings })
 }
 
@@ -146,7 +148,8 @@ pub fn start(global: &Global, id: &str) -> Result<Done> {
     Ok(Done::default())
 }
 
-/// Run a process in a container: it is in `pid`.
+/// Run a process in a container: it is in `pid`. Its terminal, if it is to have one, goes to
+/// `console`.
 pub fn exec(
     global: &Global,
     id: &str,
@@ -159,7 +162,9 @@ pub fn exec(
     let target = Target::new(global.store().open(&id)?, WhenPaused::Refuse)?;
     let container = target.container();
     let config = config::load(&container.dir.load_config()?, &container.state.about.bundle)?.config;
-    let (process, warnings) = config::load_process(spec, "spec", config.process.as_ref())?;
+    let (mut process, warnings) = config::load_process(spec, "spec", config.process.as_ref())?;
+    // Clients take the process from the container's, and say only here what it has.
+    process.terminal = console.is_some();
     let labelled = process.apparmor_profile.is_some() || process.selinux_label.is_some();
     let host = host::probe(Asked { own_cgroup: OwnCgroup::NotNeeded, security_modules: labelled })?;
     let request = ExecRequest {
@@ -170,7 +175,6 @@ pub fn exec(
         cgroup: ExecCgroup::Containers,
     };
     let plan = plan::exec(&config, &process, &request, &host)?;
-    let console = console.filter(|_| process.terminal);
     let order = ExecOrder {
         target,
         plan: &plan,
