@@ -6,6 +6,7 @@
 
 test_the_script_of_a_package() {
   only_knarr
+  requires native 'a root file system that can be written'
   command -v dpkg-deb >/dev/null || skip 'needs dpkg'
   mkdir -p "$T/package/DEBIAN" "$T/package/usr/share/knarr-it"
   echo file >"$T/package/usr/share/knarr-it/file"
