@@ -16,6 +16,8 @@ pub enum FromInit {
     HostHooks,
     /// The other end of the container's terminal.
     Terminal(OwnedFd),
+    /// The socket that the container's proxy takes connections from.
+    Proxy(OwnedFd),
     /// The container is made; record it, and answer.
     Ready,
     /// The process of `exec` has this pid in the reader's pid namespace; make it known, and answer.
@@ -35,6 +37,7 @@ impl FromInit {
         let name = match self {
             FromInit::HostHooks => "HostHooks",
             FromInit::Terminal(_) => "Terminal",
+            FromInit::Proxy(_) => "Proxy",
             FromInit::Ready => "Ready",
             FromInit::Born(_) => "Born",
             FromInit::Listener(_) => "Listener",
@@ -89,6 +92,7 @@ impl InitEnd {
         match message {
             FromInit::HostHooks => socket::send(self.0.as_fd(), b"H", None),
             FromInit::Terminal(fd) => socket::send(self.0.as_fd(), b"T", Some(fd.as_fd())),
+            FromInit::Proxy(fd) => socket::send(self.0.as_fd(), b"P", Some(fd.as_fd())),
             FromInit::Ready => socket::send(self.0.as_fd(), b"R", None),
             // Written, not sent, as what has failed is: a filter is in force by now, and `write` is
             // the call that none may notify.
@@ -149,6 +153,7 @@ impl ParentEnd {
             }
             (Some((b'B', _)), _) => sender.map(FromInit::Born).map(Some).ok_or(Errno::EBADMSG),
             (Some((b'T', _)), Some(fd)) => Ok(Some(FromInit::Terminal(fd))),
+            (Some((b'P', _)), Some(fd)) => Ok(Some(FromInit::Proxy(fd))),
             (Some((b'D', _)), Some(fd)) => Ok(Some(FromInit::ListenerItself(fd))),
             (Some((b'R', _)), _) => Ok(Some(FromInit::Ready)),
             (Some((b'F', rest)), _) => decode(rest).map(FromInit::Failed).map(Some).ok_or(Errno::EBADMSG),

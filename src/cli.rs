@@ -65,6 +65,12 @@ pub enum Cmd {
     Bundle(cmd::bundle::Args),
     /// Print what config.json may ask for, in JSON
     Features,
+    /// Print what a sandbox changed
+    Diff(cmd::diff::Args),
+    /// Take changes of a sandbox over to the machine
+    Apply(cmd::apply::Args),
+    /// List the layers of sandboxes that are kept, or remove some
+    Layers(cmd::layers::Args),
     /// Print what this machine offers and lacks for containers
     Check(cmd::check::Args),
     /// Print what `create` would do, step by step, without doing it
@@ -95,6 +101,9 @@ impl Cmd {
             #[cfg(feature = "image")]
             Cmd::Bundle(args) => cmd::bundle::run(args, global),
             Cmd::Features => cmd::features::run(),
+            Cmd::Diff(args) => cmd::diff::run(args),
+            Cmd::Apply(args) => cmd::apply::run(args),
+            Cmd::Layers(args) => cmd::layers::run(args),
             Cmd::Check(args) => cmd::check::run(args, global),
             Cmd::Plan(args) => cmd::plan::run(args, global),
             Cmd::Version => cmd::print(&version()),

@@ -14,7 +14,6 @@ pub struct Refusal {
     /// The call with its object, as `open /nonexistent`; the whole message where the kernel was not
     /// asked.
     pub call: String,
-    /// The kernel's answer.
     pub errno: Option<Errno>,
     /// What the kernel said beside it, or what its answer means here. Empty for most calls.
     pub text: String,
@@ -76,7 +75,6 @@ impl<T> Call<T> for sys::Result<T> {
 pub struct Fault {
     /// The field of config.json that asked for the step; empty where nothing there did.
     pub field: String,
-    /// Why.
     pub refusal: Refusal,
 }
 

@@ -16,6 +16,7 @@ pub mod host;
 pub mod id;
 #[cfg(feature = "image")]
 pub mod image;
+pub mod layer;
 pub mod log;
 pub mod nearest;
 pub mod parent;

@@ -24,9 +24,7 @@ pub enum Format {
 /// `--log-level`: what is told beside the error that a command fails with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Nothing.
     Error,
-    /// What was tolerated.
     Warning,
     /// The same: there is nothing in between.
     Info,
@@ -97,6 +95,11 @@ impl Log {
             say(&format!("warning: {message}"));
         }
         self.write(self.record("warning", message));
+    }
+
+    /// Record something that is neither wrong nor tolerated, where there is a log.
+    pub fn record_event(&self, message: &str) {
+        self.write(self.record("info", message));
     }
 
     /// Report, line by line, what is going to be done, where that is asked for.

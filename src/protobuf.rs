@@ -66,7 +66,6 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
 pub enum Value<'a> {
     /// A number, a flag or one of an enumeration.
     Number(u64),
-    /// Anything else.
     Bytes(&'a [u8]),
 }
 
@@ -277,7 +276,7 @@ macro_rules! declare {
         $(#[$meta])*
         #[derive(Debug, Default, Clone, PartialEq, Eq)]
         pub struct $name {
-            $(#[allow(missing_docs, reason = "its name is that of the protocol")] pub $field: $type,)*
+            $(pub $field: $type,)*
         }
 
         impl $crate::protobuf::Declared for $name {

@@ -26,7 +26,6 @@ pub use status::{Command, Status, refuse};
 /// `listenerMetadata`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agent {
-    /// Its socket.
     pub path: PathBuf,
     /// Passed on as it is.
     pub metadata: String,
@@ -258,20 +257,22 @@ impl Store {
         }
     }
 
-    /// All containers, by id. One that vanishes meanwhile is left out; one that cannot be read is
-    /// an error in its place.
-    pub fn list(&self) -> Result<Vec<(Id, Result<Container>)>> {
-        let entries = match std::fs::read_dir(&self.root) {
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.with_context(|| format!("--root {}", self.root.display()))?,
-        };
+    /// All containers, by id, each opened when it is asked for: whoever keeps none has one
+    /// descriptor at a time. One that vanishes meanwhile is left out; one that cannot be read is an
+    /// error in its place.
+    pub fn list(&self) -> Result<impl Iterator<Item = (Id, Result<Container>)>> {
         let mut ids: Vec<Id> = Vec::new();
-        for entry in entries {
-            ids.extend(entry?.file_name().to_string_lossy().parse::<Id>().ok());
+        match std::fs::read_dir(&self.root) {
+            Err(err) if err.kind() == std::io::ErrorKind::NotFound => {}
+            entries => {
+                for entry in entries.with_context(|| format!("--root {}", self.root.display()))? {
+                    ids.extend(entry?.file_name().to_string_lossy().parse::<Id>().ok());
+                }
+            }
         }
         ids.sort();
         let open = |id: Id| self.find(&id).transpose().map(|found| (id, found));
-        Ok(ids.into_iter().filter_map(open).collect())
+        Ok(ids.into_iter().filter_map(open))
     }
 }
 
@@ -293,7 +294,6 @@ const FORCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What there is under an id.
 #[derive(Debug)]
 pub enum Found {
-    /// A container.
     Container(Box<Container>),
     /// A directory without a record that can be read, and why.
     Remains(Dir, anyhow::Error),
@@ -302,9 +302,7 @@ pub enum Found {
 /// A recorded container.
 #[derive(Debug)]
 pub struct Container {
-    /// Its directory.
     pub dir: Dir,
-    /// What state.json says.
     pub state: State,
 }
 

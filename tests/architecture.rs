@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 /// The rooms of the house, from the roof to the ground. A room may use those further down, so no
 /// two use each other.
-const FLOORS: [&str; 27] = [
+const FLOORS: [&str; 28] = [
     "cli",
     "shim",
     "cmd",
@@ -23,6 +23,7 @@ const FLOORS: [&str; 27] = [
     "check",
     "image",
     "template",
+    "layer",
     "log",
     "hook",
     "state",
@@ -139,6 +140,10 @@ fn wide_comments(file: &File) -> Vec<String> {
         .collect()
 }
 
+fn undocumented(file: &File) -> Vec<String> {
+    file.undocumented.iter().map(|name| format!("{}: {name} has no doc", file.name)).collect()
+}
+
 fn stubs(file: &File) -> Vec<String> {
     let is_wrong = |word: &&String| {
         ["todo!", "unimplemented!", "dbg!"].contains(&word.as_str())
@@ -189,6 +194,15 @@ fn comments_fit_a_page() {
 }
 
 /// What a line says that is a comment alone.
+#[test]
+fn what_others_use_is_documented() {
+    none(undocumented);
+    for text in ["pub fn f() {}", "#[derive(Debug)] pub struct X;", "impl X { pub const fn f() {} }"] {
+        assert_eq!(said(undocumented, "plan/mod.rs", &format!("//! A file.\n{text}")).len(), 1, "{text}");
+    }
+    assert_eq!(said(undocumented, "plan/mod.rs", "fn f() {}"), ["plan/mod.rs: the file has no doc"]);
+}
+
 fn of_comment(line: &str) -> Option<&str> {
     line.trim_start().strip_prefix("//").map(|said| said.trim_start_matches(['/', '!']))
 }

@@ -37,6 +37,7 @@ fn request(start: Start) -> Request {
         cgroup_driver: CgroupDriver::Cgroupfs,
         overlay: None,
         init: false,
+        listen: None,
         notify: None,
     }
 }

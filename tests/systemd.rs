@@ -26,6 +26,7 @@ fn plan(change: impl FnOnce(&mut Value)) -> Result<String, String> {
         listen_env: Vec::new(),
         overlay: None,
         init: false,
+        listen: None,
         notify: None,
         cgroup_driver: CgroupDriver::Systemd,
     };

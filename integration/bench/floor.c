@@ -4,6 +4,7 @@
    in a cgroup of its own with its controllers and device filter, on its own root with its mounts, devices, masks and read-only paths,
    without rights. It parses nothing, checks nothing that the kernel does not, and says nothing but the call that failed. What a
    runtime takes beyond this is its own.
+   floor -e PID CGROUP PROGRAM: runs PROGRAM as `exec` does, in the namespaces and the cgroup of a container whose init is PID.
    CGROUP is a folder of a cgroup v2 tree that is not there, nor its parent. Needs root, Linux 5.12 and <linux/...> of 6.1. */
 #define _GNU_SOURCE
 #include <err.h>
@@ -16,8 +17,10 @@
 #include <linux/openat2.h>
 #include <linux/sched.h>
 #include <net/if.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -138,6 +141,24 @@ static void mounts(int root) {
   }
 }
 
+/* Limits, rights and the program. */
+static void give_up(char **program) {
+  DO(setrlimit(RLIMIT_NOFILE, &(struct rlimit){1024, 1024}));
+  DO(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+  const uint32_t kept = 1 << CAP_KILL | 1 << CAP_NET_BIND_SERVICE | 1 << CAP_AUDIT_WRITE;
+  for (int cap = 0; cap <= CAP_CHECKPOINT_RESTORE; cap++)
+    if (cap > 31 || !(kept >> cap & 1)) DO(prctl(PR_CAPBSET_DROP, cap, 0, 0, 0));
+  DO(syscall(SYS_setgroups, 0, NULL));
+  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2] = {{kept, kept, 0}};
+  DO(syscall(SYS_capset, &header, data));
+  DO(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
+  DO(prctl(PR_SET_PDEATHSIG, 0));
+  DO(syscall(SYS_close_range, 3, ~0u, 0));
+  execv(program[0], program);
+  err(1, "%s", program[0]);
+}
+
 static void container(int root, char **program) {
   DO(prctl(PR_SET_PDEATHSIG, SIGKILL));
   DO(setsid());
@@ -155,20 +176,7 @@ static void container(int root, char **program) {
   DO(syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, "_ses.floor"));
   mounts(root);
   umask(022);
-  DO(setrlimit(RLIMIT_NOFILE, &(struct rlimit){1024, 1024}));
-  DO(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-  const uint32_t kept = 1 << CAP_KILL | 1 << CAP_NET_BIND_SERVICE | 1 << CAP_AUDIT_WRITE;
-  for (int cap = 0; cap <= CAP_CHECKPOINT_RESTORE; cap++)
-    if (cap > 31 || !(kept >> cap & 1)) DO(prctl(PR_CAPBSET_DROP, cap, 0, 0, 0));
-  DO(syscall(SYS_setgroups, 0, NULL));
-  struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
-  struct __user_cap_data_struct data[2] = {{kept, kept, 0}};
-  DO(syscall(SYS_capset, &header, data));
-  DO(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
-  DO(prctl(PR_SET_PDEATHSIG, 0));
-  DO(syscall(SYS_close_range, 3, ~0u, 0));
-  execv(program[0], program);
-  err(1, "%s", program[0]);
+  give_up(program);
 }
 
 /* The default rules as arithmetic, as plan/devices.rs has them: a rule's accesses are multiplied by whether it fits. */
@@ -203,8 +211,43 @@ static void filter(int cgroup) {
   close(program);
 }
 
+static int end_of(int pidfd) {
+  siginfo_t end;
+  DO(waitid(P_PIDFD, pidfd, &end, WEXITED));
+  return end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status;
+}
+
+/* The process is born by a child that is in all namespaces already, as nobody inside may see one that is not. */
+static int enter(int init, const char *place, char **program) {
+  int cgroup = fd_of(open(place, O_RDONLY | O_CLOEXEC), place), born[2], pidfd;
+  DO(pipe2(born, O_CLOEXEC));
+  struct clone_args args = {.flags = CLONE_PIDFD | CLONE_INTO_CGROUP, .pidfd = (uintptr_t)&pidfd, .exit_signal = SIGCHLD, .cgroup = cgroup};
+  pid_t pid = syscall(SYS_clone3, &args, sizeof args);
+  DO(pid);
+  if (pid == 0) {
+    DO(prctl(PR_SET_PDEATHSIG, SIGKILL));
+    DO(setns(init, CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET));
+    pid = syscall(SYS_clone3, &(struct clone_args){.flags = CLONE_PARENT}, sizeof args);
+    DO(pid);
+    if (pid > 0) {
+      DO(write(born[1], &pid, sizeof pid));
+      _exit(0);
+    }
+    DO(setsid());
+    DO(syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, "_ses.floor"));
+    umask(022);
+    give_up(program);
+  }
+  close(born[1]);
+  if (read(born[0], &pid, sizeof pid) != sizeof pid) errx(1, "nothing was born");
+  int process = fd_of(syscall(SYS_pidfd_open, pid, 0), "pidfd_open");
+  end_of(pidfd);
+  return end_of(process);
+}
+
 int main(int argc, char **argv) {
-  if (argc < 4) errx(2, "floor ROOTFS CGROUP PROGRAM");
+  if (argc < 4) errx(2, "floor ROOTFS CGROUP PROGRAM, floor -e PID CGROUP PROGRAM");
+  if (!strcmp(argv[1], "-e")) return enter(fd_of(syscall(SYS_pidfd_open, atoi(argv[2]), 0), "pidfd_open"), argv[3], argv + 4);
   char parent[PATH_MAX], controllers[1024], enabled[1024] = "";
   strcpy(parent, argv[2]), *strrchr(parent, '/') = 0;
   DO(mkdir(parent, 0755));
@@ -229,9 +272,8 @@ int main(int argc, char **argv) {
   pid_t pid = syscall(SYS_clone3, &args, sizeof args);
   if (pid == 0) container(root, argv + 3);
   DO(pid);
-  siginfo_t end;
-  DO(waitid(P_PIDFD, pidfd, &end, WEXITED));
+  int status = end_of(pidfd);
   DO(rmdir(argv[2]));
   DO(rmdir(parent));
-  return end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status;
+  return status;
 }

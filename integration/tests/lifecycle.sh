@@ -393,6 +393,17 @@ test_list_json() {
   assert_jq "$OUT" 'length == 2'
 }
 
+test_list_of_more_than_descriptors() {
+  bundle c 'args(["true"]) | del(.linux.cgroupsPath)' # a cgroup each
+  local i
+  for i in {1..24}; do run_ok run -d --bundle "$B" "c$i"; done
+  ulimit -Sn 20
+  run_ok list --format json
+  assert_jq "$OUT" length==24
+  run_ok list --quiet
+  assert_eq "$(wc -l <<<"$OUT")" 24
+}
+
 test_list_json_has_runcs_keys() {
   differs crun "no ociVersion, rootfs and annotations"
   bundle c1 'args(["sleep", "100"]) | .annotations = {x: "y"}'

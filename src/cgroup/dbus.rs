@@ -26,11 +26,8 @@ const MESSAGE_LIMIT: usize = 1 << 20;
 /// Where a call goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
-    /// Bus name.
     pub name: &'static str,
-    /// Object.
     pub path: &'a str,
-    /// Interface.
     pub interface: &'static str,
 }
 

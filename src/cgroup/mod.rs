@@ -49,7 +49,6 @@ pub struct Cgroup {
 /// A cgroup that was just made or taken over, and how many directories were made for it.
 #[derive(Debug)]
 pub struct Made {
-    /// The cgroup.
     pub cgroup: Cgroup,
     /// How many of the last names of its path were made; 0 for one that was there already.
     pub depth: usize,

@@ -8,7 +8,6 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// All of it. What cgroup v2 does not count is zero or left out, as in runc.
-#[allow(missing_docs, reason = "the names are the form that is printed")]
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Stats {
     pub cpu: Cpu,
@@ -21,7 +20,7 @@ pub struct Stats {
     pub network_interfaces: Option<Vec<String>>,
 }
 
-#[allow(missing_docs, reason = "the names are the form that is printed")]
+/// `cpu`: cpu.stat and cpu.pressure.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Cpu {
     pub usage: CpuUsage,
@@ -30,7 +29,7 @@ pub struct Cpu {
     pub psi: Option<Psi>,
 }
 
-#[allow(missing_docs, reason = "the names are the form that is printed")]
+/// Processor time in nanoseconds, of cpu.stat.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct CpuUsage {
     #[serde(skip_serializing_if = "is_zero")]
@@ -39,7 +38,7 @@ pub struct CpuUsage {
     pub user: u64,
 }
 
-#[allow(missing_docs, reason = "the names are the form that is printed")]
+/// How the bandwidth limit has bitten, of cpu.stat; nanoseconds.
 #[derive(Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Throttling {
@@ -52,14 +51,13 @@ pub struct Throttling {
 }
 
 /// Pressure stall information, Documentation/accounting/psi.rst.
-#[allow(missing_docs, reason = "the names are the form that is printed")]
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Psi {
     pub some: Pressure,
     pub full: Pressure,
 }
 
-#[allow(missing_docs, reason = "the names are the form that is printed")]
+/// A line of a pressure file: averages in percent, the total in microseconds.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Pressure {
     pub avg10: f64,
@@ -68,7 +66,7 @@ pub struct Pressure {
     pub total: u64,
 }
 
-#[allow(missing_docs, reason = "the names are the form that is printed")]
+/// `cpuset`: cpuset.cpus and cpuset.mems; the rest is of cgroup v1, and zero.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Cpuset {
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -86,7 +84,7 @@ pub struct Cpuset {
     pub sched_relax_domain_level: i64,
 }
 
-#[allow(missing_docs, reason = "the names are the form that is printed")]
+/// `memory`, in bytes: memory.current, memory.stat and their neighbours.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Memory {
     #[serde(skip_serializing_if = "is_zero")]
@@ -103,7 +101,7 @@ pub struct Memory {
     pub psi: Option<Psi>,
 }
 
-#[allow(missing_docs, reason = "the names are the form that is printed")]
+/// One kind of memory. Without a limit, `limit` is the largest number.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Serialize)]
 pub struct MemoryEntry {
     pub limit: u64,
@@ -114,7 +112,7 @@ pub struct MemoryEntry {
     pub failcnt: u64,
 }
 
-#[allow(missing_docs, reason = "the names are the form that is printed")]
+/// `pids`: pids.current and pids.max.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Pids {
     #[serde(skip_serializing_if = "is_zero")]
@@ -124,7 +122,7 @@ pub struct Pids {
     pub limit: u64,
 }
 
-#[allow(missing_docs, reason = "the names are the form that is printed")]
+/// `blkio`: io.stat, under the names of cgroup v1.
 #[derive(Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Blkio {
@@ -136,7 +134,7 @@ pub struct Blkio {
     pub psi: Option<Psi>,
 }
 
-#[allow(missing_docs, reason = "the names are the form that is printed")]
+/// One count of one device.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct BlkioEntry {
     #[serde(skip_serializing_if = "is_zero")]
@@ -148,7 +146,7 @@ pub struct BlkioEntry {
     pub value: u64,
 }
 
-#[allow(missing_docs, reason = "the names are the form that is printed")]
+/// Huge pages of one size, in bytes.
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Hugetlb {
     #[serde(skip_serializing_if = "is_zero")]

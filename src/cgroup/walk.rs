@@ -10,7 +10,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What is done on the way.
 pub(super) enum Stop {
-    /// Go on.
     No,
     /// Leave the rest out.
     Here,

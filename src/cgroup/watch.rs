@@ -58,7 +58,6 @@ pub struct Watch {
 pub enum News {
     /// The kernel has killed processes, because memory was short.
     Oom,
-    /// Init has ended.
     Ended,
     /// Nothing, in the time that was given.
     None,

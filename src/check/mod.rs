@@ -33,7 +33,6 @@ pub enum Verdict {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Its name.
     pub name: String,
     /// Whether it is there.
     pub verdict: Verdict,
@@ -44,7 +43,6 @@ pub struct Finding {
     /// What does not work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effect: Option<String>,
-    /// What would help.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }

@@ -6,7 +6,7 @@ use crate::channel::FromInit;
 use crate::config::Namespace;
 use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::EnterStep;
-use crate::sys::{cred, fs, process as proc};
+use crate::sys::{Errno, cred, fs, process as proc};
 use nix::sys::signal::Signal;
 use std::os::fd::AsFd;
 
@@ -35,6 +35,7 @@ impl Init<'_> {
             EnterStep::Session => nix::unistd::setsid().map(drop).call(|| "setsid".into()),
             EnterStep::Keyring(keyring) => acts::keyring(keyring),
             EnterStep::Loopback => process::loopback(),
+            EnterStep::Listen(port) => self.listen(*port),
             EnterStep::Hostname(name) => nix::unistd::sethostname(name).call(|| "sethostname".into()),
             EnterStep::Domainname(name) => proc::set_domainname(name).call(|| "setdomainname".into()),
             EnterStep::Sysctl { path, value } => sysctl::set(path, value),
@@ -42,6 +43,13 @@ impl Init<'_> {
                 process::write_own_file("/proc/self/oom_score_adj", &score.to_string())
             }
         }
+    }
+
+    fn listen(&self, port: u16) -> Outcome {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", port));
+        let errno = |err: std::io::Error| err.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        let listener = listener.map_err(errno).call(|| format!("listen on 127.0.0.1:{port}"))?;
+        self.inherited.channel.tell(&FromInit::Proxy(listener.into())).call(|| "sendmsg".into())
     }
 
     fn join(&mut self, kind: Namespace) -> Outcome {

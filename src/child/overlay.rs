@@ -4,7 +4,7 @@ use super::Init;
 use super::mounts::new_filesystem;
 use super::paths::Make;
 use crate::fault::{Call, Outcome};
-use crate::plan::{Filesystem, Lookup, OverlayStep, Writable};
+use crate::plan::{Filesystem, GlassStep, Lookup, OverlayStep, Writable};
 use crate::sys::mount::{Change, Reach};
 use crate::sys::{fs, mount};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -34,18 +34,8 @@ impl Init<'_> {
             names.push("empty".into());
         }
         let mut options = vec![format!("lowerdir={}", names.join(":"))];
-        match upper {
-            None => {}
-            Some(Writable::Memory) => {
-                make(bench.as_fd(), "work")?;
-                make(bench.as_fd(), "upper")?;
-                become_like(bench.as_fd(), "upper", &names[0], *keeps_owner)?;
-                options.extend(["upperdir=upper".into(), "workdir=work".into()]);
-            }
-            Some(Writable::Tree { slot, upper, work }) => {
-                self.attach_layer(bench.as_fd(), "changes", *slot)?;
-                options.extend([format!("upperdir=changes/{upper}"), format!("workdir=changes/{work}")]);
-            }
+        if let Some(upper) = upper {
+            options.extend(self.changes(bench.as_fd(), upper, &names[0], *keeps_owner)?);
         }
         options.extend(parameters.iter().cloned());
         make(bench.as_fd(), "root")?;
@@ -56,22 +46,55 @@ impl Init<'_> {
         Ok(())
     }
 
-    /// Mount an overlay of one layer on `target`. The sockets and FIFOs of an overlay are not those
-    /// of its layers: nobody listens there. The tmpfs that it is put together on goes at once, and
-    /// with it the way to the layer.
-    pub(super) fn glass(&mut self, target: &str, slot: usize, attrs: u64) -> Outcome {
+    /// The options that say where changes go. In memory that is a folder beside the layer `like`,
+    /// with its mode and, if that is wanted, its owner.
+    fn changes(
+        &mut self,
+        bench: BorrowedFd<'_>,
+        upper: &Writable,
+        like: &str,
+        keeps_owner: bool,
+    ) -> Outcome<[String; 2]> {
+        match upper {
+            Writable::Memory => {
+                make(bench, "work")?;
+                make(bench, "upper")?;
+                become_like(bench, "upper", like, keeps_owner)?;
+                Ok(["upperdir=upper".into(), "workdir=work".into()])
+            }
+            Writable::Tree { slot, upper, work } => {
+                self.attach_layer(bench, "changes", *slot)?;
+                Ok([format!("upperdir=changes/{upper}"), format!("workdir=changes/{work}")])
+            }
+        }
+    }
+
+    /// Mount an overlay of one layer on its target. The sockets and FIFOs of an overlay are not
+    /// those of its layers: nobody listens there. The tmpfs that it is put together on goes at
+    /// once, and with it the way to the layer.
+    pub(super) fn glass(&mut self, glass: &GlassStep) -> Outcome {
+        let GlassStep { target, slot, attrs, upper, of_user } = glass;
         let onto = self.target(target, Make::Directory, Lookup::Follow)?;
         let bench = workbench()?;
         mount::move_mount(bench.as_fd(), onto.as_fd()).call(|| "move_mount of a tmpfs".into())?;
         nix::unistd::fchdir(&bench).call(|| "fchdir".into())?;
-        self.attach_layer(bench.as_fd(), "0", slot)?;
-        make(bench.as_fd(), "empty")?;
+        self.attach_layer(bench.as_fd(), "0", *slot)?;
+        let mut options = if let Some(upper) = upper {
+            let [upper, work] = self.changes(bench.as_fd(), upper, "0", !of_user)?;
+            format!("lowerdir=0,{upper},{work}")
+        } else {
+            make(bench.as_fd(), "empty")?;
+            "lowerdir=0:empty".into()
+        };
+        if *of_user {
+            options.push_str(",userxattr");
+        }
         make(bench.as_fd(), "root")?;
-        mount::overlay("root", "lowerdir=0:empty").call(|| format!("mount overlay of {target}"))?;
+        mount::overlay("root", &options).call(|| format!("mount overlay of {target}"))?;
         let root = open(bench.as_fd(), "root")?;
         let overlay =
             mount::clone_tree_fd(root.as_fd(), Reach::Top).call(|| "open_tree of an overlay".into())?;
-        let change = Change { set: attrs, ..Change::default() };
+        let change = Change { set: *attrs, ..Change::default() };
         mount::mount_setattr(overlay.as_fd(), Reach::Top, change)
             .call(|| format!("mount_setattr {target}"))?;
         mount::detach_here().call(|| "umount2 of a tmpfs".into())?;

@@ -15,7 +15,6 @@ use std::os::unix::ffi::OsStrExt;
 pub(crate) enum Make {
     /// A directory, mode 0755.
     Directory,
-    /// An empty file.
     File,
 }
 

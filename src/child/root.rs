@@ -20,7 +20,7 @@ impl Init<'_> {
             RootStep::CloneTree(tree) => self.clone_tree(tree),
             RootStep::Root { slot, path } => self.attach_root(*slot, path),
             RootStep::Overlay(overlay) => self.overlay(overlay),
-            RootStep::Glass { target, slot, attrs } => self.glass(target, *slot, *attrs),
+            RootStep::Glass(glass) => self.glass(glass),
             RootStep::RootDirectory(path) => self.enter_directory(path),
             RootStep::Mount(step) => {
                 let mount = self.mount(step)?;

@@ -8,7 +8,6 @@ use anyhow::{Context, Result};
 use indicatif::HumanBytes;
 use std::path::PathBuf;
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "bundle")]
 pub struct Args {

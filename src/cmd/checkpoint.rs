@@ -13,7 +13,6 @@ use crate::sys::process;
 use anyhow::{Context, Result, bail};
 use std::os::fd::OwnedFd;
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "checkpoint")]
 pub struct Args {

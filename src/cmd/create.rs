@@ -15,7 +15,6 @@ use nix::sys::socket::SockType;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, Clone, Default, clap::Args)]
 #[group(id = "common")]
 pub struct Common {
@@ -36,8 +35,7 @@ pub struct Common {
     pub pid_file: Option<PathBuf>,
 }
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 #[group(id = "create")]
 pub struct Args {
     /// What restore takes too
@@ -60,6 +58,9 @@ pub struct Args {
     /// orphans
     #[arg(long)]
     pub init: bool,
+    /// The port of the sandbox's proxy
+    #[arg(skip)]
+    pub listen: Option<u16>,
     /// Pass this many descriptors after standard error on to the process
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub preserve_fds: u32,
@@ -193,6 +194,7 @@ pub(crate) fn asked(
         pivot: if args.no_pivot { Pivot::Move } else { Pivot::Root },
         keyring: keyring(args),
         preserve_fds: fds.count,
+        listen: args.listen,
         listen_env: fds.env,
         cgroup_driver: global.cgroup_driver(),
         overlay: args.overlay.as_ref().map(|folder| upper(folder.as_deref())).transpose()?,

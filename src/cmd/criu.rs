@@ -5,7 +5,6 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use std::path::PathBuf;
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "criu")]
 pub struct Shared {
@@ -48,7 +47,6 @@ pub struct Shared {
 /// A namespace that is restored without what is in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum EmptyNamespace {
-    /// The only one
     Network,
 }
 
@@ -101,7 +99,6 @@ impl ValueEnum for NetworkLock {
     }
 }
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "criu-dump")]
 pub struct Dump {
@@ -152,7 +149,6 @@ fn page_server(text: &str) -> Result<(String, u16), String> {
     if address.is_empty() { Err(wrong()) } else { Ok((address.into(), port)) }
 }
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "criu-restore")]
 pub struct Restore {

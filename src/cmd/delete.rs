@@ -6,7 +6,6 @@ use crate::parent::{delete, salvage};
 use crate::state::{Command, Found};
 use anyhow::{Context, Result};
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "delete")]
 pub struct Args {

@@ -9,7 +9,6 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "events")]
 pub struct Args {
@@ -74,7 +73,7 @@ fn print_event(event: &Event<'_>) -> Result<()> {
 }
 
 /// A positive time as Go writes it.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     const UNITS: [(&str, f64); 7] =
         [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
     let mut seconds = 0.0;

@@ -14,7 +14,6 @@ use crate::sys::cred;
 use anyhow::{Context, Result, anyhow, bail};
 use std::path::{Component, Path, PathBuf};
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "exec")]
 #[command(
@@ -57,7 +56,6 @@ pub struct Args {
     pub ignore_paused: bool,
 }
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "changes", multiple = true)]
 pub struct Changes {

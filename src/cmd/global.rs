@@ -15,7 +15,7 @@ const DEFAULT_ROOT: &str = "/run/knarr";
 pub const SPEC_VERSION: &str = "1.3.0";
 
 /// Options before the command.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct Global {
     /// Directory in which containers are recorded [default: /run/knarr, of an ordinary user
     /// $XDG_RUNTIME_DIR/knarr]

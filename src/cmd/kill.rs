@@ -9,7 +9,6 @@ use std::os::fd::AsFd;
 
 const DEFAULT: &str = "TERM";
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "kill")]
 pub struct Args {
@@ -39,7 +38,6 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
 /// Who gets a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whom {
-    /// The container's process.
     First,
     /// All of its processes.
     All,

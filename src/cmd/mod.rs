@@ -1,5 +1,6 @@
 //! The commands, one file each: arguments, the call, what is printed.
 
+pub mod apply;
 #[cfg(feature = "image")]
 pub mod bundle;
 pub mod check;
@@ -7,18 +8,20 @@ pub mod checkpoint;
 pub mod create;
 mod criu;
 pub mod delete;
+pub mod diff;
 pub mod events;
 pub mod exec;
 pub mod features;
 mod global;
 pub mod kill;
+pub mod layers;
 pub mod list;
 pub mod pause;
 pub mod plan;
 pub mod ps;
 pub mod restore;
 pub mod run;
-mod sandbox;
+pub mod sandbox;
 pub mod spec;
 pub mod start;
 pub mod state;
@@ -29,7 +32,6 @@ pub use global::{Global, SPEC_VERSION};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 pub struct IdArg {
     /// The container's id

@@ -1,14 +1,13 @@
 //! `knarr plan`.
 
 use super::Global;
-use super::create::{self, Bundle, Common, Fds, compile};
-use super::print;
+use super::create::{self, Bundle, Common, Console, Fds, compile};
+use super::{print, sandbox};
 use crate::config::load::unknown_fields;
 use crate::plan::Start;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "plan")]
 pub struct Args {
@@ -27,6 +26,24 @@ pub struct Args {
     /// As for create
     #[arg(long)]
     pub init: bool,
+    /// The options of a sandbox
+    #[command(flatten)]
+    pub sandbox: sandbox::Args,
+    /// The command of --host-root
+    #[arg(value_name = "COMMAND", last = true)]
+    pub command: Vec<String>,
+}
+
+impl Args {
+    fn bundle(&self) -> Result<Bundle> {
+        if self.sandbox.host_root {
+            return sandbox::bundle(&self.sandbox, &self.command, Console::None);
+        }
+        if let Some(argument) = self.command.first() {
+            bail!("unexpected argument {argument:?}: a command goes with --host-root only");
+        }
+        Bundle::read(&self.bundle, &self.config)
+    }
 }
 
 /// Print the plan of `create`.
@@ -34,8 +51,8 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
     let common = Common { id: args.id.clone(), ..Common::default() };
     let create =
         create::Args { common, overlay: args.overlay.clone(), init: args.init, ..create::Args::default() };
-    let compiled = Bundle::read(&args.bundle, &args.config)
-        .and_then(|bundle| compile(bundle, &create, global, Start::OnRequest, Fds::default()));
+    let compiled =
+        args.bundle().and_then(|bundle| compile(bundle, &create, global, Start::OnRequest, Fds::default()));
     let compiled = compiled.with_context(|| format!("plan {}", args.bundle.display()))?;
     let unknown = unknown_fields(&compiled.bundle.text);
     unknown.iter().for_each(|field| global.log().warning(&field.to_string()));

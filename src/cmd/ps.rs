@@ -8,7 +8,6 @@ use crate::state::{Container, Status};
 use anyhow::{Context, Result, bail};
 use std::process::Stdio;
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "ps")]
 pub struct Args {

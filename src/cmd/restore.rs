@@ -12,7 +12,6 @@ use crate::plan::{self, Keyring, Start};
 use crate::sys::cred;
 use anyhow::{Context, Result};
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "restore")]
 pub struct Args {

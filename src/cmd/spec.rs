@@ -5,7 +5,6 @@ use anyhow::{Context, Result, bail};
 use std::io::Write;
 use std::path::PathBuf;
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, clap::Args)]
 #[group(id = "spec")]
 pub struct Args {

@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::{IdArg, print};
-use crate::state::{Container, Status};
+use crate::state::{State, Status};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -21,14 +21,13 @@ pub(super) struct Shown<'a> {
     pub(super) created: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: &'a BTreeMap<String, String>,
-    pub(super) owner: String,
+    pub(super) owner: &'a str,
 }
 
 impl<'a> Shown<'a> {
-    pub(super) fn of(container: &'a Container, owner: String) -> Result<Shown<'a>> {
-        let (state, about) = (&container.state, &container.state.about);
-        let status = container.status()?;
-        Ok(Shown {
+    pub(super) fn of(state: &'a State, status: Status, owner: &'a str) -> Shown<'a> {
+        let about = &state.about;
+        Shown {
             oci_version: &about.oci_version,
             id: &about.id,
             pid: if status == Status::Stopped { 0 } else { state.pid },
@@ -38,7 +37,7 @@ impl<'a> Shown<'a> {
             created: &state.created,
             annotations: &about.annotations,
             owner,
-        })
+        }
     }
 }
 
@@ -46,7 +45,7 @@ impl<'a> Shown<'a> {
 pub fn run(args: &IdArg, global: &Global) -> Result<u8> {
     let text = || -> Result<String> {
         let container = global.store().open(&args.id.parse()?)?;
-        let shown = Shown::of(&container, String::new())?;
+        let shown = Shown::of(&container.state, container.status()?, "");
         Ok(format!("{}\n", serde_json::to_string_pretty(&shown)?))
     };
     print(&text().with_context(|| format!("state {}", args.id.escape_debug()))?)

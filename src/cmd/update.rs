@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-#[allow(missing_docs, reason = "clap would print it in place of the command's own text")]
 #[derive(Debug, Default, clap::Args)]
 #[group(id = "update")]
 pub struct Args {
@@ -197,7 +196,7 @@ fn read(path: &Path) -> Result<Value> {
 }
 
 /// A number of bytes as docker and runc take it: 67108864, 64M, 64MiB, 1.5g; -1 is no limit.
-fn bytes(text: &str) -> Result<i64, String> {
+pub(super) fn bytes(text: &str) -> Result<i64, String> {
     if text == "-1" {
         return Ok(-1);
     }

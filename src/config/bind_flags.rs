@@ -8,7 +8,6 @@ use crate::sys::mount::{Change, Reach, attr};
 /// What `mounts[].options` names, as `MS_…` bits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Flags {
-    /// Named.
     pub set: u64,
     /// Named by their opposites.
     pub cleared: u64,

@@ -9,15 +9,12 @@ use super::Invalid;
 /// Whether accesses to some devices are allowed. Of two rules for an access the later one counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRule {
-    /// Allow, or deny.
     pub allow: bool,
-    /// Which nodes.
     pub kind: DeviceKind,
     /// `None`: any.
     pub major: Option<u32>,
     /// `None`: any.
     pub minor: Option<u32>,
-    /// Which accesses.
     pub access: Access,
 }
 

@@ -18,9 +18,7 @@ pub struct IdRange {
 /// How ids are mapped, users and groups. Empty where there is no mapping.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct IdMaps {
-    /// Users.
     pub uids: Vec<IdRange>,
-    /// Groups.
     pub gids: Vec<IdRange>,
 }
 

@@ -117,7 +117,6 @@ impl std::error::Error for Invalid {}
 pub struct Config {
     /// The version of the specification that the bundle follows.
     pub oci_version: String,
-    /// The root filesystem.
     pub root: Root,
     /// What the root filesystem is stacked of, where it is an overlay.
     pub overlay: Option<Overlay>,
@@ -243,7 +242,6 @@ pub struct User {
     pub uid: u32,
     /// Group id in the container.
     pub gid: u32,
-    /// Supplementary group ids.
     pub additional_gids: Vec<u32>,
     /// File mode creation mask.
     pub umask: u32,
@@ -269,7 +267,6 @@ pub struct Capabilities {
 pub struct Rlimit {
     /// As `RLIMIT_NOFILE`.
     pub name: String,
-    /// The kernel's number.
     pub resource: u32,
     /// The limit in force.
     pub soft: u64,
@@ -283,17 +280,13 @@ pub struct Rlimit {
 pub enum Namespace {
     /// User and group ids, capabilities.
     User,
-    /// Mount points.
     Mount,
-    /// Process ids.
     Pid,
-    /// Network.
     Network,
     /// System V IPC and POSIX message queues.
     Ipc,
     /// Host and domain name.
     Uts,
-    /// Cgroup root.
     Cgroup,
     /// Boot and monotonic clocks.
     Time,
@@ -354,14 +347,11 @@ impl Namespace {
 /// What happens to one kind of namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Place {
-    /// The runtime's own.
     #[default]
     Inherited,
-    /// A new one.
     New,
     /// The one that a file like /proc/PID/ns/net names.
     Joined {
-        /// The file.
         path: PathBuf,
         /// Its place in `linux.namespaces`.
         index: usize,
@@ -395,15 +385,10 @@ pub struct Device {
     pub path: String,
     /// `S_IFCHR`, `S_IFBLK` or `S_IFIFO`.
     pub kind: u32,
-    /// Major number.
     pub major: u32,
-    /// Minor number.
     pub minor: u32,
-    /// Permission bits.
     pub mode: u32,
-    /// Owner.
     pub uid: u32,
-    /// Group.
     pub gid: u32,
 }
 
@@ -469,7 +454,6 @@ pub struct Hook {
     pub path: String,
     /// With argument zero.
     pub args: Vec<String>,
-    /// Its environment.
     pub env: HookEnv,
     /// Seconds until it is killed; none waits for ever.
     pub timeout_s: Option<u64>,

@@ -9,22 +9,25 @@ use crate::sys::mount::{Change, Reach, attr};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effect {
     /// Set a mount attribute, clearing others first.
-    Set { set: u64, clear: u64 },
+    Set {
+        set: u64,
+        clear: u64,
+    },
     /// As `Set`, on all mounts below too.
-    SetTree { set: u64, clear: u64 },
+    SetTree {
+        set: u64,
+        clear: u64,
+    },
     /// A flag of the superblock: a parameter of the filesystem; nothing on a bind mount.
     Superblock,
     /// Accepted; the kernel has no such thing, or it is the default.
     Nothing,
-    /// Bind one mount.
     Bind,
-    /// Bind a tree.
     BindTree,
     /// Change the mount that is there already.
     Remount,
     /// Copy the covered files into a tmpfs.
     CopyUp,
-    /// A propagation type.
     Propagation,
     /// Map ids, of one mount or of a tree.
     IdMap(Reach),
@@ -148,19 +151,16 @@ pub const NAMES: [&str; TABLE.len()] = {
 /// What is done with a symlink at the end of a path.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Symlink {
-    /// It is followed.
     #[default]
     Followed,
     /// It is what is meant.
     Meant,
-    /// It is copied.
     Copied,
 }
 
 /// Which kind of mount the options ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// A filesystem.
     New,
     /// A copy of what is there.
     Bind(Reach),

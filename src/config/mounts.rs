@@ -29,7 +29,6 @@ pub enum MountSource {
         /// One mount, or a tree.
         reach: Reach,
     },
-    /// A filesystem.
     New(NewMount),
     /// Nothing: the mount that is there changes.
     Remount,

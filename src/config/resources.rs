@@ -33,9 +33,7 @@ pub struct Resources {
 /// A number, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// No limit.
     Max,
-    /// This much.
     To(u64),
 }
 
@@ -46,7 +44,6 @@ pub struct Cpu {
     pub shares: Option<u64>,
     /// Time in each period.
     pub quota_us: Option<Limit>,
-    /// The period.
     pub period_us: Option<u64>,
     /// Time saved up in periods that did not use theirs.
     pub burst_us: Option<u64>,
@@ -61,7 +58,6 @@ pub struct Cpu {
 /// `memory`, in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Memory.
     pub limit: Option<Limit>,
     /// Swap alone; config.json has the sum of it and memory.
     pub swap: Option<Limit>,
@@ -100,22 +96,16 @@ pub struct Throttle {
     pub field: String,
     /// Major and minor number.
     pub device: (u32, u32),
-    /// Of what.
     pub of: Rate,
-    /// How much.
     pub rate: Limit,
 }
 
 /// What a throttle counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rate {
-    /// Bytes read.
     ReadBytes,
-    /// Bytes written.
     WriteBytes,
-    /// Reads.
     Reads,
-    /// Writes.
     Writes,
 }
 

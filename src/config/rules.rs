@@ -9,7 +9,6 @@ use std::path::Path;
 pub struct Rule {
     /// Where it is written: document and heading of runtime-spec 1.3.
     pub section: &'static str,
-    /// The check.
     pub check: fn(&Spec) -> Result<(), Invalid>,
 }
 

@@ -34,14 +34,12 @@ pub struct Scheduler {
 pub struct MemoryPolicy {
     /// `MPOL_…` mode and flags.
     pub mode: i32,
-    /// The nodes.
     pub nodes: NumberSet,
 }
 
 /// A set of small numbers (processors, memory nodes), as a list like `0-3,7` gives it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NumberSet {
-    /// The list.
     pub list: String,
     /// Bit n of the words for number n.
     pub words: Vec<u64>,

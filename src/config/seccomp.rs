@@ -37,7 +37,6 @@ pub struct Listener {
 pub struct Rule {
     /// Names of system calls, known or not.
     pub names: Vec<String>,
-    /// What happens.
     pub action: Action,
     /// The cases, of which one must hold; in a case all conditions must. One empty case: always.
     pub cases: Vec<Vec<Condition>>,

@@ -17,7 +17,6 @@ pub const LIMIT: usize = 1 << 20;
 pub struct Current {
     /// The quota of cpu.max.
     pub quota_us: Option<Limit>,
-    /// Its period.
     pub period_us: Option<u64>,
     /// cpu.weight, unless it is idle.
     pub weight: Option<u64>,

@@ -16,7 +16,6 @@ pub struct Options<'a> {
     pub terminal: bool,
     /// Who the process is.
     pub user: &'a User,
-    /// The image's volumes.
     pub volumes: &'a [Volume],
     /// The value of the annotation that names the layers, if they are to be merged by overlayfs.
     pub lowerdir: Option<&'a str>,
@@ -27,7 +26,6 @@ pub struct Options<'a> {
 /// The ids of an ordinary user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rootless {
-    /// Their own.
     pub own: (u32, u32),
     /// The ranges of user and group ids that are given to them, each the first and how many.
     pub given: Option<[(u32, u32); 2]>,
@@ -40,9 +38,7 @@ pub struct Volume {
     pub path: String,
     /// The mode of the image's folder of that name.
     pub mode: u32,
-    /// Its owner.
     pub uid: u32,
-    /// Its group.
     pub gid: u32,
 }
 

@@ -32,7 +32,6 @@ enum At {
 /// Layers, top first.
 #[derive(Debug)]
 pub(crate) struct Merged<'a> {
-    /// Their folders.
     pub layers: &'a [OwnedFd],
     /// The attribute of an opaque folder.
     pub opaque: &'a str,

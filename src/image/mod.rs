@@ -46,7 +46,6 @@ pub enum Unpack {
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
-    /// The image.
     pub source: &'a str,
     /// The bundle to make.
     pub bundle: &'a Path,

@@ -14,9 +14,7 @@ pub struct Extended {
     pub link: Option<Vec<u8>>,
     /// Of the data in the archive.
     pub size: Option<u64>,
-    /// Owner.
     pub uid: Option<u64>,
-    /// Group.
     pub gid: Option<u64>,
     /// Seconds and nanoseconds.
     pub mtime: Option<(i64, i64)>,

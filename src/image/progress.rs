@@ -14,7 +14,6 @@ pub enum Kind {
     Auto,
     /// A line a layer.
     Plain,
-    /// Nothing.
     None,
 }
 

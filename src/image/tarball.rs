@@ -48,15 +48,12 @@ pub enum Kind {
     },
     /// Another name for an entry.
     HardLink(Vec<u8>),
-    /// To this target.
     Symlink(Vec<u8>),
     /// Major and minor.
     CharDevice(u32, u32),
     /// Major and minor.
     BlockDevice(u32, u32),
-    /// A folder.
     Directory,
-    /// A named pipe.
     Fifo,
 }
 
@@ -65,13 +62,10 @@ pub enum Kind {
 pub struct Entry {
     /// As it stands in the archive.
     pub name: Vec<u8>,
-    /// What it is.
     pub kind: Kind,
     /// Permissions, with setuid, setgid and sticky.
     pub mode: u32,
-    /// Owner.
     pub uid: u32,
-    /// Group.
     pub gid: u32,
     /// Seconds and nanoseconds.
     pub mtime: (i64, i64),

@@ -6,11 +6,8 @@ use anyhow::{Result, bail};
 /// Who the process is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct User {
-    /// Its user.
     pub uid: u32,
-    /// Its primary group.
     pub gid: u32,
-    /// Its other groups.
     pub additional_gids: Vec<u32>,
 }
 

@@ -13,7 +13,6 @@ use std::os::fd::AsFd;
 /// What systemd calls a cgroup.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seat<'a> {
-    /// The unit.
     pub(super) unit: &'a Unit,
     /// The path below it; empty for its own cgroup.
     pub(super) below: &'a str,

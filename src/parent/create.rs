@@ -22,9 +22,7 @@ use std::path::{Path, PathBuf};
 pub struct CreateOrder<'a> {
     /// The configuration, for hooks and the record.
     pub config: &'a Config,
-    /// What is done.
     pub plan: &'a Plan,
-    /// This machine.
     pub host: &'a Host,
     /// config.json as it was read, to be kept for `exec`.
     pub text: &'a [u8],
@@ -55,6 +53,8 @@ pub struct Made {
     pub terminal: Option<OwnedFd>,
     /// The socket that takes its notifications, where somebody waits for them.
     pub notify: Option<OwnedFd>,
+    /// The socket in its network namespace that a proxy takes connections from.
+    pub proxy: Option<OwnedFd>,
 }
 
 /// Make the container, or leave nothing behind.
@@ -66,8 +66,8 @@ pub fn create(order: &CreateOrder<'_>) -> Result<Made> {
     };
     match bring_up(&mut making, &mut born) {
         Ok(terminal) => {
-            let Born { init: Launched { pidfd, channel, .. }, notify, .. } = born;
-            Ok(Made { container: making.finish(), pidfd, channel, terminal, notify })
+            let Born { init: Launched { pidfd, channel, .. }, notify, proxy, .. } = born;
+            Ok(Made { container: making.finish(), pidfd, channel, terminal, notify, proxy })
         }
         Err(cause) => Err(making.roll_back(Some(born.init.pidfd), cause)),
     }
@@ -80,6 +80,8 @@ struct Born {
     network: Option<OwnedFd>,
     /// The socket that takes the container's notifications.
     notify: Option<OwnedFd>,
+    /// What its proxy listens on.
+    proxy: Option<OwnedFd>,
 }
 
 /// All up to the birth of init.
@@ -90,7 +92,7 @@ fn bear(making: &mut Making<'_>) -> Result<Born> {
     let notify = opened.notify.take();
     let cgroup = making.cgroup.as_ref().map(|made| &made.cgroup);
     let init = launch(making.order.plan, making.about(), opened, cgroup, making.scope.as_ref())?;
-    Ok(Born { init, network, notify })
+    Ok(Born { init, network, notify, proxy: None })
 }
 
 /// From the birth of init to a container that is recorded; the other end of its terminal, if this
@@ -103,7 +105,7 @@ fn bring_up(making: &mut Making<'_>, born: &mut Born) -> Result<Option<OwnedFd>>
         settle(&order.plan.settle, *pid, born.network.take(), &mut making.moved, &making.resctrl)?;
         channel.done().context("sendmsg to init")?;
     }
-    let terminal = until_ready(making, &born.init)?;
+    let terminal = until_ready(making, &born.init, &mut born.proxy)?;
     making.record(*pid)?;
     if let Some(socket) = &order.pidfd_socket {
         // What runc says for a container's init; a process of `exec` is `setns`.
@@ -119,7 +121,11 @@ fn bring_up(making: &mut Making<'_>, born: &mut Born) -> Result<Option<OwnedFd>>
 }
 
 /// The parent's side of the conversation with init, until that is ready.
-fn until_ready(making: &mut Making<'_>, init: &Launched) -> Result<Option<OwnedFd>> {
+fn until_ready(
+    making: &mut Making<'_>,
+    init: &Launched,
+    proxy: &mut Option<OwnedFd>,
+) -> Result<Option<OwnedFd>> {
     let order = making.order;
     let mut terminal = None;
     making.began_hooks = !order.config.hooks.create_container.is_empty();
@@ -133,6 +139,7 @@ fn until_ready(making: &mut Making<'_>, init: &Launched) -> Result<Option<OwnedF
                 init.channel.done().context("sendmsg to init")?;
             }
             Some(FromInit::Terminal(master)) => terminal = hand_terminal(master, order.console.as_ref())?,
+            Some(FromInit::Proxy(listener)) => *proxy = Some(listener),
             Some(message @ (FromInit::Listener(_) | FromInit::ListenerItself(_) | FromInit::Born(_))) => {
                 return Err(message.unexpected());
             }

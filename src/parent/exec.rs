@@ -34,7 +34,6 @@ pub struct Target {
 /// Whether a paused container takes a process, which then waits until it is resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenPaused {
-    /// It does not.
     Refuse,
     /// It does (`--ignore-paused`).
     Wait,
@@ -78,9 +77,7 @@ impl Target {
 pub struct ExecOrder<'a> {
     /// The container, with its init and its cgroup held by descriptors.
     pub target: Target,
-    /// What is done.
     pub plan: &'a Exec,
-    /// This machine.
     pub host: &'a Host,
     /// `--pid-file`.
     pub pid_file: Option<PathBuf>,
@@ -97,7 +94,6 @@ pub struct ExecOrder<'a> {
 pub enum Wait {
     /// It does, and forwards signals.
     Foreground,
-    /// It does not.
     Detached,
 }
 
@@ -305,7 +301,9 @@ impl Conversation<'_> {
                     self.hand_over(message).context("linux.seccomp.listenerPath")?;
                     self.channel.done().context("sendmsg to the child")?;
                 }
-                Some(message @ (FromInit::HostHooks | FromInit::Ready)) => return Err(message.unexpected()),
+                Some(message @ (FromInit::HostHooks | FromInit::Ready | FromInit::Proxy(_))) => {
+                    return Err(message.unexpected());
+                }
             }
         }
     }

@@ -17,7 +17,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub(super) enum Origin {
     /// The kernel, for the caller's terminal.
     Kernel,
-    /// A process.
     Process,
 }
 

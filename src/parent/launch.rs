@@ -18,11 +18,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// What the parent has opened for init.
 #[derive(Debug, Default)]
 pub(super) struct Opened {
-    /// Namespaces to join.
     pub(super) namespaces: Vec<(Namespace, OwnedFd)>,
     /// Copies of host mounts, by number.
     pub(super) trees: Vec<Option<OwnedFd>>,
-    /// The start socket.
     pub(super) listener: Option<OwnedFd>,
     /// The notification socket, which is not init's.
     pub(super) notify: Option<OwnedFd>,
@@ -40,7 +38,6 @@ impl Opened {
 pub(super) struct Launched {
     /// Its pid in the runtime's pid namespace.
     pub(super) pid: i32,
-    /// Its pidfd.
     pub(super) pidfd: OwnedFd,
     /// The channel to it.
     pub(super) channel: ParentEnd,

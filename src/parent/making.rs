@@ -18,11 +18,8 @@ use std::path::PathBuf;
 pub(super) struct Making<'a> {
     /// What is asked for.
     pub(super) order: &'a CreateOrder<'a>,
-    /// What is recorded.
     pub(super) state: State,
-    /// The container's directory.
     pub(super) dir: Dir,
-    /// Its cgroup.
     pub(super) cgroup: Option<cgroup::Made>,
     /// The scope that systemd made of it.
     pub(super) scope: Option<Unit>,
@@ -32,7 +29,6 @@ pub(super) struct Making<'a> {
     pub(super) moved: Option<Moved>,
     /// Folders that were made, parents first.
     pub(super) folders: Vec<PathBuf>,
-    /// Groups of resctrl.
     pub(super) resctrl: rdt::Groups,
     /// Whether hooks of create may have begun, so that the poststop hooks are run.
     pub(super) began_hooks: bool,

@@ -333,6 +333,7 @@ fn enter(purpose: Purpose, config: &Config, request: &Request, host: &Host) -> V
     }
     if *of(Namespace::Network) == Place::New {
         steps.push(planned("linux.namespaces", EnterStep::Loopback));
+        steps.extend(request.listen.map(|port| planned("--net", EnterStep::Listen(port))));
     }
     if let Some(name) = &config.hostname {
         steps.push(planned("hostname", EnterStep::Hostname(name.clone())));

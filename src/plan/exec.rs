@@ -12,7 +12,6 @@ use std::fmt::{self, Display, Formatter};
 /// What the caller of `exec` asks beside the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecRequest {
-    /// The container's id.
     pub id: Id,
     /// Whether the container's processes have a session keyring of their own.
     pub keyring: Keyring,
@@ -36,7 +35,6 @@ pub enum ExecCgroup {
 /// All that will be done to run a process in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exec {
-    /// The container's id.
     pub id: Id,
     /// The number of the first descriptor that the process does not keep.
     pub first_closed_fd: i32,

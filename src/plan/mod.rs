@@ -11,7 +11,7 @@ pub mod devices;
 mod exec;
 pub mod gvariant;
 mod mounts;
-mod overlay;
+pub mod overlay;
 mod process;
 pub mod resources;
 pub mod restore;
@@ -25,9 +25,9 @@ pub use create::create;
 pub use exec::{Exec, ExecCgroup, ExecRequest, exec};
 pub(crate) use mounts::below;
 pub use steps::{
-    Computed, Console, CopyUp, EnterStep, Filesystem, Groups, HardLimit, HostStep, IdSource, Launch, Lookup,
-    MountStep, NetDevice, OverlayStep, ProcessStep, RootStep, SessionKeyring, Settle, Source, Step, Tree,
-    Writable,
+    Computed, Console, CopyUp, EnterStep, Filesystem, GlassStep, Groups, HardLimit, HostStep, IdSource,
+    Launch, Lookup, MountStep, NetDevice, OverlayStep, ProcessStep, RootStep, SessionKeyring, Settle, Source,
+    Step, Tree, Writable,
 };
 
 use crate::config::Upper;
@@ -38,7 +38,8 @@ use std::path::PathBuf;
 /// What the caller asks beside config.json.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The container's id.
+    /// Have init listen on this port of its own loopback device for the parent.
+    pub listen: Option<u16>,
     pub id: Id,
     /// When the process starts.
     pub start: Start,
@@ -95,16 +96,13 @@ pub enum CgroupDriver {
     Cgroupfs,
     /// systemd, as the scope that `slice:prefix:name` names.
     Systemd,
-    /// Nobody.
     Disabled,
 }
 
 /// A step and the field of config.json that asked for it; empty where nothing there did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned<T> {
-    /// The step.
     pub step: T,
-    /// The field.
     pub field: String,
 }
 
@@ -132,7 +130,6 @@ pub struct Home {
 /// A unit of systemd.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Unit {
-    /// Which systemd.
     #[serde(rename = "manager")]
     pub instance: systemd::Instance,
     /// As `docker-ID.scope`.
@@ -144,7 +141,6 @@ pub struct Unit {
 /// All that will be done to make a container.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The container's id.
     pub id: Id,
     /// The container's cgroup; none if it has none.
     pub cgroup: Option<Home>,

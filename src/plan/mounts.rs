@@ -2,7 +2,8 @@
 
 use super::process;
 use super::{
-    CopyUp, Filesystem, HostStep, IdSource, Lookup, MountStep, Planned, RootStep, Source, Step, Tree, planned,
+    CopyUp, Filesystem, GlassStep, HostStep, IdSource, Lookup, MountStep, Planned, RootStep, Source, Step,
+    Tree, planned,
 };
 use crate::config::mount_options::reach_and_kind;
 use crate::config::{
@@ -31,8 +32,8 @@ pub(super) struct Mounts<'a> {
     steps: Vec<Planned<Step>>,
     /// Attributes that wait until everything below has been made.
     late: Vec<Planned<Step>>,
-    /// Whether the root is an overlay.
-    stacked: bool,
+    /// The overlay that the root is.
+    pub(super) overlay: Option<&'a Overlay>,
 }
 
 impl<'a> Mounts<'a> {
@@ -41,7 +42,7 @@ impl<'a> Mounts<'a> {
         config: &'a Config,
         host: &'a Host,
         after_root: Vec<Planned<Step>>,
-        overlay: Option<&Overlay>,
+        overlay: Option<&'a Overlay>,
     ) -> Result<Mounts<'a>, Invalid> {
         let mut mounts = Mounts {
             config,
@@ -50,7 +51,7 @@ impl<'a> Mounts<'a> {
             trees: Vec::new(),
             steps: Vec::new(),
             late: Vec::new(),
-            stacked: overlay.is_some(),
+            overlay,
         };
         // As a peer of the host's it would carry the container's mounts there, and pivot_root(2)
         // refuses it; it becomes shared at the very end. What is mounted below it and volumes are
@@ -68,7 +69,7 @@ impl<'a> Mounts<'a> {
         mounts.step("root.path", RootStep::Root { slot, path: config.root.path.clone() });
         // Only now: the way to the root filesystem may be closed to the container's root.
         mounts.steps.extend(after_root);
-        overlay.map_or(Ok(()), |overlay| mounts.overlay(overlay))?;
+        overlay.map_or(Ok(()), |overlay| mounts.stack(overlay))?;
         // What is on / is the root itself: that overlay.
         for (i, mount) in config.mounts.iter().enumerate().filter(|(_, mount)| mount.destination != "/") {
             mounts.mount(mount, &format!("mounts[{i}]"))?;
@@ -202,8 +203,7 @@ impl<'a> Mounts<'a> {
             MountSource::Bind { path, reach } => self.bound(&named, mount, path, *reach),
             MountSource::New(new) => {
                 if let Some(layer) = only_layer(&new.fstype, options) {
-                    self.glass(named, mount, &layer);
-                    return Ok(());
+                    return self.glass(named, mount, &layer);
                 }
                 self.new_or_hosts(&named, mount, new)?
             }
@@ -222,11 +222,21 @@ impl<'a> Mounts<'a> {
         Ok(())
     }
 
-    /// An overlay of one layer is a copy of that layer, read-only.
-    fn glass(&mut self, field: String, mount: &Mount, layer: &str) {
-        let slot = self.layer(&field, Path::new(layer));
-        let attrs = mount.options.top.set | mount.options.tree.set | attr::RDONLY;
-        self.step(field, RootStep::Glass { target: mount.destination.clone(), slot, attrs });
+    /// An overlay of one layer is a copy of that layer: read-only, unless its changes go where
+    /// those of the root go.
+    fn glass(&mut self, field: String, mount: &Mount, layer: &OnlyLayer) -> Result<(), Invalid> {
+        let path = Path::new(&layer.path);
+        let slot = self.layer(&field, path);
+        let upper = match layer.changes {
+            Changes::Refused => None,
+            Changes::WithTheRoots => Some(self.upper_of(&field, &mount.destination, path)?),
+        };
+        let read_only = if upper.is_none() { attr::RDONLY } else { 0 };
+        let attrs = mount.options.top.set | mount.options.tree.set | read_only;
+        let of_user = self.config.namespaces.own(Namespace::User) || !self.host.is_root;
+        let glass = GlassStep { target: mount.destination.clone(), slot, attrs, upper, of_user };
+        self.step(field, RootStep::Glass(glass));
+        Ok(())
     }
 
     /// A filesystem of the container's own, or the host's where there can be none.
@@ -258,7 +268,7 @@ impl<'a> Mounts<'a> {
         let path = source.strip_prefix(&self.config.root.path).ok()?;
         let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
         let maps = options.id_map.is_some() || !mount.id_maps.is_empty();
-        let is_parents = self.stacked || maps || options.source != Symlink::Followed;
+        let is_parents = self.overlay.is_some() || maps || options.source != Symlink::Followed;
         (is_plain && !is_parents && !path.as_os_str().is_empty()).then(|| format!("/{}", path.display()))
     }
 
@@ -426,15 +436,34 @@ impl<'a> Mounts<'a> {
     }
 }
 
-/// The layer of an overlay that has no other and can be written nowhere. The kernel makes none of
-/// such.
-fn only_layer(fstype: &str, options: &Options) -> Option<String> {
-    let [(key, Some(layer))] = options.parameters.as_slice() else { return None };
+/// What an overlay of one layer is of.
+struct OnlyLayer {
+    path: String,
+    changes: Changes,
+}
+
+/// What becomes of changes to an overlay of one layer.
+enum Changes {
+    Refused,
+    WithTheRoots,
+}
+
+/// The layer of an overlay that has no other, and no folder for changes of its own. The kernel
+/// makes none of such.
+fn only_layer(fstype: &str, options: &Options) -> Option<OnlyLayer> {
+    let (key, Some(layer), changes) = (match options.parameters.as_slice() {
+        [(key, layer)] => (key, layer, Changes::Refused),
+        [(key, layer), (changes, None)] if changes == "changes" => (key, layer, Changes::WithTheRoots),
+        _ => return None,
+    }) else {
+        return None;
+    };
     if (fstype, key.as_str()) != ("overlay", "lowerdir") {
         return None;
     }
     let plain = layer.replace("\\\\", "").replace("\\:", "");
-    (!plain.contains(':')).then(|| layer.replace("\\:", ":").replace("\\\\", "\\"))
+    let path = layer.replace("\\:", ":").replace("\\\\", "\\");
+    (!plain.contains(':')).then_some(OnlyLayer { path, changes })
 }
 
 /// A size in bytes is somebody's decision about memory. A share of the machine's is not: there may

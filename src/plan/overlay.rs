@@ -3,6 +3,7 @@
 use super::mounts::Mounts;
 use super::{HostStep, OverlayStep, Request, RootStep, Writable};
 use crate::config::{Config, Invalid, Namespace, Overlay, Place, Upper};
+use std::path::Path;
 
 /// What is asked for, by config.json or by the caller, whose word counts more.
 pub(super) fn asked(config: &Config, request: &Request) -> Result<Option<Overlay>, Invalid> {
@@ -24,24 +25,16 @@ pub(super) fn asked(config: &Config, request: &Request) -> Result<Option<Overlay
 
 impl Mounts<'_> {
     /// The step that stacks the layers, and before it their copies.
-    pub(super) fn overlay(&mut self, overlay: &Overlay) -> Result<(), Invalid> {
+    pub(super) fn stack(&mut self, overlay: &Overlay) -> Result<(), Invalid> {
         let field = overlay.field.as_str();
         let root = [self.config.root.path.clone()];
         let layers = overlay.lower.as_deref().unwrap_or(&root);
         let lower = layers.iter().map(|layer| self.layer(field, layer)).collect();
         let user_namespace = self.config.namespaces.own(Namespace::User);
+        let like = layers.first().unwrap_or(&root[0]);
         let upper = overlay.upper.as_ref().map(|upper| match upper {
             Upper::Memory => Writable::Memory,
-            Upper::Folder(path) => {
-                let owner = self.config.id_maps.root().filter(|_| user_namespace);
-                let step = HostStep::OverlayFolder {
-                    path: path.clone(),
-                    like: layers.first().unwrap_or(&root[0]).clone(),
-                    owner,
-                };
-                self.before_copies(field, step);
-                Writable::Tree { slot: self.layer(field, path), upper: "upper".into(), work: "work".into() }
-            }
+            Upper::Folder(path) => self.folder(field, path, like),
             Upper::Given { above, upper, work } => Writable::Tree {
                 slot: self.layer(field, above),
                 upper: upper.to_string_lossy().into_owned(),
@@ -61,5 +54,59 @@ impl Mounts<'_> {
         let step = OverlayStep { lower, upper, parameters, keeps_owner: !user_namespace };
         self.step(field, RootStep::Overlay(step));
         Ok(())
+    }
+
+    /// Have a folder for changes made, with the mode of `like`.
+    fn folder(&mut self, field: &str, path: &Path, like: &Path) -> Writable {
+        let user_namespace = self.config.namespaces.own(Namespace::User);
+        let owner = self.config.id_maps.root().filter(|_| user_namespace);
+        let step = HostStep::OverlayFolder { path: path.into(), like: like.into(), owner };
+        self.before_copies(field, step);
+        Writable::Tree { slot: self.layer(field, path), upper: "upper".into(), work: "work".into() }
+    }
+
+    /// Where changes at `destination`, which is a mount of its own, go with those of the root.
+    pub(super) fn upper_of(
+        &mut self,
+        field: &str,
+        destination: &str,
+        like: &Path,
+    ) -> Result<Writable, Invalid> {
+        match self.overlay.and_then(|overlay| overlay.upper.as_ref()) {
+            Some(Upper::Memory) => Ok(Writable::Memory),
+            Some(Upper::Folder(path)) => Ok(self.folder(field, &path.join(layer_of(destination)), like)),
+            _ => Err(Invalid::new(
+                field,
+                "changes: the root has no layer for changes in memory or in a folder",
+            )),
+        }
+    }
+}
+
+/// The folder of the changes below a mount, in the folder of those of the root.
+pub fn layer_of(destination: &str) -> String {
+    let path = destination.trim_matches('/').replace('%', "%25").replace('/', "%2F");
+    format!("{LAYER_OF}{path}")
+}
+
+/// What a [`layer_of`] stands for; none if a name is none.
+pub fn place_of(layer: &str) -> Option<String> {
+    let path = layer.strip_prefix(LAYER_OF)?.replace("%2F", "/").replace("%25", "%");
+    Some(format!("/{path}"))
+}
+
+const LAYER_OF: &str = "at-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_layers_lead_back() {
+        for place in ["/home", "/home/a b", "/a%2Fb/%25/c"] {
+            assert!(!layer_of(place).contains('/'));
+            assert_eq!(place_of(&layer_of(place)).as_deref(), Some(place));
+        }
+        assert_eq!(place_of("upper"), None);
     }
 }

@@ -10,7 +10,6 @@ const FIELD: &str = "linux.resources";
 /// One write to a file of the cgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Write {
-    /// The file's name.
     pub file: String,
     /// What is written, in one call.
     pub value: String,
@@ -25,7 +24,6 @@ pub struct Write {
 /// What it means that the kernel refuses a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OnRefusal {
-    /// An error.
     Error,
     /// Nothing if the file is missing: without it, what was asked for holds anyway.
     NeedsNoFile,
@@ -33,7 +31,6 @@ pub enum OnRefusal {
     Again,
     /// Another file serves, if this one is missing or cannot be had for the device.
     Instead {
-        /// Its name.
         file: String,
         /// What is written to it.
         value: String,
@@ -66,7 +63,6 @@ impl Display for Limit {
 pub struct Check {
     /// The file that tells what is in use.
     pub file: &'static str,
-    /// Less than this.
     pub below: u64,
     /// The limit with that of swap, if there is one.
     pub with_swap: Option<u64>,

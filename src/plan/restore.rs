@@ -91,7 +91,6 @@ fn external(tree: &Tree, target: &str, key: &str, field: &str) -> Result<Externa
 /// A namespace of the container that is somebody else's too, and outlives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
-    /// Its kind.
     pub kind: Namespace,
     /// What it is called in the images; none where CRIU has no way to leave one of this kind out,
     /// and saves it.

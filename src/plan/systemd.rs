@@ -19,7 +19,6 @@ const DEFAULT_WEIGHT: u64 = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Instance {
-    /// The machine's.
     System,
     /// The user's, for a container that is not root's.
     User,
@@ -42,7 +41,6 @@ pub struct Scope {
 pub struct Property {
     /// As `MemoryMax`.
     pub name: String,
-    /// Its value.
     pub value: Value,
 }
 

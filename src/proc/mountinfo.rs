@@ -3,9 +3,7 @@
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount<'a> {
-    /// Its number.
     pub id: u64,
-    /// Where it is.
     pub target: String,
     /// The type of its filesystem.
     pub fstype: &'a str,

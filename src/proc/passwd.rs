@@ -3,9 +3,7 @@
 /// One account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account<'a> {
-    /// Its name.
     pub name: &'a [u8],
-    /// Its user id.
     pub uid: u32,
     /// Its group id; none where that is no number.
     pub gid: Option<u32>,

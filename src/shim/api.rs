@@ -210,7 +210,6 @@ declare! {
 
 /// `containerd.v1.types.Status`.
 pub mod status {
-    #![allow(missing_docs, reason = "the names are containerd's")]
     pub const CREATED: i32 = 1;
     pub const RUNNING: i32 = 2;
     pub const STOPPED: i32 = 3;

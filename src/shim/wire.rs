@@ -11,14 +11,12 @@ const HEADER: usize = 10;
 
 /// What a frame is.
 pub mod kind {
-    #![allow(missing_docs, reason = "the names are the protocol's")]
     pub const REQUEST: u8 = 1;
     pub const RESPONSE: u8 = 2;
 }
 
 /// Codes of google.rpc.Status that containerd tells apart.
 pub mod code {
-    #![allow(missing_docs, reason = "the names are the protocol's")]
     pub const UNKNOWN: i32 = 2;
     pub const INVALID_ARGUMENT: i32 = 3;
     pub const NOT_FOUND: i32 = 5;

@@ -10,7 +10,6 @@ use std::path::PathBuf;
 pub struct About {
     /// The version of the specification that the bundle follows.
     pub oci_version: String,
-    /// The container's id.
     pub id: String,
     /// The bundle, absolute.
     pub bundle: PathBuf,

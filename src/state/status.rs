@@ -12,7 +12,6 @@ pub enum Status {
     Creating,
     /// Made; the process has not been started.
     Created,
-    /// The process runs.
     Running,
     /// All its processes are frozen.
     Paused,

@@ -6,9 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 /// What may be done with the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Read.
     ReadOnly,
-    /// Read and write.
     ReadWrite,
 }
 

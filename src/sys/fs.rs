@@ -45,15 +45,11 @@ pub fn openat2(
     }
 }
 
-/// open(2) of a host path, close-on-exec.
+/// open(2) of a host path, close-on-exec. By openat(2): for open(3) musl sets the flag once more.
 pub fn open(path: impl AsRef<std::path::Path>, flags: i32, mode: u32) -> Result<OwnedFd> {
-    let path = c(path.as_ref().as_os_str().as_encoded_bytes())?;
-    // SAFETY: `path` is NUL-terminated and outlives the call; the kernel returns a descriptor that
-    // is ours alone.
-    unsafe {
-        let fd = Errno::result(libc::open(path.as_ptr(), flags | O_CLOEXEC, mode as libc::c_uint))?;
-        Ok(OwnedFd::from_raw_fd(fd))
-    }
+    // SAFETY: the kernel has no other meaning for AT_FDCWD than the working directory.
+    let here = unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) };
+    openat(here, path.as_ref().as_os_str().as_encoded_bytes(), flags, mode)
 }
 
 /// openat(2), close-on-exec. For directories that no container can write; elsewhere [`openat2`].

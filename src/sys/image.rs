@@ -49,7 +49,6 @@ pub struct Layout {
     pub start_brk: u64,
     /// Where the stack begins.
     pub start_stack: u64,
-    /// The arguments' texts.
     pub args: (u64, u64),
     /// Those of the environment.
     pub env: (u64, u64),

@@ -17,7 +17,6 @@ pub mod attr {
 /// Whether a call covers one mount or the whole tree below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// The one mount.
     Top,
     /// The mount and all mounts below it (`AT_RECURSIVE`).
     Tree,
@@ -101,9 +100,7 @@ pub fn fsmount(fs: BorrowedFd<'_>, attrs: u64) -> Result<OwnedFd> {
 /// Whether a symlink at the end of a path is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Follow {
-    /// It is.
     Last,
-    /// It is not.
     ToLast,
 }
 
@@ -147,9 +144,7 @@ pub fn move_mount(what: BorrowedFd<'_>, onto: BorrowedFd<'_>) -> Result<()> {
 /// `MS_PRIVATE`, `MS_UNBINDABLE`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Attributes to set.
     pub set: u64,
-    /// Attributes to clear.
     pub clear: u64,
     /// The propagation type, or 0.
     pub propagation: u64,

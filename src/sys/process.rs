@@ -11,9 +11,7 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 /// The child or the parent after [`clone3`].
 #[derive(Debug)]
 pub enum Cloned {
-    /// In the child.
     Child,
-    /// In the parent.
     Parent {
         /// The child's pid in the parent's pid namespace.
         pid: i32,

@@ -8,7 +8,6 @@ pub use nix::sys::termios::Termios;
 /// The size of a terminal in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
-    /// Lines.
     pub rows: u16,
     /// Characters a line.
     pub columns: u16,

@@ -1,9 +1,14 @@
 //! The config.json of a sandbox for a command on the host's own files, with no bundle.
 
+pub mod places;
+pub mod secrets;
+pub mod view;
+
 use super::{docker, spec};
 use crate::config::annotation;
-use crate::proc::mountinfo::{Mount, mounts};
+use places::{Kind, Placed, depth};
 use serde_json::{Value, json};
+use view::Part;
 
 /// What the sandbox is for.
 #[derive(Debug, Clone)]
@@ -16,47 +21,63 @@ pub struct Sandbox<'a> {
     pub cwd: &'a str,
     /// Whether it has a terminal.
     pub terminal: bool,
+    /// Who asks.
+    pub caller: Caller,
+    /// The user and group of the command, in the sandbox.
+    pub user: (u32, u32),
+    /// Its network.
+    pub network: Network,
+    /// What it may use.
+    pub limits: Limits,
     /// What is seen of the host.
-    pub view: View<'a>,
+    pub parts: &'a [Part],
+    /// What options put somewhere, and what is hidden.
+    pub placed: &'a [Placed],
 }
 
-/// What a sandbox sees of the host's files.
-#[derive(Debug, Clone)]
-pub enum View<'a> {
-    /// `/` under a layer for changes, and these disks below it.
-    Root(&'a [Disk]),
-    /// For an ordinary user with these ids, to whom the kernel does not give what lies under other
-    /// mounts: the folders and symlinks of `/`, in an empty root.
-    Folders(u32, u32, &'a [String]),
+/// Who asks for a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// Root: `/` itself is under a layer for changes.
+    Root,
+    /// An ordinary user with these ids: the root is empty but for the parts.
+    User(u32, u32),
 }
 
-/// A disk of the host's, as it is mounted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disk {
-    /// Where.
-    pub path: String,
-    /// Its filesystem.
-    pub fstype: String,
+/// What a sandbox may use.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Limits {
+    /// Memory and swap together, in bytes.
+    pub memory: Option<i64>,
+    /// Processes and threads.
+    pub pids: Option<i64>,
+    /// Processors' time, in microseconds of each 100 ms.
+    pub cpu_us: Option<u64>,
 }
 
-/// Its config.json: `/` under a layer for changes, all other file systems read-only, namespaces of
-/// its own, no network. The process may what Docker's may. /run and /tmp are empty. Elsewhere
-/// nobody listens behind a socket, as the files are those of overlays. Only the folders of an
-/// ordinary user are bound as they are.
+/// Whose network a sandbox has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// Its own, with a loopback device.
+    Own,
+    /// The host's.
+    Hosts,
+}
+
+/// Its config.json: the host's files under a layer for changes, namespaces of its own.
+/// The process may what Docker's may. /run and /tmp are empty. Elsewhere nobody listens behind a
+/// socket, as the files are those of overlays, but where the caller binds some.
 pub fn config(sandbox: &Sandbox<'_>) -> anyhow::Result<String> {
-    let (base, seen): (String, Vec<Value>) = match sandbox.view {
-        View::Root(disks) => (spec::DEFAULT.to_string(), disks.iter().map(disk).collect()),
-        View::Folders(uid, gid, names) => {
-            let options = ["rbind", "rro", "copy-symlink"];
-            (spec::rootless(uid, gid)?, names.iter().map(|path| bind(path, &options)).collect())
-        }
+    let base = match sandbox.caller {
+        Caller::Root => spec::DEFAULT.to_string(),
+        Caller::User(uid, gid) => spec::rootless(uid, gid)?,
     };
     let mut config: Value = serde_json::from_str(&base)?;
     docker::confine(&mut config)?;
     config["root"] = json!({ "path": "/", "readonly": false });
     config["hostname"] = "sandbox".into();
     config["annotations"] = json!({ annotation::OVERLAY: "ephemeral", annotation::INIT: "true" });
-    if let View::Folders(..) = sandbox.view {
+    if let Caller::User(..) = sandbox.caller {
         config["annotations"][annotation::OVERLAY_LOWER] = "".into();
     }
     let process = &mut config["process"];
@@ -64,87 +85,53 @@ pub fn config(sandbox: &Sandbox<'_>) -> anyhow::Result<String> {
     process["env"] = json!(sandbox.env);
     process["cwd"] = sandbox.cwd.into();
     process["terminal"] = sandbox.terminal.into();
-    if let Some(namespaces) = config["linux"]["namespaces"].as_array_mut()
-        && namespaces.iter().all(|namespace| namespace["type"] != "network")
-    {
-        namespaces.push(json!({ "type": "network" }));
+    process["user"] = json!({ "uid": sandbox.user.0, "gid": sandbox.user.1 });
+    if let Some(namespaces) = config["linux"]["namespaces"].as_array_mut() {
+        namespaces.retain(|namespace| namespace["type"] != "network");
+        if sandbox.network == Network::Own {
+            namespaces.push(json!({ "type": "network" }));
+        }
     }
-    let empty = ["/run", "/tmp"].map(|path| {
-        let mode = if path == "/tmp" { "mode=1777" } else { "mode=755" };
-        let options = ["nosuid", "nodev", mode];
-        json!({ "destination": path, "type": "tmpfs", "source": "tmpfs", "options": options })
-    });
-    if let Some(mounts) = config["mounts"].as_array_mut() {
-        let others = std::mem::take(mounts);
-        mounts.extend(seen.into_iter().chain(empty).chain(others));
-    }
+    limit(&mut config, &sandbox.limits);
+    place(&mut config, sandbox);
     Ok(format!("{config:#}\n"))
 }
 
-fn bind(path: &str, options: &[&str]) -> Value {
-    json!({ "destination": path, "type": "bind", "source": path, "options": options })
-}
-
-/// A disk, of which only the files are seen. What has neither sockets nor FIFOs cannot be a layer
-/// either.
-fn disk(disk: &Disk) -> Value {
-    if WITHOUT_SOCKETS.contains(&disk.fstype.as_str()) {
-        return bind(&disk.path, &["bind", "ro"]);
+fn limit(config: &mut Value, limits: &Limits) {
+    let Limits { memory, pids, cpu_us } = limits;
+    let resources = &mut config["linux"]["resources"];
+    if let Some(bytes) = memory {
+        resources["memory"] = json!({ "limit": bytes, "swap": bytes });
     }
-    let lower = disk.path.replace('\\', "\\\\").replace(':', "\\:");
-    let options = [format!("lowerdir={lower}"), "ro".into()];
-    json!({ "destination": disk.path, "type": "overlay", "source": "overlay", "options": options })
-}
-
-/// The mounts in a /proc/self/mountinfo that hold a disk's files, parents first: not `/`, nothing
-/// that the kernel makes up, and nothing where a container has its own.
-pub fn disks(mountinfo: &str) -> Vec<Disk> {
-    let mut disks: Vec<Disk> = Vec::new();
-    for Mount { target: path, fstype, source, .. } in mounts(mountinfo) {
-        // What is mounted later on the same place covers what was there.
-        disks.retain(|other| other.path != path);
-        if path != "/"
-            && !is_own(&path)
-            && (source.starts_with("/dev/") || SOURCELESS_DISKS.contains(&fstype))
-        {
-            disks.push(Disk { path, fstype: fstype.into() });
-        }
+    if let Some(count) = pids {
+        resources["pids"] = json!({ "limit": count });
     }
-    disks
-}
-
-/// Whether a container has its own files at a path.
-pub fn is_own(path: &str) -> bool {
-    let own = ["/proc", "/sys", "/dev", "/run", "/tmp"];
-    own.iter().any(|own| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
-}
-
-/// Filesystems of disks that have neither sockets nor FIFOs, and names that overlayfs cannot
-/// compare.
-const WITHOUT_SOCKETS: [&str; 5] = ["vfat", "msdos", "exfat", "iso9660", "udf"];
-
-/// Filesystems of disks whose source is no device of this machine.
-const SOURCELESS_DISKS: [&str; 7] = ["zfs", "btrfs", "bcachefs", "nfs", "nfs4", "9p", "virtiofs"];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn disks_are_told_from_the_rest() {
-        let mountinfo = "\
-22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
-23 22 0:21 / /proc rw - proc proc rw
-24 22 8:2 / /home rw - xfs /dev/sda2 rw
-25 24 8:3 / /home/a\\040b rw - ext4 /dev/sda3 rw
-26 22 0:30 / /run rw - tmpfs tmpfs rw
-27 26 8:4 / /run/media/disk rw - vfat /dev/sdb1 rw
-28 22 0:31 / /srv rw - nfs4 server:/srv rw
-29 22 8:5 / /old rw - ext4 /dev/sda5 rw
-30 29 0:32 / /old rw - tmpfs tmpfs rw
-31 22 8:6 / /runner rw - ext4 /dev/sda6 rw
-";
-        let paths: Vec<String> = disks(mountinfo).into_iter().map(|disk| disk.path).collect();
-        assert_eq!(paths, ["/home", "/home/a b", "/srv", "/runner"]);
+    if let Some(quota) = cpu_us {
+        resources["cpu"] = json!({ "quota": quota, "period": 100_000 });
     }
+}
+
+/// All mounts, those of deeper places later, so that the order of options does not matter. What is
+/// hidden and holds nothing is covered at the very end, with one cover for all.
+fn place(config: &mut Value, sandbox: &Sandbox<'_>) {
+    let placed = sandbox.placed;
+    let is_mask = |place: &&Placed| match place.kind {
+        Kind::HiddenFolder | Kind::HiddenFile => !place.holds_any_of(placed),
+        _ => false,
+    };
+    let (masks, mut mounted): (Vec<&Placed>, Vec<&Placed>) = placed.iter().partition(is_mask);
+    mounted.sort_by_key(|place| &place.path);
+    if let Some(masked) = config["linux"]["maskedPaths"].as_array_mut() {
+        masked.extend(masks.iter().map(|place| Value::from(place.path.clone())));
+    }
+    let empty = [("/run", "mode=755"), ("/tmp", "mode=1777")].map(|(path, mode)| {
+        let options = ["nosuid", "nodev", mode];
+        json!({ "destination": path, "type": "tmpfs", "source": "tmpfs", "options": options })
+    });
+    let Some(mounts) = config["mounts"].as_array_mut() else { return };
+    let others = std::mem::take(mounts);
+    mounts.extend(sandbox.parts.iter().map(Part::mount).chain(empty).chain(others));
+    mounts.retain(|mount| mounted.iter().all(|place| mount["destination"] != place.path.as_str()));
+    mounts.extend(mounted.iter().map(|place| place.mount()));
+    mounts.sort_by_key(|mount| depth(mount["destination"].as_str().unwrap_or_default()));
 }

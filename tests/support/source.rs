@@ -23,6 +23,9 @@ pub struct File {
     pub unsafety: usize,
     /// Macros that are called, and the text of `cfg` attributes.
     pub words: BTreeSet<String>,
+    /// `pub` items without a doc, and the file itself if it has none. Fields, variants and
+    /// constants may go without: a name that says all needs no sentence.
+    pub undocumented: Vec<String>,
     /// Lines of code: neither blank nor comments nor tests.
     pub lines: usize,
     /// Comments: how many lines, and those of them that are wider than the house allows, by number.
@@ -73,6 +76,9 @@ pub fn read((name, text): (String, String)) -> File {
         name.trim_end_matches(".rs").trim_end_matches("/mod").split('/').map(String::from).collect();
     let parsed = syn::parse_file(&text).unwrap_or_else(|err| panic!("{name}: {err}"));
     let mut reader = Reader { module, tests: Vec::new(), file: File::empty(name, text) };
+    if !is_documented(&parsed.attrs) {
+        reader.file.undocumented.push("the file".to_string());
+    }
     reader.visit_file(&parsed);
     let Reader { mut file, tests, .. } = reader;
     let is_code = |(number, line): &(usize, &str)| {
@@ -98,6 +104,7 @@ impl File {
             functions: Vec::new(),
             unsafety: 0,
             words: BTreeSet::new(),
+            undocumented: Vec::new(),
             lines: 0,
             comments: 0,
             wide: Vec::new(),
@@ -217,6 +224,32 @@ fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
     })
 }
 
+fn is_documented(attributes: &[syn::Attribute]) -> bool {
+    attributes.iter().any(|attribute| attribute.path().is_ident("doc"))
+}
+
+/// The name of an item that others can use and that has no doc.
+fn undocumented(item: &syn::Item) -> Option<String> {
+    let (attributes, visibility, name) = match item {
+        syn::Item::Enum(item) => (&item.attrs, &item.vis, &item.ident),
+        syn::Item::Fn(item) => (&item.attrs, &item.vis, &item.sig.ident),
+        syn::Item::Struct(item) => (&item.attrs, &item.vis, &item.ident),
+        syn::Item::Trait(item) => (&item.attrs, &item.vis, &item.ident),
+        syn::Item::Type(item) => (&item.attrs, &item.vis, &item.ident),
+        _ => return None,
+    };
+    let is_ours = matches!(visibility, syn::Visibility::Public(_)) && !is_command_line(attributes);
+    (is_ours && !is_documented(attributes)).then(|| name.to_string())
+}
+
+/// clap would print a doc of such a struct in place of the command's own text.
+fn is_command_line(attributes: &[syn::Attribute]) -> bool {
+    attributes
+        .iter()
+        .filter_map(|attribute| attribute.meta.require_list().ok())
+        .any(|list| list.path.is_ident("derive") && list.tokens.to_string().ends_with("Args"))
+}
+
 fn is_public(visibility: &syn::Visibility) -> bool {
     !matches!(visibility, syn::Visibility::Inherited)
 }
@@ -236,6 +269,7 @@ impl<'a> Visit<'a> for Reader {
             self.tests.push((item.span().start().line, item.span().end().line));
             return;
         }
+        self.file.undocumented.extend(undocumented(item));
         visit::visit_item(self, item);
     }
 
@@ -283,6 +317,9 @@ impl<'a> Visit<'a> for Reader {
     }
 
     fn visit_impl_item_fn(&mut self, item: &'a syn::ImplItemFn) {
+        if matches!(item.vis, syn::Visibility::Public(_)) && !is_documented(&item.attrs) {
+            self.file.undocumented.push(item.sig.ident.to_string());
+        }
         self.function(&item.sig, is_public(&item.vis), item.span());
         visit::visit_impl_item_fn(self, item);
     }

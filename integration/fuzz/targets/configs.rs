@@ -33,6 +33,7 @@ pub fn config(text: &[u8]) {
             cgroup_driver,
             overlay: None,
             init: false,
+            listen: None,
             notify: None,
         };
         if let Ok(plan) = plan::create(&loaded.config, &request, &host(uid)) {

@@ -34,7 +34,6 @@ const LOG: &str = "dump.log";
 pub struct Checkpoint<'a> {
     /// The container, which runs or is paused.
     pub container: &'a Container,
-    /// Its configuration.
     pub config: &'a Config,
     /// Its mounts of the host's.
     pub externals: &'a [External],

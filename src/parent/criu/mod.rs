@@ -78,7 +78,6 @@ struct Criu {
     /// Those of the place, open in its mount namespace. It looks for them among this process's
     /// descriptors.
     folders: Vec<OwnedFd>,
-    /// What it prints.
     printed: OwnedFd,
 }
 

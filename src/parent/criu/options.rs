@@ -20,18 +20,14 @@ pub enum CgroupsMode {
     Full,
     /// All, and nothing may be there.
     Strict,
-    /// None.
     Ignore,
 }
 
 /// How a network namespace is kept from answering while its connections are saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkLock {
-    /// By iptables.
     Iptables,
-    /// By nftables.
     Nftables,
-    /// Not at all.
     Skip,
 }
 
@@ -48,7 +44,6 @@ pub struct Options {
     pub ext_unix_sk: bool,
     /// Allow processes that belong to the session of the caller's terminal.
     pub shell_job: bool,
-    /// Allow file locks.
     pub file_locks: bool,
     /// Leave memory where it is, and fetch a page when it is used (userfaultfd(2)).
     pub lazy_pages: bool,

@@ -24,20 +24,17 @@ use program::{Program, Test};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Insn {
-    /// Operation
     pub code: u16,
     /// Instructions to skip if a test holds
     pub jt: u8,
     /// Instructions to skip if it does not
     pub jf: u8,
-    /// Operand
     pub k: u32,
 }
 
 /// What seccomp(2) is called with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
-    /// The program.
     pub insns: Vec<Insn>,
     /// `SECCOMP_FILTER_FLAG_*`
     pub flags: u32,

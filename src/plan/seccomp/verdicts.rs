@@ -21,7 +21,6 @@ pub(super) enum Verdict {
     Unnamed,
     /// The profile gives it the default action.
     Default,
-    /// Always this action.
     Action(Action),
     /// It depends on the arguments: [`Verdicts::checks`].
     Checks,

@@ -16,7 +16,6 @@ pub enum Groups {
 /// A new session keyring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionKeyring {
-    /// Its name.
     pub name: String,
     /// Its SELinux label, unless that is the maker's own.
     pub label: Option<String>,
@@ -58,6 +57,8 @@ pub enum EnterStep {
     Keyring(SessionKeyring),
     /// Bring up `lo` of a new network namespace.
     Loopback,
+    /// Listen on this port of `lo`, and give the socket to the parent.
+    Listen(u16),
     /// sethostname(2).
     Hostname(String),
     /// setdomainname(2).
@@ -66,7 +67,6 @@ pub enum EnterStep {
     Sysctl {
         /// Below /proc/sys, with slashes.
         path: String,
-        /// The value.
         value: String,
     },
     /// Write /proc/self/oom_score_adj, through the host's /proc.
@@ -97,6 +97,7 @@ impl Display for EnterStep {
             EnterStep::Session => write!(f, "new session"),
             EnterStep::Keyring(keyring) => write!(f, "{keyring}"),
             EnterStep::Loopback => write!(f, "loopback up"),
+            EnterStep::Listen(port) => write!(f, "listen on 127.0.0.1:{port} for the parent"),
             EnterStep::Hostname(name) => write!(f, "hostname {name}"),
             EnterStep::Domainname(name) => write!(f, "domainname {name}"),
             EnterStep::Sysctl { path, value } => write!(f, "/proc/sys/{path} = {value}"),

@@ -18,7 +18,6 @@ pub enum HostStep {
     },
     /// Let systemd make the container's cgroup as a scope, and open it.
     Scope {
-        /// The scope.
         scope: systemd::Scope,
         /// Where it is, relative to the root of the cgroup v2 tree.
         path: String,
@@ -39,7 +38,6 @@ pub enum HostStep {
     DeviceFilter(Vec<u64>),
     /// Make a folder for the changes of an overlay, with `upper` and `work` in it.
     OverlayFolder {
-        /// The folder.
         path: PathBuf,
         /// The folder whose mode, and whose owner unless there is one, `upper` has: it becomes the
         /// root.
@@ -49,7 +47,6 @@ pub enum HostStep {
     },
     /// Open a namespace to join.
     OpenNamespace {
-        /// Its kind.
         kind: Namespace,
         /// A file like /proc/PID/ns/net.
         path: PathBuf,

@@ -17,7 +17,9 @@ pub use enter::{EnterStep, Groups, SessionKeyring};
 pub use host::HostStep;
 pub use launch::Launch;
 pub use process::{Computed, ProcessStep};
-pub use root::{Console, CopyUp, Filesystem, Lookup, MountStep, OverlayStep, RootStep, Source, Writable};
+pub use root::{
+    Console, CopyUp, Filesystem, GlassStep, Lookup, MountStep, OverlayStep, RootStep, Source, Writable,
+};
 pub use settle::{HardLimit, NetDevice, Settle};
 pub use tree::{IdSource, Tree};
 

@@ -25,7 +25,6 @@ pub enum ProcessStep {
     Rlimit {
         /// As `RLIMIT_NOFILE`.
         name: String,
-        /// The kernel's number.
         resource: u32,
         /// In force.
         soft: u64,
@@ -64,9 +63,7 @@ pub enum ProcessStep {
     StdioOwner(u32),
     /// setgroups(2), setresgid(2), setresuid(2), keeping permitted capabilities.
     Ids {
-        /// User.
         uid: u32,
-        /// Group.
         gid: u32,
         /// Supplementary groups; none leaves them as they are.
         groups: Option<Vec<u32>>,
@@ -91,7 +88,6 @@ pub enum ProcessStep {
     Find {
         /// As given in args.
         program: String,
-        /// The directories.
         path: Vec<String>,
     },
     /// Tell the parent that the container is ready, and wait until it has recorded it.
@@ -107,7 +103,6 @@ pub enum ProcessStep {
     NoProcess,
     /// Run the startContainer hooks.
     StartHooks {
-        /// The hooks.
         hooks: Vec<Hook>,
         /// The environment of those that have none of their own: the process's.
         env: Vec<String>,
@@ -119,7 +114,6 @@ pub enum ProcessStep {
     Prepare {
         /// Arguments, with argument zero.
         args: Vec<String>,
-        /// Environment.
         env: Vec<String>,
         /// Variables whose values only the child knows.
         computed: Vec<Computed>,

@@ -10,7 +10,6 @@ use std::path::PathBuf;
 /// Whether a new tmpfs starts with a copy of what it covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyUp {
-    /// It starts empty.
     Nothing,
     /// With a copy, of which there is a limit for the container.
     Limited,
@@ -39,20 +38,17 @@ pub enum Source {
     /// A copy of what is in the container's own root by then, at this path: an earlier mount of the
     /// list may have brought it.
     Inside(String, Box<Tree>),
-    /// A new filesystem.
     New(Filesystem),
 }
 
 /// A new filesystem, for fsopen(2) to fsmount(2).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filesystem {
-    /// Its type.
     pub fstype: String,
     /// The source that /proc/self/mountinfo shows.
     pub source: String,
     /// Its parameters: a key, and a value unless it is a flag.
     pub parameters: Vec<(String, Option<String>)>,
-    /// Mount attributes.
     pub attrs: u64,
     /// Whether a tmpfs takes over the mode of the directory that it covers.
     pub mode_from_target: bool,
@@ -92,7 +88,6 @@ pub struct MountStep {
     pub target: String,
     /// How it is looked up.
     pub lookup: Lookup,
-    /// What is mounted.
     pub source: Source,
     /// Propagation types to set on it, in order.
     pub propagation: Vec<(Reach, u64)>,
@@ -108,13 +103,27 @@ pub struct MountStep {
 pub struct OverlayStep {
     /// The numbers of the copies that are only read, the top one first.
     pub lower: Vec<usize>,
-    /// Where changes go.
     pub upper: Option<Writable>,
     /// Parameters of the filesystem.
     pub parameters: Vec<String>,
     /// Whether the root of the new filesystem belongs to whom the top layer's does, and not to the
     /// container's root.
     pub keeps_owner: bool,
+}
+
+/// Mount an overlay of one layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GlassStep {
+    /// In the container.
+    pub target: String,
+    /// The number of the copy.
+    pub slot: usize,
+    /// Its attributes.
+    pub attrs: u64,
+    /// Where changes go.
+    pub upper: Option<Writable>,
+    /// Whether its attributes are those that are without rights over the host (`userxattr`).
+    pub of_user: bool,
 }
 
 /// What init does to be in the container's root filesystem.
@@ -134,16 +143,8 @@ pub enum RootStep {
     },
     /// Stack an overlay over the root filesystem.
     Overlay(OverlayStep),
-    /// Mount an overlay of one layer, read-only, on a target: its files, but neither its sockets
-    /// nor its FIFOs.
-    Glass {
-        /// In the container.
-        target: String,
-        /// The number of the copy.
-        slot: usize,
-        /// Its attributes.
-        attrs: u64,
-    },
+    /// Mount an overlay of one layer on a target: its files, but neither its sockets nor its FIFOs.
+    Glass(GlassStep),
     /// Go on inside a root filesystem without a mount namespace.
     RootDirectory(PathBuf),
     /// Mount on a target.
@@ -154,7 +155,6 @@ pub enum RootStep {
         target: String,
         /// One mount or all below.
         reach: Reach,
-        /// The change.
         change: Change,
     },
     /// Make a device node or FIFO.
@@ -201,7 +201,6 @@ pub enum RootStep {
         paths: Vec<String>,
         /// The number of the copy of the host's /dev/null.
         null: usize,
-        /// The tmpfs.
         empty: Filesystem,
     },
     /// Make the working directory if it is missing.
@@ -254,6 +253,30 @@ impl Display for MountStep {
     }
 }
 
+impl Display for Writable {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Writable::Memory => write!(f, "changes in memory"),
+            Writable::Tree { slot, upper, work } => {
+                write!(f, "changes in {upper} of #{slot}, work in {work}")
+            }
+        }
+    }
+}
+
+impl Display for GlassStep {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let GlassStep { target, slot, attrs, upper, of_user } = self;
+        write!(f, "mount {target} overlay of #{slot}")?;
+        let attrs = attr_names(*attrs);
+        if !attrs.is_empty() {
+            write!(f, " ({})", attrs.join(" "))?;
+        }
+        upper.iter().try_for_each(|upper| write!(f, ", {upper}"))?;
+        if *of_user { write!(f, ", userxattr") } else { Ok(()) }
+    }
+}
+
 impl Display for OverlayStep {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let OverlayStep { lower, upper, parameters, keeps_owner } = self;
@@ -261,10 +284,7 @@ impl Display for OverlayStep {
         write!(f, "overlay of {}", lower.join(" "))?;
         match upper {
             None => write!(f, ", read-only")?,
-            Some(Writable::Memory) => write!(f, ", changes in memory")?,
-            Some(Writable::Tree { slot, upper, work }) => {
-                write!(f, ", changes in {upper} of #{slot}, work in {work}")?;
-            }
+            Some(upper) => write!(f, ", {upper}")?,
         }
         if !*keeps_owner {
             write!(f, ", of the container's root")?;
@@ -282,9 +302,7 @@ impl Display for RootStep {
             RootStep::Overlay(overlay) => write!(f, "{overlay}"),
             RootStep::RootDirectory(path) => write!(f, "root {}", path.display()),
             RootStep::Mount(mount) => write!(f, "{mount}"),
-            RootStep::Glass { target, slot, attrs } => {
-                write!(f, "mount {target} overlay of #{slot} ({})", attr_names(*attrs).join(" "))
-            }
+            RootStep::Glass(glass) => write!(f, "{glass}"),
             RootStep::Attributes { target, reach, change } => {
                 write!(f, "change {target}: ")?;
                 change_text(f, *reach, *change)

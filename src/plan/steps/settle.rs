@@ -29,7 +29,6 @@ pub enum Settle {
 pub struct HardLimit {
     /// As `RLIMIT_NOFILE`.
     pub name: String,
-    /// The kernel's number.
     pub resource: u32,
     /// What it has to be at least.
     pub hard: u64,

@@ -33,7 +33,6 @@ pub struct Tree {
 /// The user namespace whose mappings an id-mapped mount takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdSource {
-    /// One with these.
     Maps(IdMaps),
     /// The one that the container joins.
     Joined,

@@ -1,0 +1,150 @@
+//! What a sandbox needs to know of this machine.
+
+use crate::host;
+use crate::proc::passwd;
+use crate::template::sandbox::Caller;
+use crate::template::sandbox::secrets::{is_like, patterns};
+use crate::template::sandbox::view::{self, Disk, Entry, EntryKind, Part, is_own};
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+
+/// The disks below `/`. A single file of one, mounted on another, is left out: the one below it is
+/// seen.
+pub(super) fn disks() -> Result<Vec<Disk>> {
+    let mut disks = view::disks(&host::read("/proc/self/mountinfo")?);
+    disks.retain(|disk| Path::new(&disk.path).is_dir());
+    Ok(disks)
+}
+
+/// The parts that an ordinary user sees of `/`: its folders and symlinks.
+pub(super) fn folders() -> Result<Vec<Part>> {
+    let mountinfo = host::read("/proc/self/mountinfo")?;
+    let mut parts = Vec::new();
+    for entry in entries("/").context("/")? {
+        match entry.kind {
+            _ if is_own(&entry.path) => {}
+            EntryKind::Folder => {
+                // What cannot be listed may have mounts that cannot be told from it.
+                view::spread(&entry.path, &mountinfo, &|path| entries(path).unwrap_or_default(), &mut parts);
+            }
+            EntryKind::File if Path::new(&entry.path).is_symlink() => parts.push(Part::Bound(entry.path)),
+            _ => {}
+        }
+    }
+    Ok(parts)
+}
+
+fn entries(folder: &str) -> std::io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = match entry.file_type()? {
+            kind if kind.is_dir() => EntryKind::Folder,
+            kind if kind.is_file() || kind.is_symlink() => EntryKind::File,
+            _ => EntryKind::Other,
+        };
+        if let Ok(path) = entry.path().into_os_string().into_string() {
+            entries.push(Entry { path, kind });
+        }
+    }
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(entries)
+}
+
+/// The path without symlinks of what is there.
+pub(super) fn real(path: &str) -> Result<String> {
+    text(std::fs::canonicalize(path)?)
+}
+
+/// The path without symlinks of what need not be there.
+pub(super) fn resolved(path: &str) -> Result<String> {
+    let absolute = std::path::absolute(path)?;
+    if absolute.components().any(|part| part == std::path::Component::ParentDir) {
+        return real(path);
+    }
+    let mut missing = Vec::new();
+    for above in absolute.ancestors() {
+        match std::fs::canonicalize(above) {
+            Ok(found) => return text(missing.iter().rev().fold(found, |path, name| path.join(name))),
+            Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
+                missing.extend(above.file_name());
+            }
+            Err(err) => return Err(err.into()),
+        }
+    }
+    bail!("not a path")
+}
+
+fn text(path: PathBuf) -> Result<String> {
+    path.into_os_string().into_string().ok().context("not UTF-8")
+}
+
+/// What of the list of secrets is there, without symlinks.
+pub(super) fn secrets() -> Result<Vec<String>> {
+    let homes = homes();
+    let mut found = Vec::new();
+    let mut add = |path: &Path| {
+        if let Ok(path) = std::fs::canonicalize(path)
+            && let Ok(path) = path.into_os_string().into_string()
+            && path != "/"
+        {
+            found.push(path);
+        }
+    };
+    for pattern in patterns(&homes) {
+        if !pattern.contains('*') {
+            add(Path::new(&pattern));
+        } else if let Some((folder, name)) = pattern.rsplit_once('/') {
+            let entries = entries(folder).unwrap_or_default().into_iter();
+            let of_name = |path: &str| path.rsplit_once('/').is_some_and(|(_, last)| is_like(last, name));
+            entries.filter(|entry| of_name(&entry.path)).for_each(|entry| add(Path::new(&entry.path)));
+        }
+    }
+    Ok(found)
+}
+
+/// The homes of root and of people, and the caller's.
+fn homes() -> Vec<String> {
+    let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
+    let is_person = |uid: u32| uid == 0 || (1000..65534).contains(&uid);
+    let people = passwd::accounts(&passwd).filter(|account| is_person(account.uid));
+    let homes = people.filter_map(|account| String::from_utf8(account.home?.to_vec()).ok());
+    let mut homes: Vec<String> = homes.chain(std::env::var("HOME").ok()).collect();
+    homes.retain(|home| home.starts_with('/') && home != "/");
+    homes.sort();
+    homes.dedup();
+    homes
+}
+
+/// The ids that `--user` names. An ordinary user is root in the sandbox, and nobody else.
+pub(super) fn user(text: &str, caller: Caller) -> Result<(u32, u32)> {
+    let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
+    let (name, group) = text.split_once(':').map_or((text, None), |(name, group)| (name, Some(group)));
+    let number = passwd::id(name.as_bytes());
+    let account = passwd::accounts(&passwd)
+        .find(|account| number.map_or(account.name == name.as_bytes(), |uid| account.uid == uid));
+    let uid = match (number, &account) {
+        (Some(uid), _) => uid,
+        (None, Some(account)) => account.uid,
+        (None, None) => bail!("--user {text}: no such user in /etc/passwd"),
+    };
+    let gid = match group {
+        Some(group) => passwd::id(group.as_bytes())
+            .or_else(|| group_id(group))
+            .with_context(|| format!("--user {text}: no such group in /etc/group"))?,
+        None => account.and_then(|account| account.gid).unwrap_or(uid),
+    };
+    if let Caller::User(..) = caller
+        && (uid, gid) != (0, 0)
+    {
+        bail!("--user {text}: an ordinary user is root in the sandbox, and nobody else");
+    }
+    Ok((uid, gid))
+}
+
+fn group_id(name: &str) -> Option<u32> {
+    let text = std::fs::read_to_string("/etc/group").ok()?;
+    let mut groups = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let fields = groups.find(|fields| fields.first() == Some(&name))?;
+    passwd::id(fields.get(2)?.as_bytes())
+}
