@@ -7,7 +7,7 @@ use knarr::host::Host;
 use knarr::plan::{self, CgroupDriver, Keyring, Pivot, Request, Start};
 use knarr::template::sandbox::places::{Access, Kind, Node, Placed};
 use knarr::template::sandbox::view::Part;
-use knarr::template::sandbox::{self, Caller, Limits, Network, Sandbox};
+use knarr::template::sandbox::{self, Caller, Limits, Network, Sandbox, Strictness};
 use std::path::Path;
 
 fn plan_of(sandbox: &Sandbox<'_>, overlay: Option<Upper>) -> String {
@@ -71,6 +71,7 @@ fn sandbox<'a>(caller: Caller, parts: &'a [Part], placed: &'a [Placed], args: &'
         caller,
         user: (0, 0),
         network: Network::Own,
+        strictness: Strictness::AsDocker,
         limits: Limits { memory: Some(1 << 30), pids: Some(100), cpu_us: Some(150_000) },
         parts,
         placed,

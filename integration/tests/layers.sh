@@ -6,6 +6,7 @@
 
 # place: a folder /opt/knarr-it of the caller's with a file of each kind.
 place() {
+  requires native 'a root file system that can be written'
   P=/opt/knarr-it
   rm -rf $P /var/lib/knarr/sandboxes/it-*
   mkdir -p $P/folder/deep $P/old $P/opaque

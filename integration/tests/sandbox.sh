@@ -125,6 +125,7 @@ test_of_an_ordinary_user() {
 
 test_changes_of_an_ordinary_user_can_be_kept() {
   only_knarr
+  requires native 'a root file system that can be written'
   mkdir -m 777 "$T/kept" /opt/of-user && echo old >/opt/of-user/file
   chown -R 1000:1000 /opt/of-user
   as_user --overlay="$T/kept/changes" box -- sh -c 'echo 1 >>/opt/of-user/file; mkdir /opt/of-user/new'
@@ -136,6 +137,7 @@ test_changes_of_an_ordinary_user_can_be_kept() {
 
 test_nobody_listens_in_the_folders_of_an_ordinary_user() {
   only_knarr
+  requires native 'a root file system that can be written'
   local try='import os, socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 try: s.connect("/opt/sockets/socket"); print("answered")

@@ -7,7 +7,7 @@ only_knarr() { differs runc,crun 'run bundles only'; }
 box() { rt run --host-root "$@"; }
 as_user() {
   only_knarr
-  if [ ! -d "$T/home" ]; then
+  if [ ! -e "$T/runtime" ]; then
     mkdir -p "$T/home" "$T/run"
     chmod 755 "$WORK" "$T"
     cp "$RUNTIME" "$T/runtime"

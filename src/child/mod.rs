@@ -8,6 +8,7 @@ mod copy_up;
 mod enter;
 mod exec;
 mod hooks;
+mod landlock;
 mod mounts;
 mod namespaces;
 mod null;

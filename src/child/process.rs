@@ -2,6 +2,7 @@
 
 use super::Init;
 use super::exec::find;
+use super::landlock;
 use crate::acts::{labels, process as acts};
 use crate::capability::Set;
 use crate::fault::{Call, Outcome, Refusal};
@@ -95,6 +96,7 @@ impl Init<'_> {
             ProcessStep::NoProcess => Err(Refusal::message("missing; there is nothing to start")),
             ProcessStep::StartHooks { hooks, env, computed } => self.start_hooks(hooks, env, computed),
             ProcessStep::Prepare { args, env, computed } => self.prepare(args, env, computed),
+            ProcessStep::Landlock(names) => landlock::restrict(*names),
             ProcessStep::Seccomp(filter) => self.seccomp(filter),
             ProcessStep::Exec => self.exec(),
             ProcessStep::ExecInit => self.exec_init(),

@@ -14,7 +14,9 @@ use super::update::bytes;
 use crate::host;
 use crate::plan::CgroupDriver;
 use crate::template::sandbox::view::Part;
-use crate::template::sandbox::{self, Caller, Limits, Network, Sandbox, places::behind, view::is_own};
+use crate::template::sandbox::{
+    self, Caller, Limits, Network, Sandbox, Strictness, places::behind, view::is_own,
+};
 use anyhow::{Context, Result, bail};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -60,6 +62,9 @@ pub struct Args {
     /// Take none of the caller's variables over but those of --env
     #[arg(long, requires = "host_root", help_heading = SANDBOX)]
     pub clear_env: bool,
+    /// Refuse ptrace, io_uring, bpf, keyrings and new namespaces, too
+    #[arg(long, requires = "host_root", help_heading = SANDBOX)]
+    pub strict: bool,
     /// Bound of memory and swap together
     #[arg(long, value_name = "SIZE", value_parser = bytes, requires = "host_root", help_heading = SANDBOX)]
     pub memory: Option<i64>,
@@ -117,6 +122,7 @@ pub(super) fn bundle(args: &Args, command: &[String], console: Console) -> Resul
         caller,
         user: args.user.as_deref().map_or(Ok((0, 0)), |user| facts::user(user, caller))?,
         network: if matches!(net, Net::Host) { Network::Hosts } else { Network::Own },
+        strictness: if args.strict { Strictness::Strict } else { Strictness::AsDocker },
         limits: Limits { memory: args.memory, pids: args.pids, cpu_us: args.cpus },
         parts: &parts,
         placed: &placed,

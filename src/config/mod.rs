@@ -53,6 +53,8 @@ pub mod annotation {
     pub const CRIU_CONFIG: &str = "org.criu.config";
     /// `true`: PID 1 is an init that reaps, and the process is its child.
     pub const INIT: &str = "org.knarr.init";
+    /// `true`: landlock(7) keeps the process from writing outside of the root.
+    pub const LANDLOCK: &str = "org.knarr.landlock";
 
     /// What annotations that only describe an image begin with, of the image specification.
     pub const IMAGE: &str = "org.opencontainers.image.";
@@ -122,6 +124,8 @@ pub struct Config {
     pub overlay: Option<Overlay>,
     /// Whether PID 1 is an init that reaps, and the process is its child.
     pub init: bool,
+    /// Whether nothing outside of the root can be written, by landlock(7) where the kernel has it.
+    pub landlock: bool,
     /// The process to start. Without one, `create` works and `start` is an error.
     pub process: Option<Process>,
     /// The host name to set in the UTS namespace.

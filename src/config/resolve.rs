@@ -41,7 +41,8 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         oci_version: spec.version().clone(),
         root,
         overlay,
-        init: wants_init(&annotations)?,
+        init: is_wanted(&annotations, annotation::INIT)?,
+        landlock: is_wanted(&annotations, annotation::LANDLOCK)?,
         process,
         hostname: given(spec.hostname()),
         domainname: given(spec.domainname()),
@@ -79,12 +80,12 @@ fn paths(list: &Option<Vec<String>>) -> Vec<String> {
     paths
 }
 
-fn wants_init(annotations: &BTreeMap<String, String>) -> Result<bool, Invalid> {
-    match annotations.get(annotation::INIT).map_or("false", String::as_str) {
+fn is_wanted(annotations: &BTreeMap<String, String>, name: &str) -> Result<bool, Invalid> {
+    match annotations.get(name).map_or("false", String::as_str) {
         "true" => Ok(true),
         "false" => Ok(false),
         other => Err(Invalid::new(
-            format!("annotations.{}", annotation::INIT),
+            format!("annotations.{name}"),
             format!("{other:?} is neither \"true\" nor \"false\""),
         )),
     }

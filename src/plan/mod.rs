@@ -25,9 +25,9 @@ pub use create::create;
 pub use exec::{Exec, ExecCgroup, ExecRequest, exec};
 pub(crate) use mounts::below;
 pub use steps::{
-    Computed, Console, CopyUp, EnterStep, Filesystem, GlassStep, Groups, HardLimit, HostStep, IdSource,
-    Launch, Lookup, MountStep, NetDevice, OverlayStep, ProcessStep, RootStep, SessionKeyring, Settle, Source,
-    Step, Tree, Writable,
+    AbstractNames, Computed, Console, CopyUp, EnterStep, Filesystem, GlassStep, Groups, HardLimit, HostStep,
+    IdSource, Launch, Lookup, MountStep, NetDevice, OverlayStep, ProcessStep, RootStep, SessionKeyring,
+    Settle, Source, Step, Tree, Writable,
 };
 
 use crate::config::Upper;

@@ -1,6 +1,8 @@
 //! The process: from a container with its mounts in place to execve(2).
 
-use super::{Computed, Groups, HardLimit, Planned, ProcessStep, SessionKeyring, Step, planned, seccomp};
+use super::{
+    AbstractNames, Computed, Groups, HardLimit, Planned, ProcessStep, SessionKeyring, Step, planned, seccomp,
+};
 use crate::capability::Set;
 use crate::config::{Capabilities, Config, Hook, Invalid, Namespace, Process, annotation};
 use crate::host::Host;
@@ -51,7 +53,8 @@ pub(super) fn steps(
     // Without no_new_privs a filter takes CAP_SYS_ADMIN (seccomp(2)), so that stays until the
     // filter is in force. Hooks do not inherit it: it is in neither the bounding nor the ambient
     // set.
-    let needs_right = filter.is_some() && !process.no_new_privileges;
+    let landlock = config.landlock.then(|| planned(LANDLOCK, ProcessStep::Landlock(abstract_names(config))));
+    let needs_right = (filter.is_some() || landlock.is_some()) && !process.no_new_privileges;
     let for_filter = if needs_right { available & Capability::CAP_SYS_ADMIN.into() } else { Set::default() };
     step("process.capabilities", capabilities(&sets, for_filter));
     step("process.cwd", ProcessStep::Cwd(process.cwd.clone()));
@@ -69,18 +72,25 @@ pub(super) fn steps(
         .then(|| planned("process.capabilities", capabilities(&sets, Set::default())));
     if hooks.is_some() {
         // Hooks execute what is the container's, so the filter is for them too.
-        steps.extend(filter.into_iter().chain(reduce).chain(hooks));
+        steps.extend(landlock.into_iter().chain(filter).chain(reduce).chain(hooks));
         steps.push(prepare);
     } else {
         // As late as can be: the fewer calls after it, the less a profile has to allow.
         steps.push(prepare);
-        steps.extend(filter.into_iter().chain(reduce));
+        steps.extend(landlock.into_iter().chain(filter).chain(reduce));
     }
     steps.push(match init {
         Some(field) => planned(field, ProcessStep::ExecInit),
         None => planned("process.args", ProcessStep::Exec),
     });
     Ok(steps)
+}
+
+const LANDLOCK: &str = "annotations.org.knarr.landlock";
+
+/// Those of a network namespace of the container's own are nobody else's.
+fn abstract_names(config: &Config) -> AbstractNames {
+    if config.namespaces.own(Namespace::Network) { AbstractNames::Open } else { AbstractNames::Closed }
 }
 
 fn ids(config: &Config, process: &Process) -> ProcessStep {

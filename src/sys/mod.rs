@@ -10,6 +10,7 @@ pub mod bpf;
 pub mod cred;
 pub mod fs;
 pub mod image;
+pub mod landlock;
 pub mod memory;
 pub mod mount;
 pub mod net;

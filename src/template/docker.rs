@@ -68,6 +68,17 @@ pub fn confine(config: &mut Value) -> serde_json::Result<()> {
     Ok(())
 }
 
+/// Refuse these system calls, too.
+pub fn deny(config: &mut Value, names: &[&str]) {
+    let Some(rules) = config["linux"]["seccomp"]["syscalls"].as_array_mut() else { return };
+    for rule in rules.iter_mut() {
+        if let Some(allowed) = rule["names"].as_array_mut() {
+            allowed.retain(|name| name.as_str().is_none_or(|name| !names.contains(&name)));
+        }
+    }
+    rules.retain(|rule| rule["names"].as_array().is_some_and(|names| !names.is_empty()));
+}
+
 /// The filter of system calls. The arguments of clone(2) are in another order on s390.
 fn seccomp(is_s390: bool) -> serde_json::Result<Value> {
     let mut profile: Value = serde_json::from_str(SECCOMP)?;

@@ -27,6 +27,8 @@ pub struct Sandbox<'a> {
     pub user: (u32, u32),
     /// Its network.
     pub network: Network,
+    /// What else is refused.
+    pub strictness: Strictness,
     /// What it may use.
     pub limits: Limits,
     /// What is seen of the host.
@@ -43,6 +45,38 @@ pub enum Caller {
     /// An ordinary user with these ids: the root is empty but for the parts.
     User(u32, u32),
 }
+
+/// What a sandbox is refused of the system calls that Docker's containers have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strictness {
+    /// Nothing.
+    AsDocker,
+    /// What makes the kernel's harder parts do something, and looking into other processes.
+    Strict,
+}
+
+/// What `Strictness::Strict` refuses. A new user namespace is made by unshare(2), or by clone(2)
+/// with arguments that Docker's filter refuses already.
+const STRICT: [&str; 18] = [
+    "add_key",
+    "bpf",
+    "io_uring_enter",
+    "io_uring_register",
+    "io_uring_setup",
+    "kcmp",
+    "keyctl",
+    "perf_event_open",
+    "pidfd_getfd",
+    "process_madvise",
+    "process_vm_readv",
+    "process_vm_writev",
+    "ptrace",
+    "request_key",
+    "setns",
+    "unshare",
+    "userfaultfd",
+    "vmsplice",
+];
 
 /// What a sandbox may use.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -74,9 +108,13 @@ pub fn config(sandbox: &Sandbox<'_>) -> anyhow::Result<String> {
     };
     let mut config: Value = serde_json::from_str(&base)?;
     docker::confine(&mut config)?;
+    if sandbox.strictness == Strictness::Strict {
+        docker::deny(&mut config, &STRICT);
+    }
     config["root"] = json!({ "path": "/", "readonly": false });
     config["hostname"] = "sandbox".into();
-    config["annotations"] = json!({ annotation::OVERLAY: "ephemeral", annotation::INIT: "true" });
+    config["annotations"] = json!({ annotation::OVERLAY: "ephemeral", annotation::INIT: "true",
+        annotation::LANDLOCK: "true" });
     if let Caller::User(..) = sandbox.caller {
         config["annotations"][annotation::OVERLAY_LOWER] = "".into();
     }

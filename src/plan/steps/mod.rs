@@ -16,7 +16,7 @@ mod tree;
 pub use enter::{EnterStep, Groups, SessionKeyring};
 pub use host::HostStep;
 pub use launch::Launch;
-pub use process::{Computed, ProcessStep};
+pub use process::{AbstractNames, Computed, ProcessStep};
 pub use root::{
     Console, CopyUp, Filesystem, GlassStep, Lookup, MountStep, OverlayStep, RootStep, Source, Writable,
 };

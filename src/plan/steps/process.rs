@@ -16,6 +16,21 @@ pub enum Computed {
     ListenPid,
 }
 
+/// Whether abstract names of sockets outside can be connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AbstractNames {
+    /// They cannot, where the kernel knows how: they are the host's.
+    Closed,
+    /// There are none but those of a network namespace of the container's own.
+    Open,
+}
+
+impl Display for AbstractNames {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == AbstractNames::Closed { ", no abstract names" } else { "" })
+    }
+}
+
 /// What init does to become the container's process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProcessStep {
@@ -118,6 +133,8 @@ pub enum ProcessStep {
         /// Variables whose values only the child knows.
         computed: Vec<Computed>,
     },
+    /// landlock(7), where the kernel has it: nothing outside of the root can be written.
+    Landlock(AbstractNames),
     /// seccomp(2); from here on the filter decides which calls are made.
     Seccomp(seccomp::Filter),
     /// execve(2) the program.
@@ -177,6 +194,7 @@ impl Display for ProcessStep {
                     Computed::ListenPid => write!(f, " and LISTEN_PID"),
                 })
             }
+            ProcessStep::Landlock(names) => write!(f, "landlock: nothing is written but below /{names}"),
             ProcessStep::Seccomp(filter) => {
                 write!(f, "seccomp filter of {} instructions, flags {}", filter.insns.len(), filter.flags)
             }
