@@ -84,13 +84,19 @@ pub(super) fn secrets() -> Result<Vec<String>> {
     let homes = homes();
     let mut found = Vec::new();
     let mut add = |path: &Path| {
-        if let Ok(path) = std::fs::canonicalize(path)
+        // Most are not there, which one call tells.
+        if path.symlink_metadata().is_ok()
+            && let Ok(path) = std::fs::canonicalize(path)
             && let Ok(path) = path.into_os_string().into_string()
             && path != "/"
         {
             found.push(path);
         }
     };
+    // Layers of other sandboxes, wherever the caller's data are.
+    if let Ok(layers) = crate::layer::store::folder() {
+        add(&layers);
+    }
     for pattern in patterns(&homes) {
         if !pattern.contains('*') {
             add(Path::new(&pattern));
