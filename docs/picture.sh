@@ -52,7 +52,7 @@ box 485 300 455 50 '' 'shim' 'containerd speaks to it; its jobs call what comman
 box 20 360 300 50 acts 'parent' 'creates, starts, executes, restores'
 box 330 360 300 50 acts 'child' 'init: takes the steps in order'
 box 640 360 300 50 acts 'acts' 'what both do alike'
-box 20 420 224 50 '' 'check, image' 'what is lacking; bundles'
+box 20 420 224 50 '' 'check, image, layer' 'lacks; bundles; changes'
 box 254 420 224 50 '' 'log, hook' 'words out, programs called'
 box 488 420 224 50 '' 'state, cgroup' 'records; processes and limits'
 box 722 420 218 50 '' 'channel' 'parent and init speak'
