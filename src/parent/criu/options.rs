@@ -36,7 +36,7 @@ pub enum NetworkLock {
 pub struct Options {
     /// Directory of the images.
     pub image_path: PathBuf,
-    /// Directory of CRIU's log and statistics ; none: the images'.
+    /// Directory of CRIU's log and statistics; none: the images'.
     pub work_path: Option<PathBuf>,
     /// Allow established TCP connections.
     pub tcp_established: bool,
