@@ -49,8 +49,9 @@ pub struct Layout {
     pub start_brk: u64,
     /// Where the stack begins.
     pub start_stack: u64,
+    /// Where the texts of the arguments begin, and where they end.
     pub args: (u64, u64),
-    /// Those of the environment.
+    /// The same of the environment's.
     pub env: (u64, u64),
 }
 
