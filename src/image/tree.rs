@@ -5,6 +5,7 @@
 //! descriptor of its parent.
 
 use super::merged::Found;
+pub(crate) use crate::layer::remove::{entries, remove_if_there as remove};
 use crate::sys::{self, Errno, fs, xattr};
 use crate::walk::Walk;
 use anyhow::{Context, Result, bail};
@@ -395,34 +396,4 @@ enum Step {
     Link(Vec<u8>),
     /// Nothing that leads on.
     Other,
-}
-
-/// The names in a folder.
-pub(crate) fn entries(dir: BorrowedFd<'_>) -> sys::Result<Vec<Vec<u8>>> {
-    let own = fs::openat2(dir, ".", FOLDER, 0, NO_LINKS)?;
-    let mut dir = nix::dir::Dir::from_fd(own)?;
-    let mut names = Vec::new();
-    for entry in dir.iter() {
-        let name = entry?.file_name().to_bytes().to_vec();
-        if name != b"." && name != b".." {
-            names.push(name);
-        }
-    }
-    Ok(names)
-}
-
-/// Remove `name` in `dir` with all that is below. No symlink is followed.
-pub(crate) fn remove(dir: BorrowedFd<'_>, name: &[u8]) -> sys::Result<()> {
-    match fs::unlinkat(dir, name, fs::Unlink::File) {
-        Err(Errno::EISDIR | Errno::EPERM) => {}
-        Err(Errno::ENOENT) => return Ok(()),
-        removed => return removed,
-    }
-    let below = fs::openat2(dir, name, FOLDER, 0, NO_LINKS)?;
-    // An ordinary user's folder may be closed to themselves.
-    let _ = nix::sys::stat::fchmod(&below, nix::sys::stat::Mode::S_IRWXU);
-    for entry in entries(below.as_fd())? {
-        remove(below.as_fd(), &entry)?;
-    }
-    fs::unlinkat(dir, name, fs::Unlink::Dir)
 }

@@ -1,6 +1,6 @@
 //! The user that an image asks for, looked up in the image's own /etc/passwd and /etc/group.
 
-use crate::proc::passwd::{self, Account, id};
+use crate::proc::passwd::{self, Account, groups, id};
 use anyhow::{Result, bail};
 
 /// Who the process is.
@@ -9,19 +9,6 @@ pub struct User {
     pub uid: u32,
     pub gid: u32,
     pub additional_gids: Vec<u32>,
-}
-
-fn fields(line: &[u8]) -> Vec<&[u8]> {
-    line.split(|byte| *byte == b':').collect()
-}
-
-/// Names, ids and members of groups.
-fn groups(group: &[u8]) -> impl Iterator<Item = (&[u8], u32, Vec<&[u8]>)> {
-    group.split(|byte| *byte == b'\n').filter_map(|line| match fields(line).as_slice() {
-        [name, _, gid, members, ..] => Some((*name, id(gid)?, members.split(|b| *b == b',').collect())),
-        [name, _, gid] => Some((*name, id(gid)?, Vec::new())),
-        _ => None,
-    })
 }
 
 /// The user of `USER`, `USER:GROUP`, each a name or a number; nothing is root. Without a group it

@@ -1,21 +1,20 @@
 //! The layer of a sandbox, read: what is in it, beside what is on the machine.
 
 use super::compare::{Sides, content};
+use super::remove::entries;
 use super::{About, Change, Content, FOLDER, Kind, What, machine, open, shown};
 use crate::plan::overlay::place_of;
 use crate::sys::{Errno, fs, xattr};
+use crate::template::sandbox::view;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// How deep folders may nest: each takes a descriptor.
 const DEPTH_LIMIT: usize = 512;
-
-/// Where a sandbox has files of its own, which are none of the machine's.
-const OWN: [&str; 5] = ["/proc", "/sys", "/dev", "/run", "/tmp"];
 
 /// The folders of a layer.
 #[derive(Debug)]
@@ -63,23 +62,15 @@ impl Layer {
     /// Whether a path in the layer of the root is only there to mount another one on, or on the way
     /// to such.
     fn is_for_a_mount(&self, path: &Path) -> bool {
-        let below_own = OWN.iter().any(|own| path.starts_with(own));
+        let below_own = view::OWN.iter().any(|own| path.starts_with(own));
         below_own || self.folders.iter().skip(1).any(|(place, _)| place.starts_with(path))
     }
 }
 
 /// The names in a folder, in order.
-pub(super) fn names(folder: BorrowedFd<'_>) -> Result<BTreeSet<OsString>> {
-    let again = fs::openat(folder, ".", fs::O_RDONLY | fs::O_DIRECTORY, 0).context("open")?;
-    let mut names = BTreeSet::new();
-    for entry in nix::dir::Dir::from_fd(again).context("open")?.iter() {
-        let entry = entry.context("getdents64")?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            names.insert(std::ffi::OsStr::from_bytes(name).to_os_string());
-        }
-    }
-    Ok(names)
+fn names(folder: BorrowedFd<'_>) -> Result<BTreeSet<OsString>> {
+    let names = entries(folder).context("getdents64")?;
+    Ok(names.into_iter().map(OsString::from_vec).collect())
 }
 
 struct Walk<'a> {
@@ -109,7 +100,7 @@ impl Walk<'_> {
         for name in &here {
             let (path, inside) = at(name);
             if self.is_on_the_way(&path)
-                && !(self.number == 0 && OWN.iter().any(|own| path == Path::new(own)))
+                && !(self.number == 0 && view::OWN.iter().any(|own| path == Path::new(own)))
             {
                 self.entry(folder, name, &path, &inside, depth).with_context(|| shown(&path))?;
             }

@@ -1,9 +1,9 @@
 //! `mounts`, devices and links of /dev, masked and read-only paths: config.json to steps.
 
+use super::overlay;
 use super::process;
 use super::{
-    CopyUp, Filesystem, GlassStep, HostStep, IdSource, Lookup, MountStep, Planned, RootStep, Source, Step,
-    Tree, planned,
+    CopyUp, Filesystem, HostStep, IdSource, Lookup, MountStep, Planned, RootStep, Source, Step, Tree, planned,
 };
 use crate::config::mount_options::reach_and_kind;
 use crate::config::{
@@ -202,7 +202,7 @@ impl<'a> Mounts<'a> {
             }
             MountSource::Bind { path, reach } => self.bound(&named, mount, path, *reach),
             MountSource::New(new) => {
-                if let Some(layer) = only_layer(&new.fstype, options) {
+                if let Some(layer) = overlay::only_layer(&new.fstype, options) {
                     return self.glass(named, mount, &layer);
                 }
                 self.new_or_hosts(&named, mount, new)?
@@ -219,23 +219,6 @@ impl<'a> Mounts<'a> {
         let held = self.is_gone_on_from(&mount.destination);
         let target = mount.destination.clone();
         self.step(named, RootStep::Mount(MountStep { target, lookup, source, propagation, copy_up, held }));
-        Ok(())
-    }
-
-    /// An overlay of one layer is a copy of that layer: read-only, unless its changes go where
-    /// those of the root go.
-    fn glass(&mut self, field: String, mount: &Mount, layer: &OnlyLayer) -> Result<(), Invalid> {
-        let path = Path::new(&layer.path);
-        let slot = self.layer(&field, path);
-        let upper = match layer.changes {
-            Changes::Refused => None,
-            Changes::WithTheRoots => Some(self.upper_of(&field, &mount.destination, path)?),
-        };
-        let read_only = if upper.is_none() { attr::RDONLY } else { 0 };
-        let attrs = mount.options.top.set | mount.options.tree.set | read_only;
-        let of_user = self.config.namespaces.own(Namespace::User) || !self.host.is_root;
-        let glass = GlassStep { target: mount.destination.clone(), slot, attrs, upper, of_user };
-        self.step(field, RootStep::Glass(glass));
         Ok(())
     }
 
@@ -434,36 +417,6 @@ impl<'a> Mounts<'a> {
         };
         self.step(field, RootStep::Mount(step));
     }
-}
-
-/// What an overlay of one layer is of.
-struct OnlyLayer {
-    path: String,
-    changes: Changes,
-}
-
-/// What becomes of changes to an overlay of one layer.
-enum Changes {
-    Refused,
-    WithTheRoots,
-}
-
-/// The layer of an overlay that has no other, and no folder for changes of its own. The kernel
-/// makes none of such.
-fn only_layer(fstype: &str, options: &Options) -> Option<OnlyLayer> {
-    let (key, Some(layer), changes) = (match options.parameters.as_slice() {
-        [(key, layer)] => (key, layer, Changes::Refused),
-        [(key, layer), (changes, None)] if changes == "changes" => (key, layer, Changes::WithTheRoots),
-        _ => return None,
-    }) else {
-        return None;
-    };
-    if (fstype, key.as_str()) != ("overlay", "lowerdir") {
-        return None;
-    }
-    let plain = layer.replace("\\\\", "").replace("\\:", "");
-    let path = layer.replace("\\:", ":").replace("\\\\", "\\");
-    (!plain.contains(':')).then_some(OnlyLayer { path, changes })
 }
 
 /// A size in bytes is somebody's decision about memory. A share of the machine's is not: there may

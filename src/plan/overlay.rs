@@ -1,8 +1,10 @@
 //! A root filesystem that is stacked of layers: config.json and `--overlay` to steps.
 
 use super::mounts::Mounts;
-use super::{HostStep, OverlayStep, Request, RootStep, Writable};
-use crate::config::{Config, Invalid, Namespace, Overlay, Place, Upper};
+use super::{GlassStep, HostStep, OverlayStep, Request, RootStep, Writable};
+use crate::config::mount_options::Options;
+use crate::config::{Config, Invalid, Mount, Namespace, Overlay, Place, Upper};
+use crate::sys::mount::attr;
 use std::path::Path;
 
 /// What is asked for, by config.json or by the caller, whose word counts more.
@@ -81,6 +83,53 @@ impl Mounts<'_> {
             )),
         }
     }
+
+    /// An overlay of one layer is a copy of that layer: read-only, unless its changes go where
+    /// those of the root go.
+    pub(super) fn glass(&mut self, field: String, mount: &Mount, layer: &OnlyLayer) -> Result<(), Invalid> {
+        let path = Path::new(&layer.path);
+        let slot = self.layer(&field, path);
+        let upper = match layer.changes {
+            Changes::Refused => None,
+            Changes::WithTheRoots => Some(self.upper_of(&field, &mount.destination, path)?),
+        };
+        let read_only = if upper.is_none() { attr::RDONLY } else { 0 };
+        let attrs = mount.options.top.set | mount.options.tree.set | read_only;
+        let of_user = self.config.namespaces.own(Namespace::User) || !self.host.is_root;
+        let glass = GlassStep { target: mount.destination.clone(), slot, attrs, upper, of_user };
+        self.step(field, RootStep::Glass(glass));
+        Ok(())
+    }
+}
+
+/// What an overlay of one layer is of.
+pub(super) struct OnlyLayer {
+    path: String,
+    changes: Changes,
+}
+
+/// What becomes of changes to an overlay of one layer.
+enum Changes {
+    Refused,
+    WithTheRoots,
+}
+
+/// The layer of an overlay that has no other, and no folder for changes of its own. The kernel
+/// makes none of such.
+pub(super) fn only_layer(fstype: &str, options: &Options) -> Option<OnlyLayer> {
+    let (key, Some(layer), changes) = (match options.parameters.as_slice() {
+        [(key, layer)] => (key, layer, Changes::Refused),
+        [(key, layer), (changes, None)] if changes == "changes" => (key, layer, Changes::WithTheRoots),
+        _ => return None,
+    }) else {
+        return None;
+    };
+    if (fstype, key.as_str()) != ("overlay", "lowerdir") {
+        return None;
+    }
+    let plain = layer.replace("\\\\", "").replace("\\:", "");
+    let path = layer.replace("\\:", ":").replace("\\\\", "\\");
+    (!plain.contains(':')).then_some(OnlyLayer { path, changes })
 }
 
 /// The folder of the changes below a mount, in the folder of those of the root.

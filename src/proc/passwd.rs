@@ -1,4 +1,4 @@
-//! /etc/passwd, passwd(5). As bytes: what is in an image need not be UTF-8.
+//! /etc/passwd and /etc/group, passwd(5). As bytes: what is in an image need not be UTF-8.
 
 /// One account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,15 @@ pub fn accounts(passwd: &[u8]) -> impl Iterator<Item = Account<'_>> {
         let uid = id(fields.get(2)?)?;
         let gid = fields.get(3).and_then(|gid| id(gid));
         Some(Account { name: fields[0], uid, gid, home: fields.get(5).copied() })
+    })
+}
+
+/// Names, ids and members of the groups of /etc/group, group(5), in order.
+pub fn groups(group: &[u8]) -> impl Iterator<Item = (&[u8], u32, Vec<&[u8]>)> {
+    group.split(|byte| *byte == b'\n').filter_map(|line| {
+        let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
+        let members = fields.get(3).map(|members| members.split(|byte| *byte == b',').collect());
+        Some((fields[0], id(fields.get(2)?)?, members.unwrap_or_default()))
     })
 }
 

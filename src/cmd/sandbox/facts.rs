@@ -149,8 +149,6 @@ pub(super) fn user(text: &str, caller: Caller) -> Result<(u32, u32)> {
 }
 
 fn group_id(name: &str) -> Option<u32> {
-    let text = std::fs::read_to_string("/etc/group").ok()?;
-    let mut groups = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let fields = groups.find(|fields| fields.first() == Some(&name))?;
-    passwd::id(fields.get(2)?.as_bytes())
+    let text = std::fs::read("/etc/group").ok()?;
+    passwd::groups(&text).find(|(group, ..)| *group == name.as_bytes()).map(|(_, gid, _)| gid)
 }
