@@ -108,6 +108,11 @@ impl InitEnd {
         }
     }
 
+    /// Tell the parent [`FromInit::ListenerItself`] by the one call that a filter lets pass.
+    pub fn tell_marked(&self, listener: BorrowedFd<'_>) -> sys::Result<()> {
+        socket::send_marked(self.0.as_fd(), *b"D", listener)
+    }
+
     /// As [`InitEnd::await_done`], by read(2), for a process with a filter in force.
     pub fn read_done(&self) -> sys::Result<()> {
         let mut data = [0; 16];

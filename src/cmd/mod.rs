@@ -26,6 +26,7 @@ pub mod spec;
 pub mod start;
 pub mod state;
 pub mod update;
+mod watch;
 
 pub use global::{Global, SPEC_VERSION};
 

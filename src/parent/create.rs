@@ -8,6 +8,7 @@ use super::making::Making;
 use super::settle::settle;
 use super::terminal::hand_terminal;
 use crate::channel::{FromInit, ParentEnd};
+use crate::config::seccomp::{Seccomp, Watch};
 use crate::config::{Config, Namespace};
 use crate::host::Host;
 use crate::plan::{Keyring, Plan};
@@ -55,6 +56,8 @@ pub struct Made {
     pub notify: Option<OwnedFd>,
     /// The socket in its network namespace that a proxy takes connections from.
     pub proxy: Option<OwnedFd>,
+    /// Its filter, where that is watched.
+    pub watched: Option<Seccomp>,
 }
 
 /// Make the container, or leave nothing behind.
@@ -67,7 +70,8 @@ pub fn create(order: &CreateOrder<'_>) -> Result<Made> {
     match bring_up(&mut making, &mut born) {
         Ok(terminal) => {
             let Born { init: Launched { pidfd, channel, .. }, notify, proxy, .. } = born;
-            Ok(Made { container: making.finish(), pidfd, channel, terminal, notify, proxy })
+            let watched = order.config.seccomp.clone().filter(|filter| filter.watch != Watch::Nothing);
+            Ok(Made { container: making.finish(), pidfd, channel, terminal, notify, proxy, watched })
         }
         Err(cause) => Err(making.roll_back(Some(born.init.pidfd), cause)),
     }
