@@ -18,6 +18,7 @@ pub mod layers;
 pub mod list;
 pub mod pause;
 pub mod plan;
+pub mod profile;
 pub mod ps;
 pub mod restore;
 pub mod run;

@@ -13,6 +13,7 @@ use crate::parent::{delete, start};
 use crate::plan::Start;
 use anyhow::{Context, Result, bail};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 #[group(id = "run")]
@@ -33,6 +34,9 @@ pub struct Args {
     /// Tell of each system call that is refused: who made it, what refused it, what would allow it
     #[arg(long, conflicts_with = "detach")]
     pub explain: bool,
+    /// Write what its processes use to this file: system calls, devices, paths written, sockets
+    #[arg(long, value_name = "FILE", conflicts_with = "detach")]
+    pub record: Option<PathBuf>,
     /// The options of a sandbox
     #[command(flatten)]
     pub sandbox: sandbox::Args,
@@ -103,6 +107,7 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
 fn run_with(args: &Args, create: &create::Args, net: &Net, global: &Global) -> Result<u8> {
     // First, before this program opens anything.
     let fds = Fds::take(create.preserve_fds)?;
+    let mut watch = watch::Heir::new(args, global)?;
     let signals = if args.detach { None } else { Some(Signals::take()?) };
     let reaper = signals.as_ref().filter(|_| !args.no_subreaper);
     reaper.map_or(Ok(()), Signals::adopt_orphans)?;
@@ -112,7 +117,7 @@ fn run_with(args: &Args, create: &create::Args, net: &Net, global: &Global) -> R
     let id = container.state.about.id.clone();
     let notify = notify.and_then(Notify::new);
     let _proxy = proxy.map(|listener| net.serve(listener, &global.log())).transpose()?;
-    let mut watch = watch::Heir::new(args, watched, global);
+    watch.give(watched);
     let container = match start::finish(container, &channel, &mut |state, fd| watch.take(state, fd)) {
         Ok(container) => container,
         Err(cause) => {

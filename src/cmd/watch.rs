@@ -4,21 +4,29 @@ use super::Global;
 use super::run::Args;
 use crate::config::seccomp::{FLAG_WAIT_KILLABLE_RECV, Seccomp, Watch};
 use crate::config::{Config, Invalid};
+use crate::log::Log;
 use crate::parent::start::to_agent;
-use crate::parent::watch::{Blame, Explain, Watcher, Watching};
+use crate::parent::watch::{Blame, Explain, Record, Watcher, Watching};
 use crate::state::State;
 use crate::sys::bpf::has_seccomp_flags;
 use crate::template::sandbox::STRICT;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::os::fd::OwnedFd;
 
 /// What the command line asks for.
 pub(super) fn of(args: &Args) -> Watch {
-    if args.explain { Watch::Refusals } else { Watch::Nothing }
+    match (&args.record, args.explain) {
+        (Some(_), _) => Watch::Calls,
+        (None, true) => Watch::Refusals,
+        (None, false) => Watch::Nothing,
+    }
 }
 
 /// Have the filter of a container be watched; a warning where there is none.
 pub(super) fn prepare(config: &mut Config, watch: Watch) -> Result<Option<String>, Invalid> {
+    if watch == Watch::Calls && config.process.is_some() {
+        config.seccomp.get_or_insert_with(Seccomp::open);
+    }
     let Some(filter) = config.seccomp.as_mut().filter(|_| watch != Watch::Nothing) else {
         let warning = "--explain: linux.seccomp is missing: no system call is refused by a filter";
         return Ok((watch == Watch::Refusals).then(|| warning.into()));
@@ -42,35 +50,46 @@ const UNSEEN: &str = "explain: told are system calls that the filter answers wit
 
 /// Who takes the notification descriptor.
 pub(super) struct Heir {
-    watching: Option<Watching>,
+    log: Log,
+    explain: Option<Explain>,
+    record: Option<Record>,
+    watched: Option<Seccomp>,
     watcher: Option<Watcher>,
 }
 
 impl Heir {
-    pub(super) fn new(args: &Args, watched: Option<Seccomp>, global: &Global) -> Heir {
+    pub(super) fn new(args: &Args, global: &Global) -> Result<Heir> {
         let blame = match (args.sandbox.host_root, args.sandbox.strict) {
             (false, _) => Blame::Config,
             (true, false) => Blame::Sandbox,
             (true, true) => Blame::Strict(&STRICT),
         };
         let explain = args.explain.then(|| Explain::new(blame));
-        let watching = watched.map(|profile| Watching { profile, log: global.log(), explain });
-        Heir { watching, watcher: None }
+        let record = args.record.as_deref().map(Record::new).transpose().context("--record")?;
+        Ok(Heir { log: global.log(), explain, record, watched: None, watcher: None })
+    }
+
+    /// The filter of the container, where it is watched.
+    pub(super) fn give(&mut self, watched: Option<Seccomp>) {
+        self.watched = watched;
     }
 
     pub(super) fn take(&mut self, state: &State, listener: &OwnedFd) -> Result<()> {
-        let Some(watching) = self.watching.take() else { return to_agent(state, listener) };
-        if watching.explain.is_some() {
-            watching.log.told(UNSEEN);
+        let Some(profile) = self.watched.take() else { return to_agent(state, listener) };
+        if self.explain.is_some() {
+            self.log.told(UNSEEN);
         }
+        let (explain, record) = (self.explain.take(), self.record.take());
+        let watching = Watching { profile, log: self.log.clone(), explain, record };
         self.watcher = Some(Watcher::start(listener, watching)?);
         Ok(())
     }
 
     /// Wait for what is still to be told.
     pub(super) fn wait(&self) {
-        if let Some(watcher) = &self.watcher {
-            watcher.wait();
+        if self.watcher.as_ref().is_some_and(|watcher| !watcher.wait()) {
+            let rest = "what they do is still told of, and recorded when the last of them ends";
+            self.log.warning(&format!("processes of the container go on: {rest}"));
         }
     }
 }

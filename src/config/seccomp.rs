@@ -169,6 +169,22 @@ pub enum Arch {
 }
 
 impl Arch {
+    /// Its name in a profile.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "SCMP_ARCH_X86_64",
+            Arch::X86 => "SCMP_ARCH_X86",
+            Arch::X32 => "SCMP_ARCH_X32",
+            Arch::Aarch64 => "SCMP_ARCH_AARCH64",
+            Arch::Arm => "SCMP_ARCH_ARM",
+            Arch::Riscv64 => "SCMP_ARCH_RISCV64",
+            Arch::Loongarch64 => "SCMP_ARCH_LOONGARCH64",
+            Arch::Ppc64le => "SCMP_ARCH_PPC64LE",
+            Arch::S390x => "SCMP_ARCH_S390X",
+            Arch::S390 => "SCMP_ARCH_S390",
+        }
+    }
+
     /// All.
     pub const ALL: [Arch; 10] = [
         Arch::X86_64,

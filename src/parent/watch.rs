@@ -5,9 +5,12 @@
 //! ends when the last process under the filter has.
 
 mod explain;
+mod files;
+mod record;
 mod victim;
 
 pub use explain::{Blame, Explain};
+pub use record::Record;
 
 use crate::config::seccomp::{Action, Seccomp};
 use crate::log::Log;
@@ -28,6 +31,8 @@ pub struct Watching {
     pub log: Log,
     /// Tells of refusals.
     pub explain: Option<Explain>,
+    /// Writes down what is used.
+    pub record: Option<Record>,
 }
 
 /// The process that listens.
@@ -56,10 +61,15 @@ impl Watcher {
         }
     }
 
-    /// Wait until it has told all, if the container's processes have ended.
-    pub fn wait(&self) {
+    /// Wait until it has told all, if the container's processes have ended; whether it has.
+    pub fn wait(&self) -> bool {
         let mut ended = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
-        while poll(&mut ended, LAST_WORDS_MS) == Err(Errno::EINTR) {}
+        loop {
+            match poll(&mut ended, LAST_WORDS_MS) {
+                Err(Errno::EINTR) => {}
+                count => return count.is_ok_and(|count| count > 0),
+            }
+        }
     }
 }
 
@@ -88,6 +98,9 @@ fn serve(listener: BorrowedFd<'_>, judge: &Judge, mut watching: Watching) {
     if let Some(explain) = &watching.explain {
         explain.end(&watching.log);
     }
+    if let Some(Err(err)) = watching.record.as_ref().map(Record::write) {
+        watching.log.warning(&crate::log::message(&err));
+    }
 }
 
 /// Answer one call, and tell of it first: who is refused may be about to end.
@@ -98,6 +111,9 @@ fn take(listener: BorrowedFd<'_>, judge: &Judge, watching: &mut Watching, told: 
     let victim = Victim { thread, id, listener };
     if let (Some(explain), Some(_)) = (&mut watching.explain, action.refusal()) {
         explain.tell(&victim, &call, action, judge, &watching.log);
+    }
+    if let Some(record) = &mut watching.record {
+        record.note(&victim, &call, action);
     }
     // One that has ended needs no answer.
     let _ = notification::answer(listener, id, answer(action));

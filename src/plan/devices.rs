@@ -29,6 +29,15 @@ const DEFAULTS: [DeviceRule; 11] = [
     allow(DeviceKind::Char, Some(10), Some(200), Access::ALL), // net/tun
 ];
 
+/// Whether every container may open this device: `c` or `b`.
+pub fn is_always_allowed(kind: char, major: u32, minor: u32) -> bool {
+    let is_of = |rule: &DeviceRule| match (rule.kind, kind) {
+        (DeviceKind::Char, 'c') | (DeviceKind::Block, 'b') => rule.major == Some(major),
+        _ => false,
+    };
+    DEFAULTS.iter().any(|rule| is_of(rule) && rule.minor.is_none_or(|own| own == minor))
+}
+
 const fn allow(kind: DeviceKind, major: Option<u32>, minor: Option<u32>, access: Access) -> DeviceRule {
     DeviceRule { allow: true, kind, major, minor, access }
 }

@@ -13,6 +13,17 @@ pub enum Kind {
     Path,
 }
 
+impl Kind {
+    /// The bits of the argument that are told apart; none for an address.
+    pub fn mask(self) -> Option<u64> {
+        match self {
+            Kind::Choice(_) | Kind::Hex => Some(u32::MAX.into()),
+            Kind::Bits(names) => Some(names.iter().fold(0, |mask, (bit, _)| mask | bit)),
+            Kind::Path => None,
+        }
+    }
+}
+
 /// An argument that matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Matter {

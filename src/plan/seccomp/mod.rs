@@ -14,6 +14,7 @@ pub mod judge;
 pub mod machine;
 pub mod matters;
 mod program;
+pub mod touches;
 mod tree;
 mod verdicts;
 pub mod watch;
