@@ -47,7 +47,10 @@ impl Init<'_> {
         // Closed by execve(2) alone: close(2) may be a call that the agent answers.
         let listener = ManuallyDrop::new(listener);
         match filter.sendmsg {
-            Sendmsg::PassesMarked => return channel.tell_marked(listener.as_fd()).call(|| "sendmsg".into()),
+            Sendmsg::PassesMarked => {
+                let itself = ManuallyDrop::new(FromInit::ListenerOfAll(ManuallyDrop::into_inner(listener)));
+                return channel.tell(&itself).call(|| "sendmsg".into());
+            }
             Sendmsg::Passes => {
                 let itself = ManuallyDrop::new(FromInit::ListenerItself(ManuallyDrop::into_inner(listener)));
                 channel.tell(&itself).call(|| "sendmsg".into())?;

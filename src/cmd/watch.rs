@@ -5,6 +5,7 @@ use super::run::Args;
 use crate::config::seccomp::{FLAG_WAIT_KILLABLE_RECV, Seccomp, Watch};
 use crate::config::{Config, Invalid};
 use crate::log::Log;
+use crate::parent::create::Watched;
 use crate::parent::start::to_agent;
 use crate::parent::watch::{Blame, Explain, Record, Watcher, Watching};
 use crate::state::State;
@@ -53,7 +54,7 @@ pub(super) struct Heir {
     log: Log,
     explain: Option<Explain>,
     record: Option<Record>,
-    watched: Option<Seccomp>,
+    watched: Option<Watched>,
     watcher: Option<Watcher>,
 }
 
@@ -69,17 +70,21 @@ impl Heir {
         Ok(Heir { log: global.log(), explain, record, watched: None, watcher: None })
     }
 
-    /// The filter of the container, where it is watched.
-    pub(super) fn give(&mut self, watched: Option<Seccomp>) {
+    /// What of the container is watched, once it is made.
+    pub(super) fn give(&mut self, watched: Option<Watched>) {
         self.watched = watched;
     }
 
     pub(super) fn take(&mut self, state: &State, listener: &OwnedFd) -> Result<()> {
-        let Some(profile) = self.watched.take() else { return to_agent(state, listener) };
+        let Some(Watched { filter: profile, permitted }) = self.watched.take() else {
+            return to_agent(state, listener);
+        };
         if self.explain.is_some() {
             self.log.told(UNSEEN);
         }
-        let (explain, record) = (self.explain.take(), self.record.take());
+        let cgroup = state.cgroup.as_ref().map(|cgroup| cgroup.path.as_path());
+        let record = self.record.take().map(|record| record.of_process(cgroup, permitted));
+        let explain = self.explain.take();
         let watching = Watching { profile, log: self.log.clone(), explain, record };
         self.watcher = Some(Watcher::start(listener, watching)?);
         Ok(())

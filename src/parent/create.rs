@@ -7,6 +7,7 @@ use super::launch::{Launched, launch};
 use super::making::Making;
 use super::settle::settle;
 use super::terminal::hand_terminal;
+use crate::capability::Set;
 use crate::channel::{FromInit, ParentEnd};
 use crate::config::seccomp::{Seccomp, Watch};
 use crate::config::{Config, Namespace};
@@ -56,8 +57,24 @@ pub struct Made {
     pub notify: Option<OwnedFd>,
     /// The socket in its network namespace that a proxy takes connections from.
     pub proxy: Option<OwnedFd>,
-    /// Its filter, where that is watched.
-    pub watched: Option<Seccomp>,
+    /// What of it is watched.
+    pub watched: Option<Watched>,
+}
+
+/// What a listener of this program's own watches.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    pub filter: Seccomp,
+    /// The capabilities that the process may have.
+    pub permitted: Set,
+}
+
+impl Watched {
+    fn of(config: &Config) -> Option<Watched> {
+        let filter = config.seccomp.clone().filter(|filter| filter.watch != Watch::Nothing)?;
+        let permitted = config.process.as_ref().map(|process| process.capabilities.permitted);
+        Some(Watched { filter, permitted: permitted.unwrap_or_default() })
+    }
 }
 
 /// Make the container, or leave nothing behind.
@@ -70,7 +87,7 @@ pub fn create(order: &CreateOrder<'_>) -> Result<Made> {
     match bring_up(&mut making, &mut born) {
         Ok(terminal) => {
             let Born { init: Launched { pidfd, channel, .. }, notify, proxy, .. } = born;
-            let watched = order.config.seccomp.clone().filter(|filter| filter.watch != Watch::Nothing);
+            let watched = Watched::of(order.config);
             Ok(Made { container: making.finish(), pidfd, channel, terminal, notify, proxy, watched })
         }
         Err(cause) => Err(making.roll_back(Some(born.init.pidfd), cause)),
@@ -144,7 +161,12 @@ fn until_ready(
             }
             Some(FromInit::Terminal(master)) => terminal = hand_terminal(master, order.console.as_ref())?,
             Some(FromInit::Proxy(listener)) => *proxy = Some(listener),
-            Some(message @ (FromInit::Listener(_) | FromInit::ListenerItself(_) | FromInit::Born(_))) => {
+            Some(
+                message @ (FromInit::Listener(_)
+                | FromInit::ListenerItself(_)
+                | FromInit::ListenerOfAll(_)
+                | FromInit::Born(_)),
+            ) => {
                 return Err(message.unexpected());
             }
             None => {

@@ -38,7 +38,7 @@ pub fn start(container: Container) -> Result<()> {
 /// The notification descriptor of process `pidfd`, which has told `message`.
 pub(super) fn listener_of(message: FromInit, pidfd: &OwnedFd) -> Result<OwnedFd> {
     match message {
-        FromInit::ListenerItself(fd) => Ok(fd),
+        FromInit::ListenerItself(fd) | FromInit::ListenerOfAll(fd) => Ok(fd),
         // The memory of an ordinary user's init is closed to its caller.
         FromInit::Listener(number) => match process::pidfd_getfd(pidfd.as_fd(), number) {
             Err(Errno::EPERM) => {
@@ -83,12 +83,18 @@ pub fn finish(container: Container, channel: &ParentEnd, heir: Heir<'_>) -> Resu
             // execve(2) has closed init's end.
             None => break,
             Some(FromInit::Failed(fault)) => return Err(fault.into()),
-            Some(message @ (FromInit::Listener(_) | FromInit::ListenerItself(_))) => {
+            Some(
+                message @ (FromInit::Listener(_) | FromInit::ListenerItself(_) | FromInit::ListenerOfAll(_)),
+            ) => {
+                let waits = !matches!(message, FromInit::ListenerOfAll(_));
                 let pidfd = container.pidfd()?.context("the container's init is gone")?;
-                let listener = listener_of(message, &pidfd).context("linux.seccomp")?;
+                let listener = listener_of(message, &pidfd).context("linux.seccomp.listenerPath")?;
                 // The heir alone holds it then: when that is gone calls fail, and wait for nobody.
                 heir(&container.state, &listener)?;
-                channel.done().context("sendmsg to init")?;
+                drop(listener);
+                if waits {
+                    channel.done().context("sendmsg to init")?;
+                }
             }
             Some(message) => return Err(message.unexpected()),
         }

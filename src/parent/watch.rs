@@ -4,6 +4,7 @@
 //! It is a process of its own: calls wait for it, and it must outlive a command that is killed. It
 //! ends when the last process under the filter has.
 
+mod capabilities;
 mod explain;
 mod files;
 mod record;
@@ -98,7 +99,7 @@ fn serve(listener: BorrowedFd<'_>, judge: &Judge, mut watching: Watching) {
     if let Some(explain) = &watching.explain {
         explain.end(&watching.log);
     }
-    if let Some(Err(err)) = watching.record.as_ref().map(Record::write) {
+    if let Some(Err(err)) = watching.record.as_mut().map(Record::write) {
         watching.log.warning(&crate::log::message(&err));
     }
 }

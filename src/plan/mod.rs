@@ -8,6 +8,7 @@
 mod cgroup;
 mod create;
 pub mod devices;
+pub mod ebpf;
 mod exec;
 pub mod gvariant;
 mod mounts;

@@ -1,7 +1,9 @@
 //! What is written down of the calls of a container.
 
+use super::capabilities::Asked;
 use super::files::{self, Found};
 use super::victim::Victim;
+use crate::capability::Set;
 use crate::config::seccomp::Action;
 use crate::plan::seccomp::judge::Call;
 use crate::plan::seccomp::machine::NATIVE;
@@ -18,14 +20,19 @@ use std::path::{Path, PathBuf};
 pub struct Record {
     file: PathBuf,
     recording: Recording,
+    /// What the kernel asks for, once a program is about to be executed.
+    asked: Option<Asked>,
+    /// The container's cgroup, before that.
+    cgroup: Option<PathBuf>,
+    /// The capabilities that its processes may have.
+    permitted: Set,
 }
 
 /// So many paths, sockets or values of an argument are kept of each kind.
 const MOST: usize = 10_000;
 
 /// What no recording has.
-const UNSEEN: [&str; 3] = [
-    "capabilities: the kernel does not tell which it has asked for",
+const UNSEEN: [&str; 2] = [
     "paths: they are read while the process may change them, and another may be meant",
     "processes of exec, and files that a process was given open",
 ];
@@ -40,7 +47,19 @@ impl Record {
             anyhow::bail!("{}: a folder", file.display());
         }
         let unseen = UNSEEN.map(String::from).into();
-        Ok(Record { file, recording: Recording { unseen, ..Recording::default() } })
+        let recording = Recording { unseen, ..Recording::default() };
+        Ok(Record { file, recording, asked: None, cgroup: None, permitted: Set::default() })
+    }
+
+    /// The container has this cgroup, by which its processes are told from others where the kernel
+    /// tells of capabilities; and they may have these, of what it asks for.
+    pub fn of_process(self, cgroup: Option<&Path>, permitted: Set) -> Record {
+        let mut record = Record { permitted, ..self };
+        record.cgroup = cgroup.map(Path::to_path_buf);
+        if record.cgroup.is_none() {
+            record.recording.unseen.insert("capabilities: the container has no cgroup".into());
+        }
+        record
     }
 
     /// Note a call that meets this action.
@@ -56,6 +75,17 @@ impl Record {
         if let Some(errno) = action.refusal() {
             own.refused.entry(name.into()).or_default().insert(errno);
             return;
+        }
+        // What init asks for up to here is not the program's.
+        if let "execve" | "execveat" = name
+            && let Some(cgroup) = self.cgroup.take()
+        {
+            match Asked::of(&cgroup) {
+                Ok(asked) => self.asked = Some(asked),
+                Err(refusal) => {
+                    own.unseen.insert(format!("capabilities: {refusal}"));
+                }
+            }
         }
         if !own.syscalls.contains_key(name) {
             own.syscalls.insert(name.into(), Default::default());
@@ -120,7 +150,8 @@ impl Record {
     }
 
     /// Write the file, whole or not at all.
-    pub(super) fn write(&self) -> Result<()> {
+    pub(super) fn write(&mut self) -> Result<()> {
+        self.recording.capabilities = self.asked.as_ref().map(|asked| asked.names(self.permitted));
         let mut temporary = self.file.clone().into_os_string();
         temporary.push(format!(".{}.tmp", std::process::id()));
         let text = serde_json::to_string_pretty(&self.recording)?;
