@@ -5,7 +5,7 @@ use std::fmt;
 
 /// Where a container is in its life, runtime.md: State. `paused` is this runtime's addition to the
 /// specification's four.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// `create` has not finished.
