@@ -52,6 +52,8 @@ pub enum Cmd {
     Ps(cmd::ps::Args),
     /// Print what a container uses, and when the kernel kills a process of it for memory
     Events(cmd::events::Args),
+    /// Mount something into a container that is there, and take it away again
+    Mounts(cmd::mounts::Args),
     /// Save the processes of a container to files, by CRIU
     Checkpoint(Box<cmd::checkpoint::Args>),
     /// Make a container of the files of a checkpoint
@@ -94,6 +96,7 @@ impl Cmd {
             Cmd::Resume(args) => cmd::pause::resume(args, global),
             Cmd::Ps(args) => cmd::ps::run(args, global),
             Cmd::Events(args) => cmd::events::run(args, global),
+            Cmd::Mounts(args) => cmd::mounts::run(args, global),
             Cmd::Checkpoint(args) => cmd::checkpoint::run(args, global),
             Cmd::Restore(args) => cmd::restore::run(args, global),
             Cmd::Update(args) => cmd::update::run(args, global),
@@ -112,12 +115,12 @@ impl Cmd {
 
     /// Whether the command makes a process that enters a container.
     fn enters(&self) -> bool {
-        matches!(self, Cmd::Create(_) | Cmd::Run(_) | Cmd::Exec(_) | Cmd::Restore(_))
+        matches!(self, Cmd::Create(_) | Cmd::Run(_) | Cmd::Exec(_) | Cmd::Mounts(_) | Cmd::Restore(_))
     }
 }
 
 /// The verbs of [`Cmd::enters`], looked for before anything is parsed.
-const ENTERING: [&str; 4] = ["create", "run", "exec", "restore"];
+const ENTERING: [&str; 5] = ["create", "run", "exec", "mounts", "restore"];
 
 /// The exit status of a failing command. That of `exec` is one that few programs have.
 fn failure(command: Option<&Cmd>) -> u8 {

@@ -7,6 +7,7 @@ mod past;
 mod status;
 
 use crate::cgroup::{self, Cgroup};
+use crate::config::added::Added;
 use crate::config::device_rules::DeviceRule;
 use crate::config::{Hook, Hooks};
 use crate::host;
@@ -51,6 +52,9 @@ pub struct State {
     /// Where changes of its root filesystem go, if that is a folder of the host's.
     #[serde(default)]
     pub overlay: Option<PathBuf>,
+    /// What was mounted into it since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<Added>,
     /// Init's pid in the runtime's pid namespace; 0 until there is one.
     pub pid: i32,
     /// When that process started, in clock ticks after boot (proc_pid_stat(5), field 22): a pid
@@ -86,6 +90,7 @@ impl State {
             started: None,
             ended: None,
             overlay: None,
+            mounts: Vec::new(),
             pid: 0,
             pid_start: 0,
             private_pids: false,

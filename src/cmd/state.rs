@@ -2,6 +2,7 @@
 
 use super::Global;
 use super::{IdArg, print};
+use crate::config::added::Written;
 use crate::state::{Container, State, Status};
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -28,6 +29,8 @@ pub(super) struct Shown<'a> {
     scope: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     overlay: Option<&'a Path>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mounts: Vec<&'a Written>,
     #[serde(flatten)]
     pub(super) past: &'a Past,
 }
@@ -71,6 +74,7 @@ impl<'a> Shown<'a> {
             cgroup: cgroup.map(|record| record.path.as_path()),
             scope: cgroup.and_then(|record| record.unit.as_ref()).map(|unit| unit.name.as_str()),
             overlay: state.overlay.as_deref(),
+            mounts: state.mounts.iter().map(|added| &added.written).collect(),
             past,
         }
     }

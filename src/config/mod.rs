@@ -3,6 +3,7 @@
 //! Only this room and image/ name oci-spec. What leaves it has no `Option` that stands for a
 //! default.
 
+pub mod added;
 pub mod bind_flags;
 pub mod device_rules;
 pub mod features;

@@ -12,6 +12,7 @@ mod hooks;
 mod host_steps;
 mod launch;
 mod making;
+pub mod mounts;
 mod net_devices;
 pub mod notify;
 mod overlay;
