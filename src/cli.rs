@@ -115,12 +115,22 @@ impl Cmd {
 
     /// Whether the command makes a process that enters a container.
     fn enters(&self) -> bool {
-        matches!(self, Cmd::Create(_) | Cmd::Run(_) | Cmd::Exec(_) | Cmd::Mounts(_) | Cmd::Restore(_))
+        match self {
+            Cmd::Create(_) | Cmd::Run(_) | Cmd::Exec(_) | Cmd::Mounts(_) | Cmd::Restore(_) => true,
+            Cmd::Update(args) => !args.device_add.is_empty() || !args.device_remove.is_empty(),
+            _ => false,
+        }
     }
 }
 
-/// The verbs of [`Cmd::enters`], looked for before anything is parsed.
+/// The verbs of [`Cmd::enters`], looked for before anything is parsed; and what the options begin
+/// with that make `update` one.
 const ENTERING: [&str; 5] = ["create", "run", "exec", "mounts", "restore"];
+const ENTERING_OPTIONS: &str = "--device-";
+
+fn may_enter(arg: &OsString) -> bool {
+    ENTERING.iter().any(|verb| arg == verb) || arg.as_encoded_bytes().starts_with(ENTERING_OPTIONS.as_bytes())
+}
 
 /// The exit status of a failing command. That of `exec` is one that few programs have.
 fn failure(command: Option<&Cmd>) -> u8 {
@@ -137,11 +147,7 @@ pub fn main() -> ExitCode {
     }
     sys::signal::keep_zombies();
     // Sealing comes first, so that the work is done once, by the sealed copy.
-    let sealed = if args.iter().any(|arg| ENTERING.iter().any(|verb| arg == verb)) {
-        crate::parent::seal::enter()
-    } else {
-        Ok(())
-    };
+    let sealed = if args.iter().any(may_enter) { crate::parent::seal::enter() } else { Ok(()) };
     let cli = match parse(&args) {
         Ok(cli) => cli,
         Err(err) => {

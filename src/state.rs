@@ -7,7 +7,7 @@ mod past;
 mod status;
 
 use crate::cgroup::{self, Cgroup};
-use crate::config::added::Added;
+use crate::config::added::{Added, AddedDevice};
 use crate::config::device_rules::DeviceRule;
 use crate::config::{Hook, Hooks};
 use crate::host;
@@ -55,6 +55,9 @@ pub struct State {
     /// What was mounted into it since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Added>,
+    /// Devices that it was given since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<AddedDevice>,
     /// Init's pid in the runtime's pid namespace; 0 until there is one.
     pub pid: i32,
     /// When that process started, in clock ticks after boot (proc_pid_stat(5), field 22): a pid
@@ -91,6 +94,7 @@ impl State {
             ended: None,
             overlay: None,
             mounts: Vec::new(),
+            devices: Vec::new(),
             pid: 0,
             pid_start: 0,
             private_pids: false,

@@ -137,6 +137,37 @@ fn every_addition_compiles_to_its_golden_plan() {
 }
 
 #[test]
+fn a_device_is_a_node_or_in_a_user_namespace_a_mount() {
+    let device = config::added::AddedDevice {
+        path: "/dev/log".into(),
+        source: "/dev/kmsg".into(),
+        kind: 0o020_000,
+        major: 1,
+        minor: 11,
+        mode: 0o644,
+        uid: 0,
+        gid: 4,
+        access: config::device_rules::Access::READ,
+        mount: Some(MountId { number: 7, unique: None }),
+    };
+    let both = |name: &str| {
+        let text = std::fs::read(folder().join(name)).unwrap();
+        let config = config::load(&text, Path::new("/bundle")).unwrap().config;
+        let added = plan::added::add_device(&config, &host(), &device).unwrap().to_string();
+        let removed = plan::added::remove_device(&config, &host(), &device).unwrap();
+        let removed: Vec<String> = removed.iter().map(ToString::to_string).collect();
+        (added, removed)
+    };
+    let (added, removed) = both("default.json");
+    assert!(added.contains("node /dev/log c 1:11 mode 0644 owner 0:4"), "{added}");
+    assert!(removed.contains(&"unlink /dev/log if it is c 1:11".to_string()), "{removed:?}");
+    let (added, removed) = both("userns.json");
+    assert!(added.contains("copy #0 of mount /dev/kmsg"), "{added}");
+    assert!(added.contains("record, then mount /dev/log copy #0"), "{added}");
+    assert!(removed.contains(&"unlink /dev/log if it is an empty file".to_string()), "{removed:?}");
+}
+
+#[test]
 fn what_cannot_be_added_is_refused() {
     let refused = |config: &str, mount: serde_json::Value, uid: u32| {
         let case = serde_json::json!({"config": config, "mounts": [mount]}).to_string();

@@ -47,6 +47,37 @@ impl Init<'_> {
         }
     }
 
+    pub(super) fn vacant(&self, path: &str) -> Outcome {
+        match paths::open(self.root()?, path, fs::O_PATH, Lookup::FollowToLast) {
+            Err(Errno::ENOENT) => Ok(()),
+            Ok(_) => Err(Refusal::kernel(format!("mknod {path}"), Errno::EEXIST)),
+            Err(errno) => Err(Refusal::kernel(format!("open {path}"), errno)),
+        }
+    }
+
+    /// Unlink what was added, and nothing else: the container may have put something in its place.
+    pub(super) fn remove_node(&self, path: &str, kind: u32, device: (u32, u32)) -> Outcome {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let parent = if parent.is_empty() { "/" } else { parent };
+        let gone = |errno| matches!(errno, Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP);
+        let folder = match paths::open(self.root()?, parent, fs::O_PATH | fs::O_DIRECTORY, Lookup::Follow) {
+            Err(errno) if gone(errno) => return Ok(()),
+            folder => folder.call(|| format!("open {parent}"))?,
+        };
+        let found = match fs::statat(folder.as_fd(), name) {
+            Err(errno) if gone(errno) => return Ok(()),
+            found => found.call(|| format!("fstatat {path}"))?,
+        };
+        let is_same = match kind {
+            libc::S_IFREG => found.st_size == 0,
+            _ => found.st_rdev == fs::makedev(device.0, device.1),
+        };
+        if found.st_mode & libc::S_IFMT != kind || !is_same {
+            return Ok(());
+        }
+        fs::unlinkat(folder.as_fd(), name, fs::Unlink::File).call(|| format!("unlink {path}"))
+    }
+
     /// The uppermost mount at `path`, if there is such a path.
     fn mount_at(&self, path: &str) -> Outcome<Option<(OwnedFd, MountId)>> {
         match paths::open(self.root()?, path, fs::O_PATH, Lookup::FollowToLast) {

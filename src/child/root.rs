@@ -28,6 +28,10 @@ impl Init<'_> {
                 Ok(())
             }
             RootStep::Add(step) => self.add(step),
+            RootStep::Vacant(path) => self.vacant(path),
+            RootStep::RemoveNode { path, kind, major, minor } => {
+                self.remove_node(path, *kind, (*major, *minor))
+            }
             RootStep::Remove { target, id } => self.remove(target, id),
             RootStep::Attributes { target, reach, change } => self.attributes(target, *reach, *change),
             RootStep::Node(node) => self.node(node),

@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::{IdArg, print};
-use crate::config::added::Written;
+use crate::config::added::{AddedDevice, Written};
 use crate::state::{Container, State, Status};
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -31,6 +31,8 @@ pub(super) struct Shown<'a> {
     overlay: Option<&'a Path>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mounts: Vec<&'a Written>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    devices: Vec<Device<'a>>,
     #[serde(flatten)]
     pub(super) past: &'a Past,
 }
@@ -76,7 +78,27 @@ impl<'a> Shown<'a> {
             overlay: state.overlay.as_deref(),
             mounts: state.mounts.iter().map(|added| &added.written).collect(),
             past,
+            devices: state.devices.iter().map(Device::of).collect(),
         }
+    }
+}
+
+/// A device that was added.
+#[derive(Debug, Serialize)]
+struct Device<'a> {
+    path: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    major: u32,
+    minor: u32,
+    access: String,
+}
+
+impl<'a> Device<'a> {
+    fn of(added: &'a AddedDevice) -> Device<'a> {
+        let AddedDevice { path, major, minor, .. } = added;
+        let kind = if added.kind == libc::S_IFBLK { "b" } else { "c" };
+        Device { path, kind, major: *major, minor: *minor, access: added.access.letters() }
     }
 }
 

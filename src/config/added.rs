@@ -1,7 +1,8 @@
 //! Mounts that are added to a container that is there, in the words of `mounts`.
 
+use super::device_rules::{Access, DeviceKind, DeviceRule};
 use super::load::{self, Document};
-use super::{Config, Mount, mounts};
+use super::{Config, Device, Mount, mounts};
 use crate::sys::mount::MountId;
 use anyhow::Result;
 use oci_spec::runtime as oci;
@@ -34,6 +35,41 @@ pub struct Added {
     pub written: Written,
     /// By which the kernel knows it.
     pub id: MountId,
+}
+
+/// A device that was added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddedDevice {
+    /// Absolute, in the container.
+    pub path: String,
+    /// The node on the host.
+    pub source: PathBuf,
+    /// `S_IFCHR` or `S_IFBLK`.
+    pub kind: u32,
+    pub major: u32,
+    pub minor: u32,
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// What the rule allows.
+    pub access: Access,
+    /// The mount that it is, where it is no node of the container's.
+    pub mount: Option<MountId>,
+}
+
+impl AddedDevice {
+    /// The rule that allows it.
+    pub fn rule(&self) -> DeviceRule {
+        let kind = if self.kind == libc::S_IFBLK { DeviceKind::Block } else { DeviceKind::Char };
+        let (major, minor) = (Some(self.major), Some(self.minor));
+        DeviceRule { allow: true, kind, major, minor, access: self.access }
+    }
+
+    /// Its node.
+    pub fn node(&self) -> Device {
+        let AddedDevice { kind, major, minor, mode, uid, gid, .. } = *self;
+        Device { path: self.path.clone(), kind, major, minor, mode, uid, gid }
+    }
 }
 
 /// The member of config.json that a file may have the list in.

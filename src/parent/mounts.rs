@@ -83,7 +83,7 @@ pub fn remove(container: &mut Container, config: &Config, places: &[usize]) -> R
     container.dir.save(&container.state)
 }
 
-fn init_of(container: &Container) -> Result<OwnedFd> {
+pub(super) fn init_of(container: &Container) -> Result<OwnedFd> {
     container.pidfd()?.context("container not running")
 }
 
@@ -93,7 +93,7 @@ fn user_namespace(pid: i32) -> Option<OwnedFd> {
     fs::open(format!("/proc/{pid}/ns/user"), fs::O_RDONLY, 0).ok()
 }
 
-fn take(taken: &Taken, user: Option<BorrowedFd<'_>>) -> Outcome<OwnedFd> {
+pub(super) fn take(taken: &Taken, user: Option<BorrowedFd<'_>>) -> Outcome<OwnedFd> {
     match taken {
         Taken::Tree(tree) => clone_tree(tree, user),
         Taken::New(filesystem) => new_filesystem(filesystem, None),
@@ -101,7 +101,7 @@ fn take(taken: &Taken, user: Option<BorrowedFd<'_>>) -> Outcome<OwnedFd> {
 }
 
 /// Have a child take the steps, and hear it out.
-fn converse(
+pub(super) fn converse(
     about: &About,
     init: &OwnedFd,
     steps: &[Planned<Step>],

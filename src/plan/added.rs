@@ -1,11 +1,14 @@
 //! Mounts that are added to a container that is there, and taken away again.
 
-use super::mounts::{Mounts, copy_up, lookup};
-use super::{EnterStep, Filesystem, MountStep, Planned, ProcessStep, RootStep, Source, Step, Tree};
+use super::mounts::{Mounts, copy_up, lookup, of_the_hosts};
+use super::{
+    CopyUp, EnterStep, Filesystem, Lookup, MountStep, Planned, ProcessStep, RootStep, Source, Step, Tree,
+};
 use super::{numbered, planned, process};
+use crate::config::added::AddedDevice;
 use crate::config::{Config, Invalid, Mount, MountSource, Namespace, Place, Symlink};
 use crate::host::Host;
-use crate::sys::mount::MountId;
+use crate::sys::mount::{MountId, Reach};
 use std::fmt::{self, Display, Formatter};
 
 /// Filesystems that show what the container has, or that belong to its user namespace: the child
@@ -72,12 +75,22 @@ pub fn add(config: &Config, host: &Host, list: &[&Mount]) -> Result<Addition, In
             lookup: lookup(mount),
             source,
             propagation: if mount.is_bind() { Vec::new() } else { mount.options.propagation.clone() },
-            copy_up: if fstype == "tmpfs" { copy_up(&mount.options) } else { super::CopyUp::Nothing },
+            copy_up: if fstype == "tmpfs" { copy_up(&mount.options) } else { CopyUp::Nothing },
             held: true,
         };
         mounts.step(field, RootStep::Add(step));
     }
-    let work = mounts.into_added();
+    addition(config, host, taken, mounts.into_added(), needs_pid_namespace)
+}
+
+/// What is done with what is taken, and the way to it.
+fn addition(
+    config: &Config,
+    host: &Host,
+    taken: Vec<Planned<Taken>>,
+    work: Vec<Planned<Step>>,
+    needs_pid_namespace: bool,
+) -> Result<Addition, Invalid> {
     let mut steps = Vec::new();
     // What an ordinary user may copy is what the container's user namespace may.
     let taken = if host.uid == 0 {
@@ -103,6 +116,53 @@ pub fn remove(config: &Config, list: &[(&str, MountId)]) -> Result<Vec<Planned<S
     }
     steps.push(planned("", ProcessStep::Ready));
     Ok(steps)
+}
+
+/// Decide all that is done to add a device: a node or, in a user namespace, where the kernel makes
+/// none, the host's.
+pub fn add_device(config: &Config, host: &Host, device: &AddedDevice) -> Result<Addition, Invalid> {
+    private(config)?;
+    let mut work = vec![planned("", RootStep::Vacant(device.path.clone()))];
+    if makes_nodes(config, host) {
+        work.push(planned("", RootStep::Node(device.node())));
+        return addition(config, host, Vec::new(), work, false);
+    }
+    let mounts = Mounts::bare(config, host, None);
+    let tree = Tree {
+        slot: 0,
+        device: Some((device.kind, device.major, device.minor)),
+        ..mounts.copy(&device.source, Reach::Top, of_the_hosts())
+    };
+    let step = MountStep {
+        target: device.path.clone(),
+        lookup: Lookup::Follow,
+        source: Source::Tree(0),
+        propagation: Vec::new(),
+        copy_up: CopyUp::Nothing,
+        held: true,
+    };
+    work.push(planned("", RootStep::Add(step)));
+    addition(config, host, vec![planned_taken("", Taken::Tree(tree))], work, false)
+}
+
+/// What the child does to take a device away.
+pub fn remove_device(
+    config: &Config,
+    host: &Host,
+    device: &AddedDevice,
+) -> Result<Vec<Planned<Step>>, Invalid> {
+    let AddedDevice { major, minor, .. } = *device;
+    let path = device.path.clone();
+    let mounted: Vec<_> = device.mount.iter().map(|id| (path.as_str(), *id)).collect();
+    let mut steps = remove(config, &mounted)?;
+    let kind = if makes_nodes(config, host) { device.kind } else { libc::S_IFREG };
+    let last = steps.len() - 1;
+    steps.insert(last, planned("", RootStep::RemoveNode { path: device.path.clone(), kind, major, minor }));
+    Ok(steps)
+}
+
+fn makes_nodes(config: &Config, host: &Host) -> bool {
+    host.is_root && !config.namespaces.own(Namespace::User)
 }
 
 /// In a mount namespace that is not the container's alone mounts would be there for others, and

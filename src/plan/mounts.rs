@@ -454,7 +454,7 @@ pub(crate) fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
 /// What the mount of a node of the host's is changed to. A device can be written to through a
 /// read-only mount; its mode, owner and times, which are those of the host's node, cannot be
 /// changed through one.
-fn of_the_hosts() -> Vec<(Reach, Change)> {
+pub(super) fn of_the_hosts() -> Vec<(Reach, Change)> {
     let set = attr::RDONLY | attr::NOSUID | attr::NOEXEC;
     vec![(Reach::Top, Change { set, ..Change::default() })]
 }

@@ -157,6 +157,17 @@ pub enum RootStep {
         target: String,
         id: MountId,
     },
+    /// An error if something is at this path.
+    Vacant(String),
+    /// Unlink a node, if it is still this device; or the empty file that one was mounted on.
+    RemoveNode {
+        /// In the container.
+        path: String,
+        /// `S_IFCHR`, `S_IFBLK`, or `S_IFREG` of an empty file.
+        kind: u32,
+        major: u32,
+        minor: u32,
+    },
     /// Change the mount at a target, after everything below it has been made.
     Attributes {
         /// In the container.
@@ -312,6 +323,13 @@ impl Display for RootStep {
             RootStep::Mount(mount) => write!(f, "{mount}"),
             RootStep::Add(mount) => write!(f, "record, then {mount}"),
             RootStep::Remove { target, id } => write!(f, "unmount {target} if it is #{}", id.number),
+            RootStep::Vacant(path) => write!(f, "nothing is at {path}"),
+            RootStep::RemoveNode { path, kind: libc::S_IFREG, .. } => {
+                write!(f, "unlink {path} if it is an empty file")
+            }
+            RootStep::RemoveNode { path, kind, major, minor } => {
+                write!(f, "unlink {path} if it is {} {major}:{minor}", device_letter(*kind))
+            }
             RootStep::Glass(glass) => write!(f, "{glass}"),
             RootStep::Attributes { target, reach, change } => {
                 write!(f, "change {target}: ")?;
