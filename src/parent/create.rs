@@ -140,7 +140,12 @@ fn until_ready(
             }
             Some(FromInit::Terminal(master)) => terminal = hand_terminal(master, order.console.as_ref())?,
             Some(FromInit::Proxy(listener)) => *proxy = Some(listener),
-            Some(message @ (FromInit::Listener(_) | FromInit::ListenerItself(_) | FromInit::Born(_))) => {
+            Some(
+                message @ (FromInit::Listener(_)
+                | FromInit::ListenerItself(_)
+                | FromInit::Born(_)
+                | FromInit::Mount(_)),
+            ) => {
                 return Err(message.unexpected());
             }
             None => {

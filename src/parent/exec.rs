@@ -301,9 +301,12 @@ impl Conversation<'_> {
                     self.hand_over(message).context("linux.seccomp.listenerPath")?;
                     self.channel.done().context("sendmsg to the child")?;
                 }
-                Some(message @ (FromInit::HostHooks | FromInit::Ready | FromInit::Proxy(_))) => {
-                    return Err(message.unexpected());
-                }
+                Some(
+                    message @ (FromInit::HostHooks
+                    | FromInit::Ready
+                    | FromInit::Proxy(_)
+                    | FromInit::Mount(_)),
+                ) => return Err(message.unexpected()),
             }
         }
     }
