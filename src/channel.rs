@@ -18,6 +18,8 @@ pub enum FromInit {
     Terminal(OwnedFd),
     /// The socket that the container's proxy takes connections from.
     Proxy(OwnedFd),
+    /// A mount that is about to be added to a container that is there; record it, and answer.
+    Mount(OwnedFd),
     /// The container is made; record it, and answer.
     Ready,
     /// The process of `exec` has this pid in the reader's pid namespace; make it known, and answer.
@@ -40,6 +42,7 @@ impl FromInit {
             FromInit::HostHooks => "HostHooks",
             FromInit::Terminal(_) => "Terminal",
             FromInit::Proxy(_) => "Proxy",
+            FromInit::Mount(_) => "Mount",
             FromInit::Ready => "Ready",
             FromInit::Born(_) => "Born",
             FromInit::Listener(_) => "Listener",
@@ -96,6 +99,7 @@ impl InitEnd {
             FromInit::HostHooks => socket::send(self.0.as_fd(), b"H", None),
             FromInit::Terminal(fd) => socket::send(self.0.as_fd(), b"T", Some(fd.as_fd())),
             FromInit::Proxy(fd) => socket::send(self.0.as_fd(), b"P", Some(fd.as_fd())),
+            FromInit::Mount(fd) => socket::send(self.0.as_fd(), b"M", Some(fd.as_fd())),
             FromInit::Ready => socket::send(self.0.as_fd(), b"R", None),
             // Written, not sent, as what has failed is: a filter is in force by now, and `write` is
             // the call that none may notify.
@@ -158,6 +162,7 @@ impl ParentEnd {
             (Some((b'B', _)), _) => sender.map(FromInit::Born).map(Some).ok_or(Errno::EBADMSG),
             (Some((b'T', _)), Some(fd)) => Ok(Some(FromInit::Terminal(fd))),
             (Some((b'P', _)), Some(fd)) => Ok(Some(FromInit::Proxy(fd))),
+            (Some((b'M', _)), Some(fd)) => Ok(Some(FromInit::Mount(fd))),
             (Some((b'D', _)), Some(fd)) => Ok(Some(FromInit::ListenerItself(fd))),
             (Some((b'A', _)), Some(fd)) => Ok(Some(FromInit::ListenerOfAll(fd))),
             (Some((b'R', _)), _) => Ok(Some(FromInit::Ready)),

@@ -52,6 +52,8 @@ pub enum Cmd {
     Ps(cmd::ps::Args),
     /// Print what a container uses, and when the kernel kills a process of it for memory
     Events(cmd::events::Args),
+    /// Mount something into a container that is there, and take it away again
+    Mounts(cmd::mounts::Args),
     /// Save the processes of a container to files, by CRIU
     Checkpoint(Box<cmd::checkpoint::Args>),
     /// Make a container of the files of a checkpoint
@@ -96,6 +98,7 @@ impl Cmd {
             Cmd::Resume(args) => cmd::pause::resume(args, global),
             Cmd::Ps(args) => cmd::ps::run(args, global),
             Cmd::Events(args) => cmd::events::run(args, global),
+            Cmd::Mounts(args) => cmd::mounts::run(args, global),
             Cmd::Checkpoint(args) => cmd::checkpoint::run(args, global),
             Cmd::Restore(args) => cmd::restore::run(args, global),
             Cmd::Update(args) => cmd::update::run(args, global),
@@ -115,12 +118,22 @@ impl Cmd {
 
     /// Whether the command makes a process that enters a container.
     fn enters(&self) -> bool {
-        matches!(self, Cmd::Create(_) | Cmd::Run(_) | Cmd::Exec(_) | Cmd::Restore(_))
+        match self {
+            Cmd::Create(_) | Cmd::Run(_) | Cmd::Exec(_) | Cmd::Mounts(_) | Cmd::Restore(_) => true,
+            Cmd::Update(args) => !args.device_add.is_empty() || !args.device_remove.is_empty(),
+            _ => false,
+        }
     }
 }
 
-/// The verbs of [`Cmd::enters`], looked for before anything is parsed.
-const ENTERING: [&str; 4] = ["create", "run", "exec", "restore"];
+/// The verbs of [`Cmd::enters`], looked for before anything is parsed; and what the options begin
+/// with that make `update` one.
+const ENTERING: [&str; 5] = ["create", "run", "exec", "mounts", "restore"];
+const ENTERING_OPTIONS: &str = "--device-";
+
+fn may_enter(arg: &OsString) -> bool {
+    ENTERING.iter().any(|verb| arg == verb) || arg.as_encoded_bytes().starts_with(ENTERING_OPTIONS.as_bytes())
+}
 
 /// The exit status of a failing command. That of `exec` is one that few programs have.
 fn failure(command: Option<&Cmd>) -> u8 {
@@ -137,11 +150,7 @@ pub fn main() -> ExitCode {
     }
     sys::signal::keep_zombies();
     // Sealing comes first, so that the work is done once, by the sealed copy.
-    let sealed = if args.iter().any(|arg| ENTERING.iter().any(|verb| arg == verb)) {
-        crate::parent::seal::enter()
-    } else {
-        Ok(())
-    };
+    let sealed = if args.iter().any(may_enter) { crate::parent::seal::enter() } else { Ok(()) };
     let cli = match parse(&args) {
         Ok(cli) => cli,
         Err(err) => {

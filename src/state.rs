@@ -3,9 +3,11 @@
 
 mod about;
 mod dir;
+mod past;
 mod status;
 
 use crate::cgroup::{self, Cgroup};
+use crate::config::added::{Added, AddedDevice};
 use crate::config::device_rules::DeviceRule;
 use crate::config::{Hook, Hooks};
 use crate::host;
@@ -20,6 +22,7 @@ use std::time::Duration;
 
 pub use about::About;
 pub use dir::Dir;
+pub use past::Ended;
 pub use status::{Command, Status, refuse};
 
 /// The agent that answers seccomp notifications, `linux.seccomp.listenerPath` and
@@ -40,6 +43,21 @@ pub struct State {
     pub rootfs: PathBuf,
     /// When the container was made, RFC 3339.
     pub created: String,
+    /// When its process was let go, where that was as soon as it was made.
+    #[serde(default)]
+    pub started: Option<String>,
+    /// How it ended, where somebody has waited for it and keeps it.
+    #[serde(default)]
+    pub ended: Option<Ended>,
+    /// Where changes of its root filesystem go, if that is a folder of the host's.
+    #[serde(default)]
+    pub overlay: Option<PathBuf>,
+    /// What was mounted into it since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<Added>,
+    /// Devices that it was given since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<AddedDevice>,
     /// Init's pid in the runtime's pid namespace; 0 until there is one.
     pub pid: i32,
     /// When that process started, in clock ticks after boot (proc_pid_stat(5), field 22): a pid
@@ -71,7 +89,12 @@ impl State {
         State {
             about,
             rootfs: rootfs.into(),
-            created: crate::time::rfc3339(std::time::SystemTime::now()),
+            created: crate::time::now(),
+            started: None,
+            ended: None,
+            overlay: None,
+            mounts: Vec::new(),
+            devices: Vec::new(),
             pid: 0,
             pid_start: 0,
             private_pids: false,

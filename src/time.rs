@@ -2,6 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The time that it is, in RFC 3339.
+pub fn now() -> String {
+    rfc3339(SystemTime::now())
+}
+
 /// `at` in RFC 3339, UTC, with nanoseconds.
 pub fn rfc3339(at: SystemTime) -> String {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();

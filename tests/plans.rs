@@ -8,6 +8,7 @@
 use knarr::config;
 use knarr::host::Host;
 use knarr::plan::{self, CgroupDriver, ExecCgroup, ExecRequest, Keyring, Pivot, Request, Start};
+use knarr::sys::mount::MountId;
 use knarr::template;
 use std::path::{Path, PathBuf};
 
@@ -67,6 +68,25 @@ fn exec_request() -> ExecRequest {
         listen_env: Vec::new(),
         cgroup: ExecCgroup::Containers,
     }
+}
+
+/// A case of `mounts`: the name of a config of this folder, and what is added to its container;
+/// then what takes that away.
+fn mounts_plan_of(case: &str, host: &Host) -> Result<String, String> {
+    let case: serde_json::Value = serde_json::from_str(case).unwrap();
+    let config = std::fs::read(folder().join(case["config"].as_str().unwrap())).unwrap();
+    let config = config::load(&config, Path::new("/bundle")).unwrap().config;
+    let text = case["mounts"].to_string();
+    let (asked, _) =
+        config::added::load_mounts(text.as_bytes(), "mounts.json", Path::new("/bundle"), &config)
+            .map_err(|e| format!("{e:#}"))?;
+    let list: Vec<_> = asked.iter().map(|asked| &asked.mount).collect();
+    let added = plan::added::add(&config, host, &list).map_err(|e| e.to_string())?;
+    let id = MountId { number: 7, unique: Some(70) };
+    let targets: Vec<_> = asked.iter().map(|asked| (asked.written.destination.as_str(), id)).collect();
+    let removed = plan::added::remove(&config, &targets).map_err(|e| e.to_string())?;
+    let removed = removed.iter().map(|step| format!("      {step}\n"));
+    Ok(format!("{added}to take it away:\n{}", removed.collect::<String>()))
 }
 
 /// A case of `exec`: the name of a config of this folder and, if the process is not that of the
@@ -163,6 +183,60 @@ fn what_names_host_paths_needs_the_mounts_of_the_host() {
 #[test]
 fn every_exec_compiles_to_its_golden_plan() {
     compare_with_golden(&folder().join("exec"), 4, |text| exec_plan_of(text, &exec_request()));
+}
+
+#[test]
+fn every_addition_compiles_to_its_golden_plan() {
+    compare_with_golden(&folder().join("mounts"), 2, |case| mounts_plan_of(case, &host()));
+}
+
+#[test]
+fn a_device_is_a_node_or_in_a_user_namespace_a_mount() {
+    let device = config::added::AddedDevice {
+        path: "/dev/log".into(),
+        source: "/dev/kmsg".into(),
+        kind: 0o020_000,
+        major: 1,
+        minor: 11,
+        mode: 0o644,
+        uid: 0,
+        gid: 4,
+        access: config::device_rules::Access::READ,
+        mount: Some(MountId { number: 7, unique: None }),
+    };
+    let both = |name: &str| {
+        let text = std::fs::read(folder().join(name)).unwrap();
+        let config = config::load(&text, Path::new("/bundle")).unwrap().config;
+        let added = plan::added::add_device(&config, &host(), &device).unwrap().to_string();
+        let removed = plan::added::remove_device(&config, &host(), &device).unwrap();
+        let removed: Vec<String> = removed.iter().map(ToString::to_string).collect();
+        (added, removed)
+    };
+    let (added, removed) = both("default.json");
+    assert!(added.contains("node /dev/log c 1:11 mode 0644 owner 0:4"), "{added}");
+    assert!(removed.contains(&"unlink /dev/log if it is c 1:11".to_string()), "{removed:?}");
+    let (added, removed) = both("userns.json");
+    assert!(added.contains("copy #0 of mount /dev/kmsg"), "{added}");
+    assert!(added.contains("record, then mount /dev/log copy #0"), "{added}");
+    assert!(removed.contains(&"unlink /dev/log if it is an empty file".to_string()), "{removed:?}");
+}
+
+#[test]
+fn what_cannot_be_added_is_refused() {
+    let refused = |config: &str, mount: serde_json::Value, uid: u32| {
+        let case = serde_json::json!({"config": config, "mounts": [mount]}).to_string();
+        mounts_plan_of(&case, &Host { uid, is_root: uid == 0, ..host() }).unwrap_err()
+    };
+    let bind = |options: &[&str]| serde_json::json!({"destination": "/x", "type": "bind", "source": "/y", "options": options});
+    let of = |kind: &str| serde_json::json!({"destination": "/x", "type": kind, "source": "y"});
+    for (said, says) in [
+        (refused("default.json", bind(&["bind"]), 1000), "mounts[0] /x: an ordinary user can copy mounts"),
+        (refused("userns.json", of("ext4"), 1000), "mounts[0] /x: only root can mount ext4"),
+        (refused("default.json", bind(&["remount", "ro"]), 0), "mounts[0] /x: remount adds no mount"),
+        (refused("default.json", bind(&["bind", "copy-symlink"]), 0), "mounts[0] /x: a symlink is no mount"),
+    ] {
+        assert!(said.starts_with(says), "{said}");
+    }
 }
 
 #[test]

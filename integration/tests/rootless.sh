@@ -406,3 +406,20 @@ test_a_seccomp_agent_that_would_answer_what_its_descriptor_comes_by() {
   notified "args([\"true\"]) | .linux.seccomp.syscalls += [$(rule '["sendmsg"]' SCMP_ACT_NOTIFY)]"
   run_fails 1 'linux.seccomp.listenerPath: .*by sendmsg' run --bundle "$B" c1
 }
+
+test_mounts_are_added_and_taken_away() {
+  differs runc,crun "no such command, or none for an ordinary user"
+  as_user
+  mkdir "$T/data"
+  echo there >"$T/data/file"
+  own_bundle c1 'args(["sleep", "100"]) | rw'
+  run_ok run -d --bundle "$B" c1
+  run_ok mounts add c1 --source "$T/data" --target /data
+  run_ok mounts add c1 --type tmpfs --target /scratch --options size=1m
+  run_ok exec c1 sh -c 'cat /data/file; stat -c %u /scratch'
+  assert_eq "$OUT" $'there\n0'
+  run_fails 1 'mounts\[0\] /m: only root can mount overlay' mounts add c1 --type overlay --target /m --options "lowerdir=$T/data:$T"
+  run_ok mounts remove c1 --all
+  run_ok exec c1 cat /proc/self/mountinfo
+  assert_no_match "$OUT" ' /(data|scratch) '
+}

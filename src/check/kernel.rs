@@ -3,7 +3,7 @@
 use super::{Caller, Finding, Verdict, apart};
 use crate::host;
 use crate::sys::mount::{self, Follow, Reach};
-use crate::sys::{self, Errno, bpf, refusals};
+use crate::sys::{self, Errno, bpf, landlock, refusals};
 use std::path::Path;
 
 /// The oldest kernel that is supported.
@@ -103,6 +103,18 @@ pub(super) fn modules() -> Vec<Finding> {
         module("AppArmor", host::apparmor(), "process.apparmorProfile"),
         module("SELinux", host::selinux(), "process.selinuxLabel or linux.mountLabel"),
     ]
+}
+
+/// Which version of Landlock there is.
+pub(super) fn landlock() -> Finding {
+    match landlock::version() {
+        Some(version) => Finding::ok("Landlock", format!("version {version}")),
+        None => {
+            let effect = "the annotation org.knarr.landlock with rules is refused; a sandbox has one wall";
+            Finding::new("Landlock", Verdict::None, "not enabled")
+                .with(effect, "lsm=landlock,... to the kernel")
+        }
+    }
 }
 
 /// Load a device filter, without attaching it.

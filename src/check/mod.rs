@@ -96,6 +96,7 @@ pub fn all() -> Vec<Finding> {
     findings.extend(cgroup::all(caller));
     findings.extend(kernel::seccomp());
     findings.extend(kernel::modules());
+    findings.push(kernel::landlock());
     findings.extend(programs::all(caller));
     findings
 }

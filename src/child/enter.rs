@@ -24,6 +24,12 @@ impl Init<'_> {
                     Some(fs::open("/proc/self/exe", fs::O_PATH, 0).call(|| "open /proc/self/exe".into())?);
                 Ok(())
             }
+            EnterStep::OpenDescriptors => {
+                let flags = fs::O_PATH | fs::O_DIRECTORY;
+                let own = fs::open("/proc/self/fd", flags, 0).call(|| "open /proc/self/fd".into())?;
+                self.descriptors = Some(own);
+                Ok(())
+            }
             EnterStep::Join(kind) => self.join(*kind),
             EnterStep::New(kind) => {
                 proc::unshare(kind.clone_flag()).call(|| format!("unshare {}", kind.name()))
@@ -63,7 +69,7 @@ impl Init<'_> {
     /// Enter all at once: a user namespace comes first and gives the rights for the others. Root
     /// and working directory are then those of the mount namespace.
     fn follow(&mut self, kinds: &[Namespace]) -> Outcome {
-        let Some(init) = self.inherited.init.take() else {
+        let Some(init) = &self.inherited.init else {
             return Err(Refusal::message("there is no init to follow"));
         };
         let flags = kinds.iter().fold(0, |flags, kind| flags | kind.clone_flag());

@@ -4,6 +4,7 @@
 //! Nothing is decided here. A step that the kernel refuses is told to the parent and ends the
 //! child.
 
+mod added;
 mod copy_up;
 mod enter;
 mod exec;
@@ -80,6 +81,8 @@ struct Init<'a> {
     inherited: Inherited<'a>,
     /// This program's own file, where it is to be executed as the container's init.
     own: Option<OwnedFd>,
+    /// The folder of this process's own descriptors, in the host's /proc.
+    descriptors: Option<OwnedFd>,
     /// The root filesystem, once it is attached.
     root: Option<OwnedFd>,
     /// Mounts that later steps go on from, with their names in the container, in the order in which
@@ -118,6 +121,7 @@ pub fn run(inherited: Inherited<'_>) -> ! {
     let mut init = Init {
         inherited,
         own: None,
+        descriptors: None,
         root: None,
         held: Vec::new(),
         budget: Budget(copy_up::LIMIT),

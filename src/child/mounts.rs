@@ -3,20 +3,28 @@
 use super::Init;
 use super::copy_up;
 use super::paths::{self, Make};
+use crate::acts::filesystem::new_filesystem;
 use crate::acts::trees;
 use crate::config::Device;
 use crate::config::rules::may_cover_in_proc;
 use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::{CopyUp, Filesystem, Lookup, MountStep, Source, Tree, below};
 use crate::sys::mount::{self, Change, Reach, attr};
-use crate::sys::{self, Errno, fs, xattr};
+use crate::sys::{self, Errno, fs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 impl Init<'_> {
     /// The mount, unless a symlink was made in its place.
     pub(super) fn mount(&mut self, step: &MountStep) -> Outcome<Option<OwnedFd>> {
-        let MountStep { target, lookup, source, propagation, copy_up, held: _ } = step;
-        let lookup = *lookup;
+        let Some((onto, detached)) = self.detached(step)? else { return Ok(None) };
+        attach(step, detached.as_fd(), onto.as_fd())?;
+        Ok(Some(detached))
+    }
+
+    /// What a mount is put on, and the mount; none if a symlink was made in its place.
+    pub(super) fn detached(&mut self, step: &MountStep) -> Outcome<Option<(OwnedFd, OwnedFd)>> {
+        let MountStep { target, source, copy_up, .. } = step;
+        let lookup = step.lookup;
         let (onto, detached) = match source {
             Source::Tree(slot) => {
                 let tree = self.tree(*slot)?;
@@ -46,12 +54,7 @@ impl Init<'_> {
                 copy_up::fill(target, onto.as_fd(), detached.as_fd(), &mut copy_up::Budget(u64::MAX))?;
             }
         }
-        mount::move_mount(detached.as_fd(), onto.as_fd()).call(|| format!("move_mount {target}"))?;
-        for (reach, kind) in propagation {
-            let change = Change { propagation: *kind, ..Change::default() };
-            mount::mount_setattr(detached.as_fd(), *reach, change).call(|| "mount_setattr".into())?;
-        }
-        Ok(Some(detached))
+        Ok(Some((onto, detached)))
     }
 
     /// What a copy is attached to: a folder or a file, as it is one itself.
@@ -224,6 +227,16 @@ impl Init<'_> {
     }
 }
 
+/// Put a mount in its place.
+pub(super) fn attach(step: &MountStep, detached: BorrowedFd<'_>, onto: BorrowedFd<'_>) -> Outcome {
+    mount::move_mount(detached, onto).call(|| format!("move_mount {}", step.target))?;
+    for (reach, kind) in &step.propagation {
+        let change = Change { propagation: *kind, ..Change::default() };
+        mount::mount_setattr(detached, *reach, change).call(|| "mount_setattr".into())?;
+    }
+    Ok(())
+}
+
 /// A mount that is put on several places: the first time it is attached itself, after that copies
 /// of it are, since kernels before 6.15 copy only attached mounts.
 struct Cover {
@@ -240,39 +253,6 @@ impl Cover {
         self.attached = true;
         mount::move_mount(self.mount.as_fd(), onto)
     }
-}
-
-/// A detached mount of a new filesystem. A refusal carries the kernel's own text.
-pub(super) fn new_filesystem(filesystem: &Filesystem, mode: Option<u32>) -> Outcome<OwnedFd> {
-    let fs = mount::fsopen(&filesystem.fstype).call(|| format!("fsopen {}", filesystem.fstype))?;
-    let fs = fs.as_fd();
-    let explain = |refusal: Refusal| refusal.with_text(mount::fs_log(fs));
-    mount::fsconfig_string(fs, "source", &filesystem.source)
-        .call(|| "fsconfig source".into())
-        .map_err(explain)?;
-    for (key, value) in &filesystem.parameters {
-        let set = match value {
-            Some(value) => mount::fsconfig_string(fs, key, value),
-            None => mount::fsconfig_flag(fs, key),
-        };
-        // SELinux does not say what it does not like.
-        let label = value.as_deref().filter(|_| key.ends_with("context"));
-        let label = label.map(|label| format!(" \"{label}\"")).unwrap_or_default();
-        set.call(|| format!("fsconfig {key}{label}")).map_err(explain)?;
-    }
-    if let Some(mode) = mode {
-        mount::fsconfig_string(fs, "mode", &format!("{mode:o}"))
-            .call(|| "fsconfig mode".into())
-            .map_err(explain)?;
-    }
-    mount::fsconfig_create(fs).call(|| format!("create {}", filesystem.fstype)).map_err(explain)?;
-    let mount = mount::fsmount(fs, filesystem.attrs).call(|| "fsmount".into()).map_err(explain)?;
-    if let Some(label) = &filesystem.root_label {
-        let root = fs::openat(mount.as_fd(), ".", fs::O_RDONLY | fs::O_DIRECTORY, 0);
-        root.and_then(|root| xattr::set(root.as_fd(), "security.selinux", label.as_bytes()))
-            .call(|| format!("fsetxattr security.selinux \"{label}\""))?;
-    }
-    Ok(mount)
 }
 
 /// config.json was checked for destinations inside /proc by name; a symlink of the image may still

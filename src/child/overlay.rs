@@ -1,8 +1,8 @@
 //! A root filesystem that is stacked of layers.
 
 use super::Init;
-use super::mounts::new_filesystem;
 use super::paths::Make;
+use crate::acts::filesystem::new_filesystem;
 use crate::fault::{Call, Outcome};
 use crate::plan::{Filesystem, GlassStep, Lookup, OverlayStep, Writable};
 use crate::sys::mount::{Change, Reach};

@@ -97,6 +97,7 @@ impl Init<'_> {
             ProcessStep::StartHooks { hooks, env, computed } => self.start_hooks(hooks, env, computed),
             ProcessStep::Prepare { args, env, computed } => self.prepare(args, env, computed),
             ProcessStep::Landlock(names) => landlock::restrict(*names),
+            ProcessStep::LandlockRules(rules) => landlock::enforce(rules, self.own.as_ref()),
             ProcessStep::Seccomp(filter) => self.seccomp(filter),
             ProcessStep::Exec => self.exec(),
             ProcessStep::ExecInit => self.exec_init(),

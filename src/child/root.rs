@@ -28,6 +28,12 @@ impl Init<'_> {
                 self.held.extend(mount.filter(|_| step.held).map(|mount| (step.target.clone(), mount)));
                 Ok(())
             }
+            RootStep::Add(step) => self.add(step),
+            RootStep::Vacant(path) => self.vacant(path),
+            RootStep::RemoveNode { path, kind, major, minor } => {
+                self.remove_node(path, *kind, (*major, *minor))
+            }
+            RootStep::Remove { target, id } => self.remove(target, id),
             RootStep::Attributes { target, reach, change } => self.attributes(target, *reach, *change),
             RootStep::Node(node) => self.node(node),
             RootStep::Link { path, target } => self.link(path, target),

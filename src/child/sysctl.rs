@@ -4,7 +4,7 @@
 //! /proc/sys is read-only there, as to a service or in another container, or covered by something
 //! that shows its own; then it is that of a procfs made for this alone.
 
-use super::mounts::new_filesystem;
+use crate::acts::filesystem::new_filesystem;
 use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::Filesystem;
 use crate::sys::{Errno, fs, mount};

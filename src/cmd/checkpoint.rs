@@ -49,6 +49,14 @@ fn save(args: &Args, global: &Global, status_fd: Option<OwnedFd>) -> Result<()> 
     let store = global.store();
     let container = store.open_locked(&id)?;
     container.allow(Command::Checkpoint)?;
+    if let Some(added) = container.state.mounts.first() {
+        let place = &added.written.destination;
+        bail!("mounts: {place} was added, and what is restored would not have it (mounts remove)");
+    }
+    if let Some(added) = container.state.devices.first() {
+        let path = &added.path;
+        bail!("devices: {path} was added, and what is restored would not have it (update --device-remove)");
+    }
     let config = config::load(&container.dir.load_config()?, &container.state.about.bundle)?.config;
     let security_modules = config.wants_labels();
     let host = host::probe(Asked { own_cgroup: OwnCgroup::NotNeeded, security_modules })?;

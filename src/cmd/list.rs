@@ -1,12 +1,15 @@
 //! `knarr list`.
 
+mod choice;
+
 use super::Global;
 use super::print;
-use super::state::Shown;
+use super::state::{Past, Shown};
 use crate::host;
 use crate::log;
 use crate::state::{Container, State, Status};
 use anyhow::{Context, Result};
+use choice::{Filter, Key};
 
 #[derive(Debug, clap::Args)]
 #[group(id = "list")]
@@ -17,6 +20,16 @@ pub struct Args {
     /// Print ids only
     #[arg(short, long)]
     pub quiet: bool,
+    /// Only those of which this is so: status=STATUS or annotation=KEY[=VALUE]; one of each kind
+    /// that is given
+    #[arg(long, value_name = "WHAT=VALUE")]
+    pub filter: Vec<Filter>,
+    /// What the list is sorted by
+    #[arg(long, value_enum, value_name = "KEY", default_value = "id")]
+    pub sort: Key,
+    /// The last one first
+    #[arg(long)]
+    pub reverse: bool,
 }
 
 /// The form of the list.
@@ -27,7 +40,7 @@ pub enum Format {
     Json,
 }
 
-/// Print all containers.
+/// Print all containers, or those that are chosen.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
     let skip = |id: &str, err: &anyhow::Error| log::say(&format!("list: {id}: {}", log::message(err)));
     if let Some(root) = &global.root {
@@ -38,18 +51,30 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
     let store = global.store();
     let found = store.list()?;
     let found = found.filter_map(|(id, found)| found.inspect_err(|err| skip(id.as_str(), err)).ok());
-    if args.quiet {
+    if args.quiet && args.filter.is_empty() && args.sort == Key::Id && !args.reverse {
         return print(&found.map(|c| format!("{}\n", c.state.about.id)).collect::<String>());
     }
     let passwd = host::read("/etc/passwd").unwrap_or_default();
-    let met: Vec<Met> = found
-        .filter_map(|container| {
-            let id = container.state.about.id.clone();
-            Met::new(container, &passwd).inspect_err(|err| skip(&id, err)).ok()
-        })
-        .collect();
-    let shown: Vec<Shown<'_>> = met.iter().map(|c| Shown::of(&c.state, c.status, &c.owner)).collect();
+    let met = found.filter_map(|container| {
+        let id = container.state.about.id.clone();
+        Met::new(container, &passwd, args).inspect_err(|err| skip(&id, err)).ok()
+    });
+    let chosen = |met: &Met| choice::all(&args.filter, met.status, &met.state.about.annotations);
+    let mut met: Vec<Met> = met.filter(chosen).collect();
+    // By id they are already.
+    match args.sort {
+        Key::Id => {}
+        Key::Created => met.sort_by(|a, b| a.state.created.cmp(&b.state.created)),
+        Key::Started => met.sort_by(|a, b| a.past.started.cmp(&b.past.started)),
+        Key::Status => met.sort_by_key(|met| met.status),
+    }
+    if args.reverse {
+        met.reverse();
+    }
+    let shown = met.iter().map(|met| Shown::of(&met.state, met.status, &met.owner, &met.past));
+    let shown: Vec<Shown<'_>> = shown.collect();
     match args.format {
+        _ if args.quiet => print(&shown.iter().map(|c| format!("{}\n", c.id)).collect::<String>()),
         Format::Json => print(&format!("{}\n", serde_json::to_string(&shown)?)),
         Format::Table => print(&table(&shown)),
     }
@@ -61,12 +86,15 @@ struct Met {
     state: State,
     status: Status,
     owner: String,
+    past: Past,
 }
 
 impl Met {
-    fn new(container: Container, passwd: &str) -> Result<Met> {
+    fn new(container: Container, passwd: &str, args: &Args) -> Result<Met> {
         let (status, owner) = (container.status()?, user_name(passwd, container.dir.owner()));
-        Ok(Met { state: container.state, status, owner })
+        let asked = args.format == Format::Json || args.sort == Key::Started;
+        let past = if asked { Past::of(&container, status) } else { Past::default() };
+        Ok(Met { state: container.state, status, owner, past })
     }
 }
 

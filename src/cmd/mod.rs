@@ -16,6 +16,7 @@ mod global;
 pub mod kill;
 pub mod layers;
 pub mod list;
+pub mod mounts;
 pub mod pause;
 pub mod plan;
 pub mod profile;

@@ -11,6 +11,7 @@ use crate::parent::notify::Notify;
 use crate::parent::timer::Timer;
 use crate::parent::{delete, start};
 use crate::plan::Start;
+use crate::state::{Container, Ended};
 use anyhow::{Context, Result, bail};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -146,7 +147,12 @@ fn run_with(args: &Args, create: &create::Args, net: &Net, global: &Global) -> R
     let is_late = timer.as_ref().is_some_and(Timer::is_over);
     drop(timer);
     // What cannot be waited for is not left to itself.
-    if !is_kept(args) || exit.is_err() {
+    if let (true, Ok(exit)) = (is_kept(args), &exit) {
+        if let Some(Container { dir, mut state }) = unlocked.lock_again()? {
+            state.ended = Some(Ended::now(*exit));
+            dir.save(&state)?;
+        }
+    } else {
         // Somebody else may have deleted it meanwhile.
         if let Some(container) = unlocked.lock_again()? {
             for warning in delete::destroy_with(container, exit.is_err().then_some(&pidfd))? {

@@ -1,5 +1,7 @@
 //! `knarr update`.
 
+mod devices;
+
 use super::Global;
 use crate::cgroup::systemd;
 use crate::config::{
@@ -7,11 +9,12 @@ use crate::config::{
     resources::Limit,
     update::{self, Asked},
 };
-use crate::host;
+use crate::host::{self, OwnCgroup};
+use crate::parent::added_devices::Devices;
 use crate::parent::rdt::Schemata;
 use crate::plan;
 use crate::state::{Command, Container};
-use crate::sys::fs;
+use crate::sys::{cred, fs};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use std::os::fd::AsFd;
@@ -84,6 +87,12 @@ pub struct Args {
     /// A file of the cgroup and what to write to it; may be repeated
     #[arg(long, value_name = "FILE=VALUE")]
     pub unified: Vec<String>,
+    /// Give the container this device of the host's: a rule and a node; may be repeated
+    #[arg(long, value_name = "PATH[:CONTAINER_PATH][:rwm]", value_parser = devices::asked)]
+    pub device_add: Vec<devices::Asked>,
+    /// Take a device that was added away; may be repeated
+    #[arg(long, value_name = "CONTAINER_PATH")]
+    pub device_remove: Vec<String>,
 }
 
 /// Change the container's limits.
@@ -94,7 +103,8 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
         let mut container = global.store().open_locked(&args.id.parse()?)?;
         container.allow(Command::Update)?;
         let previous = schemata(args, &container)?;
-        change(&mut container, resources, &mut warnings).map_err(|cause| match previous {
+        let change = || with_devices(args, &mut container, resources, &mut warnings);
+        change().map_err(|cause| match previous {
             Some(previous) => previous.put_back(cause),
             None => cause,
         })
@@ -103,6 +113,30 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
     update().with_context(|| format!("update {}", args.id.escape_debug()))?;
     warnings.iter().for_each(|warning| global.log().warning(warning));
     Ok(0)
+}
+
+/// Change devices and then limits; if these are refused, no device stays.
+fn with_devices(
+    args: &Args,
+    container: &mut Container,
+    resources: Value,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
+    let acts = devices::acts(&args.device_add, &args.device_remove, &container.state)?;
+    if acts.is_empty() {
+        return change(container, resources, warnings);
+    }
+    if resources.get("devices").is_some() {
+        let option = if args.device_add.is_empty() { "--device-remove" } else { "--device-add" };
+        bail!("{option}: --resources has devices, which replace all rules");
+    }
+    // No other process may look into this one or its child.
+    cred::set_dumpable(false).context("prctl")?;
+    let config = config::load(&container.dir.load_config()?, &container.state.about.bundle)?.config;
+    let host = host::probe(host::Asked { own_cgroup: OwnCgroup::NotNeeded, security_modules: false })?;
+    Devices { container, config: &config, host: &host }.take(&acts)?;
+    change(container, resources, warnings)
+        .map_err(|cause| Devices { container, config: &config, host: &host }.take_back(&acts, cause))
 }
 
 /// Change the limits of a container to what is asked for as `linux.resources`.

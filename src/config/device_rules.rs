@@ -42,6 +42,12 @@ impl Access {
     pub const WRITE: Access = Access(4);
     /// `rwm`
     pub const ALL: Access = Access(7);
+
+    /// As a text of r, w and m.
+    pub fn letters(self) -> String {
+        let each = [('r', Access::READ), ('w', Access::WRITE), ('m', Access::MKNOD)];
+        each.iter().filter(|(_, bit)| self.0 & bit.0 != 0).map(|(letter, _)| letter).collect()
+    }
 }
 
 /// Checks `linux.resources.devices` and resolves it.
@@ -81,8 +87,8 @@ fn device_rule(i: usize, rule: &oci::LinuxDeviceCgroup) -> Result<DeviceRule, In
     })
 }
 
-/// `None` if there is no access in the text, or anything else.
-fn access(text: &str) -> Option<Access> {
+/// The set that a text of r, w and m stands for; none if there is none in it, or anything else.
+pub fn access(text: &str) -> Option<Access> {
     let bits = text.chars().try_fold(0, |bits, c| match c {
         'm' => Some(bits | Access::MKNOD.0),
         'r' => Some(bits | Access::READ.0),

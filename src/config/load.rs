@@ -77,7 +77,7 @@ fn forget_absent_limit(spec: &mut Spec, text: &[u8]) {
     }
 }
 
-/// A config that asks for nothing: what a process that comes alone is checked in.
+/// A config that asks for nothing: what comes alone is checked in it.
 const NOTHING_BUT: &[u8] =
     br#"{"ociVersion": "1.3.0", "root": {"path": "/"}, "linux": {"namespaces": [{"type": "mount"}]}}"#;
 
@@ -87,9 +87,9 @@ const NOTHING_BUT: &[u8] =
 pub fn load_process(text: &[u8], file: &str, container: Option<&Process>) -> Result<(Process, Vec<String>)> {
     let document = Document { file, field: "process", tolerate: tolerate_in_process };
     let (process, mut warnings) = parse::<oci_spec::runtime::Process>(text, &document)?;
-    let mut spec: Spec = serde_json::from_slice(NOTHING_BUT)?;
-    spec.set_process(Some(process.clone()));
-    check(&spec)?;
+    check_alone(|spec| {
+        spec.set_process(Some(process.clone()));
+    })?;
     let mut resolved = resolve::process(&process, &mut warnings)?;
     if let Some(container) = container {
         let Named { user } = serde_json::from_slice(text)?;
@@ -99,6 +99,13 @@ pub fn load_process(text: &[u8], file: &str, container: Option<&Process>) -> Res
         complete(&mut resolved, &process, container);
     }
     Ok((resolved, warnings))
+}
+
+/// Check what comes without a config.json in one that has nothing else.
+pub(super) fn check_alone(put: impl FnOnce(&mut Spec)) -> Result<()> {
+    let mut spec: Spec = serde_json::from_slice(NOTHING_BUT)?;
+    put(&mut spec);
+    Ok(check(&spec)?)
 }
 
 /// Whether a process names its user, which the parser always has.
@@ -134,19 +141,19 @@ fn check(spec: &Spec) -> Result<(), Invalid> {
 }
 
 /// What is parsed, for errors and for a second try.
-struct Document<'a> {
+pub(super) struct Document<'a> {
     /// The name of the file.
-    file: &'a str,
+    pub(super) file: &'a str,
     /// The field of config.json that it stands for; empty for the whole.
-    field: &'a str,
+    pub(super) field: &'a str,
     /// Changes values that the specification tells a runtime to accept, with a warning for each.
-    tolerate: fn(&mut Value) -> Vec<String>,
+    pub(super) tolerate: fn(&mut Value) -> Vec<String>,
 }
 
 const CONFIG: Document<'static> = Document { file: "config.json", field: "", tolerate };
 
 /// Parse, and only if that fails parse again more tolerantly.
-fn parse<T: DeserializeOwned>(text: &[u8], document: &Document<'_>) -> Result<(T, Vec<String>)> {
+pub(super) fn parse<T: DeserializeOwned>(text: &[u8], document: &Document<'_>) -> Result<(T, Vec<String>)> {
     let strict = match serde_json::from_slice::<T>(text) {
         Ok(parsed) => return Ok((parsed, Vec::new())),
         Err(err) => err,

@@ -3,10 +3,12 @@
 //! Only this room and image/ name oci-spec. What leaves it has no `Option` that stands for a
 //! default.
 
+pub mod added;
 pub mod bind_flags;
 pub mod device_rules;
 pub mod features;
 pub mod ids;
+pub mod landlock;
 pub mod load;
 mod locate;
 pub mod mount_options;
@@ -23,6 +25,7 @@ pub mod update;
 mod words;
 
 pub use ids::{IdMaps, IdRange};
+pub use landlock::Landlock;
 pub use load::{Loaded, load, load_process};
 pub use mount_options::{NAMES as MOUNT_OPTIONS, Options, Symlink};
 pub use mounts::{Mount, MountSource, NewMount};
@@ -53,7 +56,7 @@ pub mod annotation {
     pub const CRIU_CONFIG: &str = "org.criu.config";
     /// `true`: PID 1 is an init that reaps, and the process is its child.
     pub const INIT: &str = "org.knarr.init";
-    /// `true`: landlock(7) keeps the process from writing outside of the root.
+    /// What landlock(7) keeps the process from: `true`, or rules in JSON.
     pub const LANDLOCK: &str = "org.knarr.landlock";
 
     /// What annotations that only describe an image begin with, of the image specification.
@@ -124,8 +127,8 @@ pub struct Config {
     pub overlay: Option<Overlay>,
     /// Whether PID 1 is an init that reaps, and the process is its child.
     pub init: bool,
-    /// Whether nothing outside of the root can be written, by landlock(7) where the kernel has it.
-    pub landlock: bool,
+    /// What landlock(7) keeps the process from, if anything.
+    pub landlock: Option<Landlock>,
     /// The process to start. Without one, `create` works and `start` is an error.
     pub process: Option<Process>,
     /// The host name to set in the UTS namespace.

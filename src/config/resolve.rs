@@ -42,7 +42,7 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         root,
         overlay,
         init: is_wanted(&annotations, annotation::INIT)?,
-        landlock: is_wanted(&annotations, annotation::LANDLOCK)?,
+        landlock: super::landlock::resolve(&annotations)?,
         process,
         hostname: given(spec.hostname()),
         domainname: given(spec.domainname()),

@@ -170,7 +170,8 @@ fn until_ready(
                 message @ (FromInit::Listener(_)
                 | FromInit::ListenerItself(_)
                 | FromInit::ListenerOfAll(_)
-                | FromInit::Born(_)),
+                | FromInit::Born(_)
+                | FromInit::Mount(_)),
             ) => {
                 return Err(message.unexpected());
             }

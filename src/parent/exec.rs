@@ -305,10 +305,9 @@ impl Conversation<'_> {
                     message @ (FromInit::HostHooks
                     | FromInit::Ready
                     | FromInit::Proxy(_)
-                    | FromInit::ListenerOfAll(_)),
-                ) => {
-                    return Err(message.unexpected());
-                }
+                    | FromInit::ListenerOfAll(_)
+                    | FromInit::Mount(_)),
+                ) => return Err(message.unexpected()),
             }
         }
     }

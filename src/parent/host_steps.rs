@@ -13,7 +13,7 @@ use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::{HostStep, IdSource, Planned, Tree};
 use crate::sys::{Errno, fs, mount, process};
 use anyhow::{Context, Result};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// Take them all.
@@ -74,7 +74,8 @@ fn host_step<'a>(planned: &'a Planned<HostStep>, making: &mut Making<'a>, opened
             opened.namespaces.push((*kind, open_namespace(*kind, path, changed_by).map_err(fault)?));
         }
         HostStep::CloneTree(tree) => {
-            opened.trees.push(Some(clone_tree(tree, opened).map_err(fault)?));
+            let user = opened.namespace(Namespace::User);
+            opened.trees.push(Some(clone_tree(tree, user).map_err(fault)?));
         }
         HostStep::StdioOwner(uid) => give_stdio(*uid).map_err(fault)?,
         HostStep::OverlayFolder { path, like, owner } => {
@@ -102,7 +103,8 @@ fn open_namespace(kind: Namespace, path: &Path, changed_by: &str) -> Outcome<Own
     Ok(fd)
 }
 
-fn clone_tree(tree: &Tree, opened: &Opened) -> Outcome<OwnedFd> {
+/// A copy of a mount, with its ids mapped. `user` is the user namespace that the container joins.
+pub(super) fn clone_tree(tree: &Tree, user: Option<BorrowedFd<'_>>) -> Outcome<OwnedFd> {
     let copy = trees::clone_tree(tree)?;
     let Some((reach, ids)) = &tree.id_map else { return Ok(copy) };
     let map = |namespace| {
@@ -111,7 +113,7 @@ fn clone_tree(tree: &Tree, opened: &Opened) -> Outcome<OwnedFd> {
     };
     match ids {
         IdSource::Maps(maps) => map(user_namespace(maps)?.as_fd())?,
-        IdSource::Joined => match opened.namespace(Namespace::User) {
+        IdSource::Joined => match user {
             Some(namespace) => map(namespace)?,
             None => return Err(Refusal::kernel("the user namespace was not opened", Errno::EBADF)),
         },

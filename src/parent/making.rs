@@ -7,7 +7,7 @@ use super::rdt;
 use super::record::{first_state, write_pid_file};
 use super::scope::Started;
 use crate::cgroup::{self, systemd};
-use crate::plan::Unit;
+use crate::plan::{HostStep, Unit};
 use crate::state::{About, Container, Dir, State, process_start};
 use crate::sys::process;
 use anyhow::{Context, Result};
@@ -72,6 +72,8 @@ impl<'a> Making<'a> {
     pub(super) fn record(&mut self, pid: i32) -> Result<()> {
         self.state.pid = pid;
         self.state.pid_start = process_start(pid)?.context("init has ended before it was recorded")?;
+        let waits = self.order.plan.host.iter().any(|planned| planned.step == HostStep::StartSocket);
+        self.state.started = (!waits).then(crate::time::now);
         self.dir.save(&self.state)?;
         self.order.pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, pid))
     }

@@ -1,6 +1,7 @@
 //! The parent: acts on the plan in the host's namespaces, makes init, and undoes everything if
 //! anything fails.
 
+pub mod added_devices;
 mod birth;
 pub mod create;
 pub mod criu;
@@ -12,6 +13,7 @@ mod hooks;
 mod host_steps;
 mod launch;
 mod making;
+pub mod mounts;
 mod net_devices;
 pub mod notify;
 mod overlay;

@@ -3,7 +3,7 @@
 use super::create::CreateOrder;
 use crate::cgroup;
 use crate::config::{Namespace, Place};
-use crate::plan::Keyring;
+use crate::plan::{HostStep, Keyring};
 use crate::state::{About, Agent, State};
 use crate::sys::fs;
 use anyhow::{Context, Result};
@@ -31,6 +31,10 @@ pub(super) fn first_state(order: &CreateOrder<'_>) -> State {
     state.listener = listener.map(|l| Agent { path: l.path, metadata: l.metadata });
     state.private_pids = *order.config.namespaces.of(Namespace::Pid) == Place::New;
     state.private_keyring = order.keyring == Keyring::New;
+    state.overlay = order.plan.host.iter().find_map(|planned| match &planned.step {
+        HostStep::OverlayFolder { path, .. } => Some(path.clone()),
+        _ => None,
+    });
     state
 }
 

@@ -22,6 +22,7 @@ pub fn start(container: Container) -> Result<()> {
         _ => None,
     };
     let channel = ParentEnd::new(connection);
+    container.dir.mark_start()?;
     channel.done().context("the container's init is gone")?;
     let container = finish(container, &channel, &mut to_agent)?;
     match (notify, container.pidfd()?) {

@@ -5,6 +5,7 @@
 //! asked for it, so that whoever runs it can name that field when the kernel refuses. `Display` is
 //! what `knarr plan` prints and what the golden tests compare.
 
+pub mod added;
 mod cgroup;
 mod create;
 pub mod devices;

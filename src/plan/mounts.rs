@@ -47,6 +47,26 @@ pub(super) enum FirstMounts {
 }
 
 impl<'a> Mounts<'a> {
+    /// None yet.
+    pub(super) fn bare(config: &'a Config, host: &'a Host, overlay: Option<&'a Overlay>) -> Mounts<'a> {
+        let (before, trees) = (Vec::new(), Vec::new());
+        Mounts {
+            config,
+            host,
+            before,
+            trees,
+            steps: Vec::new(),
+            late: Vec::new(),
+            overlay,
+            first: FirstMounts::Hosts,
+        }
+    }
+
+    /// What is done with mounts that are added: attributes come last.
+    pub(super) fn into_added(self) -> Vec<Planned<Step>> {
+        self.steps.into_iter().chain(self.late).collect()
+    }
+
     /// All steps between a fresh mount namespace and pivot_root(2).
     pub(super) fn plan(
         config: &'a Config,
@@ -55,16 +75,7 @@ impl<'a> Mounts<'a> {
         overlay: Option<&'a Overlay>,
         first: FirstMounts,
     ) -> Result<Mounts<'a>, Invalid> {
-        let mut mounts = Mounts {
-            config,
-            host,
-            before: Vec::new(),
-            trees: Vec::new(),
-            steps: Vec::new(),
-            late: Vec::new(),
-            overlay,
-            first,
-        };
+        let mut mounts = Mounts { first, ..Mounts::bare(config, host, overlay) };
         // As a peer of the host's it would carry the container's mounts there, and pivot_root(2)
         // refuses it; it becomes shared at the very end. What is mounted below it and volumes are
         // peers meanwhile.
@@ -167,7 +178,7 @@ impl<'a> Mounts<'a> {
 
     /// A copy of a host mount, with the propagation that the container's mounts have by default and
     /// then `changes`.
-    fn copy(&self, source: &Path, reach: Reach, mut changes: Vec<(Reach, Change)>) -> Tree {
+    pub(super) fn copy(&self, source: &Path, reach: Reach, mut changes: Vec<(Reach, Change)>) -> Tree {
         // runc(8): a container's mounts are slaves of the host's unless rootfsPropagation says
         // otherwise.
         let default = match self.config.rootfs_propagation.map(|p| p.kind) {
@@ -223,11 +234,7 @@ impl<'a> Mounts<'a> {
             }
         };
         let fstype = mount.new_fstype().unwrap_or_default();
-        let lookup = match fstype {
-            "proc" | "sysfs" => Lookup::NoSymlinks,
-            _ if options.target == Symlink::Meant => Lookup::FollowToLast,
-            _ => Lookup::Follow,
-        };
+        let lookup = lookup(mount);
         let copy_up = if fstype == "tmpfs" { copy_up(options) } else { CopyUp::Nothing };
         let propagation = if mount.is_bind() { Vec::new() } else { options.propagation.clone() };
         let held = self.is_gone_on_from(&mount.destination);
@@ -292,7 +299,7 @@ impl<'a> Mounts<'a> {
     /// What a filesystem that shows a namespace is where the container has no such namespace of its
     /// own: the host's. The kernel mounts a new one only for the namespace's owner, which a user
     /// namespace is not.
-    fn host_tree(&self, fstype: &str) -> Option<(PathBuf, Reach)> {
+    pub(super) fn host_tree(&self, fstype: &str) -> Option<(PathBuf, Reach)> {
         let (shows, source, reach) = match fstype {
             "cgroup" | "cgroup2" => (Namespace::Cgroup, self.host.cgroup_root.as_path(), Reach::Top),
             "proc" => (Namespace::Pid, Path::new("/proc"), Reach::Tree),
@@ -306,7 +313,7 @@ impl<'a> Mounts<'a> {
 
     /// The copy that a bind mount attaches. The ids of its files are mapped as the mount says, or
     /// else as the container's user namespace does.
-    fn bind(&self, mount: &Mount, source: &Path, reach: Reach) -> Tree {
+    pub(super) fn bind(&self, mount: &Mount, source: &Path, reach: Reach) -> Tree {
         let options = &mount.options;
         let mapped = options.id_map.or(if mount.id_maps.is_empty() { None } else { Some(Reach::Top) });
         let maps = if mount.id_maps.is_empty() { &self.config.id_maps } else { &mount.id_maps };
@@ -320,7 +327,12 @@ impl<'a> Mounts<'a> {
         }
     }
 
-    fn filesystem(&mut self, mount: &Mount, new: &NewMount, field: &str) -> Result<Filesystem, Invalid> {
+    pub(super) fn filesystem(
+        &mut self,
+        mount: &Mount,
+        new: &NewMount,
+        field: &str,
+    ) -> Result<Filesystem, Invalid> {
         let (options, fstype) = (&mount.options, new.fstype.as_str());
         let mut attrs = options.top.set | options.tree.set;
         // What lies below a tmpfs or /dev is made by later steps, so these turn read-only last.
@@ -433,9 +445,18 @@ impl<'a> Mounts<'a> {
     }
 }
 
+/// How the place of a mount is looked up.
+pub(super) fn lookup(mount: &Mount) -> Lookup {
+    match mount.new_fstype() {
+        Some("proc" | "sysfs") => Lookup::NoSymlinks,
+        _ if mount.options.target == Symlink::Meant => Lookup::FollowToLast,
+        _ => Lookup::Follow,
+    }
+}
+
 /// A size in bytes is somebody's decision about memory. A share of the machine's is not: there may
 /// be many of such.
-fn copy_up(options: &Options) -> CopyUp {
+pub(super) fn copy_up(options: &Options) -> CopyUp {
     let is_size = |(key, value): &(String, Option<String>)| {
         key == "size" && value.as_ref().is_some_and(|value| !value.ends_with('%') && value != "0")
     };
@@ -455,7 +476,7 @@ pub(crate) fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
 /// What the mount of a node of the host's is changed to. A device can be written to through a
 /// read-only mount; its mode, owner and times, which are those of the host's node, cannot be
 /// changed through one.
-fn of_the_hosts() -> Vec<(Reach, Change)> {
+pub(super) fn of_the_hosts() -> Vec<(Reach, Change)> {
     let set = attr::RDONLY | attr::NOSUID | attr::NOEXEC;
     vec![(Reach::Top, Change { set, ..Change::default() })]
 }

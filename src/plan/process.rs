@@ -4,7 +4,7 @@ use super::{
     AbstractNames, Computed, Groups, HardLimit, Planned, ProcessStep, SessionKeyring, Step, planned, seccomp,
 };
 use crate::capability::Set;
-use crate::config::{Capabilities, Config, Hook, Invalid, Namespace, Process, annotation};
+use crate::config::{Capabilities, Config, Hook, Invalid, Landlock, Namespace, Process, annotation};
 use crate::host::Host;
 use caps::Capability;
 
@@ -53,7 +53,7 @@ pub(super) fn steps(
     // Without no_new_privs a filter takes CAP_SYS_ADMIN (seccomp(2)), so that stays until the
     // filter is in force. Hooks do not inherit it: it is in neither the bounding nor the ambient
     // set.
-    let landlock = config.landlock.then(|| planned(LANDLOCK, ProcessStep::Landlock(abstract_names(config))));
+    let landlock = config.landlock.as_ref().map(|landlock| planned(LANDLOCK, walls(landlock, config)));
     let needs_right = (filter.is_some() || landlock.is_some()) && !process.no_new_privileges;
     let for_filter = if needs_right { available & Capability::CAP_SYS_ADMIN.into() } else { Set::default() };
     step("process.capabilities", capabilities(&sets, for_filter));
@@ -87,6 +87,13 @@ pub(super) fn steps(
 }
 
 const LANDLOCK: &str = "annotations.org.knarr.landlock";
+
+fn walls(landlock: &Landlock, config: &Config) -> ProcessStep {
+    match landlock {
+        Landlock::Outside => ProcessStep::Landlock(abstract_names(config)),
+        Landlock::Rules(rules) => ProcessStep::LandlockRules(rules.clone()),
+    }
+}
 
 /// Those of a network namespace of the container's own are nobody else's.
 fn abstract_names(config: &Config) -> AbstractNames {

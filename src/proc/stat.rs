@@ -26,6 +26,11 @@ pub fn field(stat: &str, number: usize) -> Option<u64> {
     rest.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
 
+/// Whether the process has ended and is only to be reaped: field 3.
+pub fn has_ended(stat: &str) -> bool {
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::socket::SockType;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub(super) const STATE: &str = "state.json";
 const CONFIG: &str = "config.json";
@@ -169,6 +169,20 @@ impl Dir {
     /// Whether `create` has made the folder of that socket.
     pub fn takes_notifications(&self) -> bool {
         fs::statat(self.fd.as_fd(), NOTIFY_FOLDER).is_ok()
+    }
+
+    /// Note that `start` lets the process go now.
+    pub fn mark_start(&self) -> Result<()> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        fs::set_times(self.fd.as_fd(), START_SOCKET, now)
+            .with_context(|| format!("utimensat {}", self.path.join(START_SOCKET).display()))
+    }
+
+    /// When `start` has let the process go, if it did; before that it is when the socket was bound.
+    pub(super) fn start_mark(&self) -> Option<SystemTime> {
+        let mark = fs::statat(self.fd.as_fd(), START_SOCKET).ok()?;
+        let since = Duration::new(mark.st_mtime.try_into().ok()?, mark.st_mtime_nsec.try_into().ok()?);
+        Some(UNIX_EPOCH + since)
     }
 
     /// Connect to an init that waits for `start`; none if none waits.

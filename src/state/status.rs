@@ -5,7 +5,7 @@ use std::fmt;
 
 /// Where a container is in its life, runtime.md: State. `paused` is this runtime's addition to the
 /// specification's four.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// `create` has not finished.
@@ -52,6 +52,8 @@ pub enum Command {
     Events,
     /// `checkpoint`.
     Checkpoint,
+    /// `mounts add` and `mounts remove`.
+    Mounts,
 }
 
 /// The error of a command that the status does not allow; none where it does.
@@ -62,9 +64,9 @@ pub fn refuse(status: Status, command: Command, id: &str) -> Option<String> {
         (Command::Start, Stopped) => Some("cannot start a container that has stopped".into()),
         (Command::Start, Running) => Some("cannot start an already running container".into()),
         (Command::Start, Paused | Creating) => Some(format!("cannot start a container that is {status}")),
-        (Command::Kill | Command::Update, Created | Running | Paused) => None,
+        (Command::Kill | Command::Update | Command::Mounts, Created | Running | Paused) => None,
         (Command::Pause, Created | Running) | (Command::Resume, Paused) => None,
-        (Command::Kill | Command::Update, Stopped | Creating)
+        (Command::Kill | Command::Update | Command::Mounts, Stopped | Creating)
         | (Command::Pause, Stopped | Creating | Paused) => Some("container not running".into()),
         (Command::Resume, _) => Some("container not paused".into()),
         (Command::Events, Created | Running | Paused) => None,

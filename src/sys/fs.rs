@@ -139,6 +139,12 @@ pub fn statat(dir: BorrowedFd<'_>, name: impl AsRef<[u8]>) -> Result<libc::stat>
     nix::sys::stat::fstatat(dir, name.as_ref(), nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
+/// utimensat(2): the file's times become `at`, counted from 1970.
+pub fn set_times(dir: BorrowedFd<'_>, name: &str, at: std::time::Duration) -> Result<()> {
+    let at = nix::sys::time::TimeSpec::from_duration(at);
+    nix::sys::stat::utimensat(dir, name, &at, &at, nix::sys::stat::UtimensatFlags::NoFollowSymlink)
+}
+
 /// readlinkat(2).
 pub fn readlinkat(dir: BorrowedFd<'_>, name: &str) -> Result<String> {
     Ok(nix::fcntl::readlinkat(dir, name)?.to_string_lossy().into_owned())

@@ -5,20 +5,35 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// What can be done to files, and with which version of the interface that is known.
 pub mod access {
-    /// Writing a file.
+    pub const EXECUTE: u64 = 1;
     pub const WRITE_FILE: u64 = 1 << 1;
+    pub const READ_FILE: u64 = 1 << 2;
+    /// Listing a folder.
+    pub const READ_DIR: u64 = 1 << 3;
     /// Removing and making, of each kind.
     pub const ENTRIES: u64 = 0b1_1111_1111 << 4;
     /// Linking and renaming across folders, since version 2.
     pub const REFER: u64 = 1 << 13;
     /// Truncating, since version 3.
     pub const TRUNCATE: u64 = 1 << 14;
+    /// ioctl(2) on devices, since version 5.
+    pub const IOCTL_DEV: u64 = 1 << 15;
+    /// What can be done to a file that is no folder.
+    pub const OF_FILES: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV;
+}
+
+/// What can be done with ports of TCP, since version 4.
+pub mod port {
+    pub const BIND_TCP: u64 = 1;
+    pub const CONNECT_TCP: u64 = 1 << 1;
 }
 
 /// What processes outside can be reached by, since version 6.
 pub mod scope {
     /// Sockets with abstract names.
     pub const ABSTRACT_UNIX_SOCKET: u64 = 1;
+    /// Signals.
+    pub const SIGNAL: u64 = 1 << 1;
 }
 
 #[repr(C)]
@@ -34,6 +49,12 @@ struct PathBeneathAttr {
     parent_fd: i32,
 }
 
+#[repr(C)]
+struct NetPortAttr {
+    allowed_access: u64,
+    port: u64,
+}
+
 /// The version of the interface; none where the kernel has none, or is told not to use it.
 pub fn version() -> Option<u32> {
     const VERSION: u32 = 1;
@@ -44,8 +65,8 @@ pub fn version() -> Option<u32> {
 }
 
 /// landlock_create_ruleset(2): rules about these kinds of access, none of which is allowed yet.
-pub fn ruleset(handled: u64, scoped: u64) -> Result<OwnedFd> {
-    let attr = RulesetAttr { handled_access_fs: handled, handled_access_net: 0, scoped };
+pub fn ruleset(of_files: u64, of_ports: u64, scoped: u64) -> Result<OwnedFd> {
+    let attr = RulesetAttr { handled_access_fs: of_files, handled_access_net: of_ports, scoped };
     let size = size_of::<RulesetAttr>();
     // SAFETY: `attr` is a live struct of the size that is passed; the kernel takes one that is
     // longer than it knows if the rest is zero.
@@ -63,6 +84,18 @@ pub fn allow(ruleset: BorrowedFd<'_>, below: BorrowedFd<'_>, access: u64) -> Res
     // SAFETY: `attr` is a live struct of the type that the kind of rule says.
     Errno::result(unsafe {
         libc::syscall(libc::SYS_landlock_add_rule, ruleset, PATH_BENEATH, &raw const attr, 0u32)
+    })
+    .map(drop)
+}
+
+/// landlock_add_rule(2): allow `access` to a port.
+pub fn allow_port(ruleset: BorrowedFd<'_>, port: u16, access: u64) -> Result<()> {
+    const NET_PORT: u32 = 2;
+    let attr = NetPortAttr { allowed_access: access, port: port.into() };
+    let ruleset = ruleset.as_raw_fd();
+    // SAFETY: `attr` is a live struct of the type that the kind of rule says.
+    Errno::result(unsafe {
+        libc::syscall(libc::SYS_landlock_add_rule, ruleset, NET_PORT, &raw const attr, 0u32)
     })
     .map(drop)
 }

@@ -200,21 +200,59 @@ pub fn detach_here() -> Result<()> {
     nix::mount::umount2(".", nix::mount::MntFlags::MNT_DETACH)
 }
 
+/// umount2(2) with MNT_DETACH of the mount whose root the descriptor with this number is. The
+/// working directory is /proc/self/fd.
+pub fn detach_of_descriptor(number: RawFd) -> Result<()> {
+    nix::mount::umount2(number.to_string().as_str(), nix::mount::MntFlags::MNT_DETACH)
+}
+
 /// mount(2) with MS_MOVE of the working directory onto `/`.
 pub fn move_here_to_root() -> Result<()> {
     nix::mount::mount(Some("."), "/", None::<&str>, nix::mount::MsFlags::MS_MOVE, None::<&str>)
 }
 
+/// By which a mount is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct MountId {
+    /// As /proc/self/mountinfo has it: another mount may get it when this one is gone.
+    pub number: u64,
+    /// One that no other mount gets (Linux 6.8).
+    pub unique: Option<u64>,
+}
+
+impl MountId {
+    /// That of the mount that `fd` lies on.
+    pub fn of(fd: BorrowedFd<'_>) -> Result<MountId> {
+        // <linux/stat.h>; a kernel that does not know it leaves it out of the answer.
+        const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
+        let found = statx(fd, STATX_MNT_ID_UNIQUE)?;
+        let unique = (found.stx_mask & STATX_MNT_ID_UNIQUE != 0).then_some(found.stx_mnt_id);
+        Ok(MountId { number: id(fd)?, unique })
+    }
+
+    /// Whether both are of one mount.
+    pub fn is(&self, other: &MountId) -> bool {
+        match (self.unique, other.unique) {
+            (Some(own), Some(other)) => own == other,
+            _ => self.number == other.number,
+        }
+    }
+}
+
 /// The number of the mount that `fd` lies on, unique while that exists (statx(2) `STATX_MNT_ID`,
 /// Linux 5.8).
 pub fn id(fd: BorrowedFd<'_>) -> Result<u64> {
+    Ok(statx(fd, libc::STATX_MNT_ID)?.stx_mnt_id)
+}
+
+fn statx(fd: BorrowedFd<'_>, mask: u32) -> Result<libc::statx> {
     // SAFETY: statx is plain data, for which all zeroes is a value.
     let mut found: libc::statx = unsafe { std::mem::zeroed() };
     // SAFETY: the path is the empty literal, and `found` is live over the call.
     Errno::result(unsafe {
-        libc::statx(fd.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, libc::STATX_MNT_ID, &raw mut found)
+        libc::statx(fd.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, mask, &raw mut found)
     })?;
-    Ok(found.stx_mnt_id)
+    Ok(found)
 }
 
 /// mount(2) of a new overlayfs at `target` with options as mount(8) writes them: the call that

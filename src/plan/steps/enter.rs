@@ -35,6 +35,8 @@ pub enum EnterStep {
     AwaitParent,
     /// Open this program's own file, while the host's /proc is there.
     OpenSelf,
+    /// Open the folder of this process's own descriptors, while the host's /proc is there.
+    OpenDescriptors,
     /// setns(2) into a namespace that the parent opened.
     Join(Namespace),
     /// A new time namespace with these offsets, and into it.
@@ -102,6 +104,7 @@ impl Display for EnterStep {
             EnterStep::Domainname(name) => write!(f, "domainname {name}"),
             EnterStep::Sysctl { path, value } => write!(f, "/proc/sys/{path} = {value}"),
             EnterStep::OomScoreAdj(score) => write!(f, "oom_score_adj {score}"),
+            EnterStep::OpenDescriptors => write!(f, "open /proc/self/fd"),
             EnterStep::OpenSelf => write!(f, "open this program"),
         }
     }

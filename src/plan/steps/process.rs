@@ -3,6 +3,7 @@
 use super::HardLimit;
 use super::text::{hard_limit_text, io_priority_text, limit, scheduler_text};
 use crate::capability::Set;
+use crate::config::landlock::Rules;
 use crate::config::{Hook, MemoryPolicy, NumberSet, Scheduler};
 use crate::plan::seccomp;
 use std::fmt::{self, Display, Formatter};
@@ -135,6 +136,8 @@ pub enum ProcessStep {
     },
     /// landlock(7), where the kernel has it: nothing outside of the root can be written.
     Landlock(AbstractNames),
+    /// landlock(7) with the rules of an annotation, all of which hold.
+    LandlockRules(Rules),
     /// seccomp(2); from here on the filter decides which calls are made.
     Seccomp(seccomp::Filter),
     /// execve(2) the program.
@@ -195,6 +198,7 @@ impl Display for ProcessStep {
                 })
             }
             ProcessStep::Landlock(names) => write!(f, "landlock: nothing is written but below /{names}"),
+            ProcessStep::LandlockRules(rules) => write!(f, "landlock {rules}"),
             ProcessStep::Seccomp(filter) => {
                 write!(f, "seccomp filter of {} instructions, flags {}", filter.insns.len(), filter.flags)
             }

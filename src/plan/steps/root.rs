@@ -3,7 +3,7 @@
 use super::Tree;
 use super::text::{attr_names, change_text, device_letter, propagation_name};
 use crate::config::{Device, Hook};
-use crate::sys::mount::{Change, Reach};
+use crate::sys::mount::{Change, MountId, Reach};
 use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 
@@ -152,6 +152,25 @@ pub enum RootStep {
     RootDirectory(PathBuf),
     /// Mount on a target.
     Mount(MountStep),
+    /// Mount on a target of a container that is there, when the parent has recorded it.
+    Add(MountStep),
+    /// Unmount what was mounted on a target, if it is still the mount with this id.
+    Remove {
+        /// In the container.
+        target: String,
+        id: MountId,
+    },
+    /// An error if something is at this path.
+    Vacant(String),
+    /// Unlink a node, if it is still this device; or the empty file that one was mounted on.
+    RemoveNode {
+        /// In the container.
+        path: String,
+        /// `S_IFCHR`, `S_IFBLK`, or `S_IFREG` of an empty file.
+        kind: u32,
+        major: u32,
+        minor: u32,
+    },
     /// Change the mount at a target, after everything below it has been made.
     Attributes {
         /// In the container.
@@ -306,6 +325,15 @@ impl Display for RootStep {
             RootStep::Overlay(overlay) => write!(f, "{overlay}"),
             RootStep::RootDirectory(path) => write!(f, "root {}", path.display()),
             RootStep::Mount(mount) => write!(f, "{mount}"),
+            RootStep::Add(mount) => write!(f, "record, then {mount}"),
+            RootStep::Remove { target, id } => write!(f, "unmount {target} if it is #{}", id.number),
+            RootStep::Vacant(path) => write!(f, "nothing is at {path}"),
+            RootStep::RemoveNode { path, kind: libc::S_IFREG, .. } => {
+                write!(f, "unlink {path} if it is an empty file")
+            }
+            RootStep::RemoveNode { path, kind, major, minor } => {
+                write!(f, "unlink {path} if it is {} {major}:{minor}", device_letter(*kind))
+            }
             RootStep::Glass(glass) => write!(f, "{glass}"),
             RootStep::Attributes { target, reach, change } => {
                 write!(f, "change {target}: ")?;
