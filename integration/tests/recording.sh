@@ -99,7 +99,7 @@ test_arguments_are_told_apart() {
 }
 
 asks_of_capabilities() { # the kernel that is here has the tracepoint
-  jq -e '.capabilities' "$T/record" >/dev/null || skip "the kernel does not tell of capabilities: $(jq -r '.unseen[]' "$T/record")"
+  jq -e '.capabilities' "$T/record" >/dev/null || skip "the kernel does not tell of capabilities: $(jq -r '.unseen[] | select(startswith("capabilities"))' "$T/record")"
 }
 test_capabilities_that_were_asked_for() {
   recorded 'touch /tmp/x && chown 5 /tmp/x && echo made' 'caps(["CAP_CHOWN", "CAP_NET_RAW", "CAP_SYS_CHROOT"])'

@@ -286,6 +286,20 @@ test_an_ordinary_users_scope_is_made_by_that_users_systemd() {
   systemctl stop user@1000
 }
 
+test_an_ordinary_users_sandbox_is_bounded_by_that_users_systemd() {
+  requires vm "systemd as PID 1"
+  differs runc,crun "run bundles only"
+  systemctl start user@1000
+  chmod 755 "$WORK" "$T"
+  local said
+  said=$(outsider "$RUNTIME" run --host-root --memory 64M --pids 50 --cpus 0.5 box -- sh -c 'cd /sys/fs/cgroup && cat memory.max pids.max cpu.max /proc/self/cgroup')
+  assert_eq "$said" $'67108864\n50\n50000 100000\n0::/'
+  said=$(outsider "$RUNTIME" run --host-root --memory 32M box -- sh -c 'head -c 64m /dev/zero | tail -c 64m | wc -c' 2>&1) || :
+  assert_no_match "$said" 67108864
+  assert_eq "$(find /sys/fs/cgroup/user.slice -name '*box*')" ''
+  systemctl stop user@1000
+}
+
 test_an_ordinary_user_enters_and_makes_a_container_from_another_cgroup() {
   requires vm "systemd as PID 1"
   differs runc "the process stays in the cgroup of the caller"
