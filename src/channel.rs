@@ -29,6 +29,8 @@ pub enum FromInit {
     Listener(i32),
     /// The same with the descriptor itself, where the filter lets sendmsg(2) pass.
     ListenerItself(OwnedFd),
+    /// The same, of a filter that has all calls wait for this listener: init waits for no answer.
+    ListenerOfAll(OwnedFd),
     /// A step failed; init is about to exit.
     Failed(Fault),
 }
@@ -45,6 +47,7 @@ impl FromInit {
             FromInit::Born(_) => "Born",
             FromInit::Listener(_) => "Listener",
             FromInit::ListenerItself(_) => "ListenerItself",
+            FromInit::ListenerOfAll(_) => "ListenerOfAll",
             FromInit::Failed(_) => "Failed",
         };
         anyhow::anyhow!("unexpected message from init: {name}")
@@ -106,6 +109,7 @@ impl InitEnd {
                 sys::fs::write_once(self.0.as_fd(), &data)
             }
             FromInit::ListenerItself(fd) => socket::send(self.0.as_fd(), b"D", Some(fd.as_fd())),
+            FromInit::ListenerOfAll(fd) => socket::send_marked(self.0.as_fd(), *b"A", fd.as_fd()),
             FromInit::Failed(fault) => sys::fs::write_once(self.0.as_fd(), &encode(fault)),
             // The kernel adds the pid as it is in the parent's pid namespace.
             FromInit::Born(_) => socket::send(self.0.as_fd(), b"B", None),
@@ -160,6 +164,7 @@ impl ParentEnd {
             (Some((b'P', _)), Some(fd)) => Ok(Some(FromInit::Proxy(fd))),
             (Some((b'M', _)), Some(fd)) => Ok(Some(FromInit::Mount(fd))),
             (Some((b'D', _)), Some(fd)) => Ok(Some(FromInit::ListenerItself(fd))),
+            (Some((b'A', _)), Some(fd)) => Ok(Some(FromInit::ListenerOfAll(fd))),
             (Some((b'R', _)), _) => Ok(Some(FromInit::Ready)),
             (Some((b'F', rest)), _) => decode(rest).map(FromInit::Failed).map(Some).ok_or(Errno::EBADMSG),
             _ => Err(Errno::EBADMSG),

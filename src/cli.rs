@@ -77,6 +77,8 @@ pub enum Cmd {
     Apply(cmd::apply::Args),
     /// List the layers of sandboxes that are kept, or remove some
     Layers(cmd::layers::Args),
+    /// Print the smallest profile that recordings of containers need
+    Profile(cmd::profile::Args),
     /// Print what this machine offers and lacks for containers
     Check(cmd::check::Args),
     /// Print what `create` would do, step by step, without doing it
@@ -111,6 +113,7 @@ impl Cmd {
             Cmd::Diff(args) => cmd::diff::run(args),
             Cmd::Apply(args) => cmd::apply::run(args),
             Cmd::Layers(args) => cmd::layers::run(args),
+            Cmd::Profile(args) => cmd::profile::run(args),
             Cmd::Check(args) => cmd::check::run(args, global),
             Cmd::Plan(args) => cmd::plan::run(args, global),
             Cmd::Version => cmd::print(&version()),

@@ -30,7 +30,12 @@ pub struct Host {
     pub apparmor: bool,
     /// Whether SELinux is enabled.
     pub selinux: bool,
+    /// Whether the kernel can make a mount namespace that has nothing in it.
+    pub empty_mounts: bool,
 }
+
+/// The first kernel that has `UNSHARE_EMPTY_MNTNS`.
+const EMPTY_MOUNTS: (u32, u32) = (7, 1);
 
 /// Whether the runtime's own cgroup matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +81,21 @@ pub fn probe(asked: Asked) -> Result<Host> {
         bounding,
         apparmor: asked.security_modules && apparmor(),
         selinux: asked.security_modules && selinux(),
+        empty_mounts: at_least(&release(), EMPTY_MOUNTS) == Some(true),
     })
+}
+
+/// The release of the running kernel, like `6.1.0-18-amd64`.
+pub fn release() -> String {
+    let names = nix::sys::utsname::uname();
+    names.map(|names| names.release().to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Whether a release is at least this one; none if it is no release.
+pub fn at_least(release: &str, oldest: (u32, u32)) -> Option<bool> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    Some((major, minor) >= oldest)
 }
 
 /// Whether the caller may make a cgroup beside `own`, and a process there: that takes rights to the

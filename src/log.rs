@@ -8,6 +8,7 @@ use crate::fault::{Fault, Refusal};
 use crate::sys::{self, Errno, fs};
 use anyhow::Context;
 use serde_json::{Map, Value};
+use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -95,6 +96,14 @@ impl Log {
             say(&format!("warning: {message}"));
         }
         self.write(self.record("warning", message));
+    }
+
+    /// Say something that was asked for on standard error, and record it. The terminal of a
+    /// container may be relayed there, so that lines need their return.
+    pub fn told(&self, message: &str) {
+        let end = if std::io::stderr().is_terminal() { "\r\n" } else { "\n" };
+        sys::to_stderr(&format!("knarr: {}{end}", plain(message)));
+        self.record_event(message);
     }
 
     /// Record something that is neither wrong nor tolerated, where there is a log.

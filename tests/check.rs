@@ -1,6 +1,7 @@
 //! `knarr check`: what is read from the kernel's files.
 
-use knarr::check::{at_least, holders};
+use knarr::check::holders;
+use knarr::host::at_least;
 use knarr::host::{id_ranges, user_name};
 use knarr::proc::cgroup::Holder;
 

@@ -24,6 +24,7 @@ fn host() -> Host {
         bounding: known,
         apparmor: true,
         selinux: true,
+        empty_mounts: false,
     }
 }
 
@@ -44,8 +45,12 @@ fn request(start: Start) -> Request {
 }
 
 fn plan_of(text: &str, request: &Request) -> Result<String, String> {
+    plan_on(&host(), text, request)
+}
+
+fn plan_on(host: &Host, text: &str, request: &Request) -> Result<String, String> {
     let loaded = config::load(text.as_bytes(), Path::new("/bundle")).map_err(|e| format!("{e:#}"))?;
-    let plan = plan::create(&loaded.config, request, &host()).map_err(|e| e.to_string())?;
+    let plan = plan::create(&loaded.config, request, host).map_err(|e| e.to_string())?;
     let warnings =
         loaded.warnings.iter().chain(&plan.warnings).map(|warning| format!("warning: {warning}\n"));
     Ok(warnings.collect::<String>() + &plan.to_string())
@@ -126,6 +131,55 @@ fn every_config_compiles_to_its_golden_plan() {
     });
 }
 
+/// A config of this folder, by its name in a case.
+fn config_of(case: &str) -> String {
+    let case: serde_json::Value = serde_json::from_str(case).unwrap();
+    std::fs::read_to_string(folder().join(case["config"].as_str().unwrap())).unwrap()
+}
+
+#[test]
+fn an_empty_mount_namespace_has_a_golden_plan() {
+    let host = Host { empty_mounts: true, ..host() };
+    compare_with_golden(&folder().join("empty-mounts"), 2, |case| {
+        plan_on(&host, &config_of(case), &request(Start::OnRequest))
+    });
+}
+
+#[test]
+fn what_names_host_paths_needs_the_mounts_of_the_host() {
+    let on = |host: &Host, change: &dyn Fn(&mut serde_json::Value, &mut Request)| {
+        let mut config: serde_json::Value = serde_json::from_str(template::spec::DEFAULT).unwrap();
+        let mut request = request(Start::AtOnce);
+        change(&mut config, &mut request);
+        plan_on(host, &config.to_string(), &request).unwrap()
+    };
+    let is_empty = |change: &dyn Fn(&mut serde_json::Value, &mut Request)| {
+        on(&Host { empty_mounts: true, ..host() }, change).contains("new mount, empty")
+    };
+    assert!(is_empty(&|_, _| {}));
+    assert!(!on(&host(), &|_, _| {}).contains("new mount, empty"));
+    assert!(!on(&Host { empty_mounts: true, is_root: false, ..host() }, &|_, _| {}).contains("empty"));
+    for kind in ["prestart", "createRuntime", "createContainer"] {
+        assert!(!is_empty(&|config, _| config["hooks"] = serde_json::json!({kind: [{"path": "/bin/true"}]})));
+    }
+    let start = serde_json::json!({"startContainer": [{"path": "/bin/true"}]});
+    assert!(is_empty(&|config, _| config["hooks"] = start.clone()));
+    assert!(!is_empty(&|_, request| request.pivot = Pivot::Move));
+    for (fstype, empty) in [("overlay", false), ("ext4", false), ("tmpfs", true)] {
+        let mount = serde_json::json!({"destination": "/m", "type": fstype, "source": "/dev/sda", "options": ["lowerdir=/a:/b"]});
+        let with =
+            |config: &mut serde_json::Value| config["mounts"].as_array_mut().unwrap().push(mount.clone());
+        assert_eq!(is_empty(&|config, _| with(config)), empty, "{fstype}");
+    }
+    assert!(!is_empty(&|config, _| {
+        let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+        namespaces.push(serde_json::json!({"type": "user"}));
+        let map = serde_json::json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+        config["linux"]["uidMappings"] = map.clone();
+        config["linux"]["gidMappings"] = map;
+    }));
+}
+
 #[test]
 fn every_exec_compiles_to_its_golden_plan() {
     compare_with_golden(&folder().join("exec"), 4, |text| exec_plan_of(text, &exec_request()));
@@ -188,8 +242,7 @@ fn what_cannot_be_added_is_refused() {
 #[test]
 fn every_restore_compiles_to_its_golden_plan() {
     compare_with_golden(&folder().join("restore"), 4, |case| {
-        let case: serde_json::Value = serde_json::from_str(case).unwrap();
-        let text = std::fs::read_to_string(folder().join(case["config"].as_str().unwrap())).unwrap();
+        let text = config_of(case);
         let mut request = request(Start::AtOnce);
         request.cgroup_driver = driver_for(&text);
         restore_plan_of(&text, &request)

@@ -23,6 +23,7 @@ fn plan_of(sandbox: &Sandbox<'_>, overlay: Option<Upper>) -> String {
         bounding: known,
         apparmor: true,
         selinux: true,
+        empty_mounts: false,
     };
     let request = Request {
         id: "box".parse().unwrap(),

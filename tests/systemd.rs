@@ -40,6 +40,7 @@ fn plan(change: impl FnOnce(&mut Value)) -> Result<String, String> {
         bounding: Default::default(),
         apparmor: false,
         selinux: false,
+        empty_mounts: false,
     };
     let loaded =
         config::load(config.to_string().as_bytes(), Path::new("/bundle")).map_err(|e| format!("{e:#}"))?;

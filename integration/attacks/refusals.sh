@@ -152,10 +152,10 @@ test_calls_of_update() {
 test_init_that_a_filter_ends_before_it_is_ready() {
   differs runc,crun "not looked at"
   bundle c1 'args(["true"]) | .hostname = "box"'
-  without pivot_root KILL run --bundle "$B" c1
+  without sethostname KILL run --bundle "$B" c1
   [[ $RC == 1 && $ERR == *'seccomp filter'*'SIGSYS'* && $(wc -l <<<"$ERR") == 1 ]] || wrong run
   nothing run
-  without pivot_root KILL create --bundle "$B" c1
+  without sethostname KILL create --bundle "$B" c1
   [[ $RC == 1 && $ERR == *'seccomp filter'*'SIGSYS'* && $(wc -l <<<"$ERR") == 1 ]] || wrong create
   nothing create
   bundle c2 'args(["sleep", "1000"])'

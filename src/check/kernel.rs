@@ -9,18 +9,9 @@ use std::path::Path;
 /// The oldest kernel that is supported.
 const OLDEST: (u32, u32) = (5, 14);
 
-/// Whether a release like `6.1.0-18-amd64` is at least this one; none if it is no release.
-pub fn at_least(release: &str, oldest: (u32, u32)) -> Option<bool> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
-    let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-    Some((major, minor) >= oldest)
-}
-
 pub(super) fn version() -> Finding {
-    let release = nix::sys::utsname::uname()
-        .map(|names| names.release().to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let finding = match at_least(&release, OLDEST) {
+    let release = host::release();
+    let finding = match host::at_least(&release, OLDEST) {
         Some(true) => Finding::ok("Linux", release),
         _ => Finding::lacks(
             "Linux",

@@ -9,7 +9,6 @@ mod programs;
 mod rights;
 
 pub use cgroup::holders;
-pub use kernel::at_least;
 
 use crate::sys::process::{self, Cloned, Exit};
 use crate::sys::{self, Errno};

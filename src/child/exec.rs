@@ -5,7 +5,7 @@ use super::{Init, program, reaper};
 use crate::channel::{FromInit, InitEnd};
 use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::Computed;
-use crate::plan::seccomp::Filter;
+use crate::plan::seccomp::{Filter, Sendmsg};
 use crate::sys::{Errno, bpf, fs, process as proc, signal};
 use std::ffi::CString;
 use std::mem::ManuallyDrop;
@@ -45,11 +45,17 @@ impl Init<'_> {
         let channel = &self.inherited.channel;
         let number = listener.as_raw_fd();
         // Closed by execve(2) alone: close(2) may be a call that the agent answers.
-        let itself = ManuallyDrop::new(FromInit::ListenerItself(listener));
-        if filter.passes_sendmsg {
-            channel.tell(&itself).call(|| "sendmsg".into())?;
-        } else {
-            channel.tell(&FromInit::Listener(number)).call(|| "write".into())?;
+        let listener = ManuallyDrop::new(listener);
+        match filter.sendmsg {
+            Sendmsg::PassesMarked => {
+                let itself = ManuallyDrop::new(FromInit::ListenerOfAll(ManuallyDrop::into_inner(listener)));
+                return channel.tell(&itself).call(|| "sendmsg".into());
+            }
+            Sendmsg::Passes => {
+                let itself = ManuallyDrop::new(FromInit::ListenerItself(ManuallyDrop::into_inner(listener)));
+                channel.tell(&itself).call(|| "sendmsg".into())?;
+            }
+            Sendmsg::Refused => channel.tell(&FromInit::Listener(number)).call(|| "write".into())?,
         }
         channel.read_done().call(|| "read".into())
     }

@@ -6,7 +6,7 @@ use crate::acts::trees;
 use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::{Lookup, RootStep, Tree};
 use crate::sys::mount::{self, Change, Reach};
-use crate::sys::{Errno, fs};
+use crate::sys::{Errno, fs, process as proc};
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -17,6 +17,7 @@ impl Init<'_> {
     pub(super) fn take_root_step(&mut self, step: &RootStep) -> Outcome {
         match step {
             RootStep::Slave => trees::slave(),
+            RootStep::EmptyMounts => proc::unshare_empty_mounts().call(|| "unshare mount".into()),
             RootStep::CloneTree(tree) => self.clone_tree(tree),
             RootStep::Root { slot, path } => self.attach_root(*slot, path),
             RootStep::Overlay(overlay) => self.overlay(overlay),

@@ -1,6 +1,7 @@
 //! `knarr create`, and what it shares with `knarr run`.
 
 use super::Global;
+use crate::config::seccomp::Watch;
 use crate::config::{self, Config, Invalid, Loaded, Process, Upper};
 use crate::host::{self, Asked, Host, OwnCgroup};
 use crate::id::Id;
@@ -62,6 +63,9 @@ pub struct Args {
     /// The port of the sandbox's proxy
     #[arg(skip)]
     pub listen: Option<u16>,
+    /// What is told of system calls
+    #[arg(skip)]
+    pub watch: Watch,
     /// Pass this many descriptors after standard error on to the process
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub preserve_fds: u32,
@@ -182,6 +186,7 @@ pub(crate) fn asked(
     let mut loaded = config::load(&bundle.text, &bundle.folder)?;
     // Who asks for a layer for changes means to make some.
     loaded.config.root.readonly &= args.overlay.is_none();
+    loaded.warnings.extend(super::watch::prepare(&mut loaded.config, args.watch)?);
     let absolute = loaded.config.cgroups_path.as_deref().is_some_and(|path| path.starts_with('/'));
     let own_cgroup = match global.cgroup_driver() {
         CgroupDriver::Disabled => OwnCgroup::NoCgroup,

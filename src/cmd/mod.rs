@@ -19,6 +19,7 @@ pub mod list;
 pub mod mounts;
 pub mod pause;
 pub mod plan;
+pub mod profile;
 pub mod ps;
 pub mod restore;
 pub mod run;
@@ -27,6 +28,7 @@ pub mod spec;
 pub mod start;
 pub mod state;
 pub mod update;
+mod watch;
 
 pub use global::{Global, SPEC_VERSION};
 

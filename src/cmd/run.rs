@@ -3,6 +3,7 @@
 use super::Global;
 use super::create::{self, Bundle, Console, Fds, make};
 use super::sandbox::{self, Changes, Net};
+use super::watch;
 use crate::id::Id;
 use crate::note::{self, Mark};
 use crate::parent::create::Made;
@@ -14,6 +15,7 @@ use crate::plan::Start;
 use crate::state::{Container, Ended};
 use anyhow::{Context, Result, bail};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 #[group(id = "run")]
@@ -31,6 +33,12 @@ pub struct Args {
     /// Do not adopt orphans of a container without a pid namespace
     #[arg(long)]
     pub no_subreaper: bool,
+    /// Tell of each system call that is refused: who made it, what refused it, what would allow it
+    #[arg(long, conflicts_with = "detach")]
+    pub explain: bool,
+    /// Write what its processes use to this file: system calls, devices, paths written, sockets
+    #[arg(long, value_name = "FILE", conflicts_with = "detach")]
+    pub record: Option<PathBuf>,
     /// The options of a sandbox
     #[command(flatten)]
     pub sandbox: sandbox::Args,
@@ -73,7 +81,8 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
         {
             bail!("--keep={name}: a name goes with --host-root only");
         }
-        return run_with(args, &args.create, &Net::Nothing, global);
+        let create = create::Args { watch: watch::of(args), ..args.create.clone() };
+        return run_with(args, &create, &Net::Nothing, global);
     }
     let changes = Changes::of(args)?;
     let net = Net::of(args.sandbox.net.as_deref())?;
@@ -83,7 +92,12 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
     if net.port().is_some() && args.detach {
         bail!("--net: the proxy ends with this command, which --detach does not wait with");
     }
-    let create = create::Args { overlay: changes.overlay(), listen: net.port(), ..args.create.clone() };
+    let create = create::Args {
+        overlay: changes.overlay(),
+        listen: net.port(),
+        watch: watch::of(args),
+        ..args.create.clone()
+    };
     let mut global = global.clone();
     if !global.systemd_cgroup && global.cgroup_manager.is_none() {
         global.cgroup_manager = args.sandbox.cgroup_manager();
@@ -95,16 +109,18 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
 fn run_with(args: &Args, create: &create::Args, net: &Net, global: &Global) -> Result<u8> {
     // First, before this program opens anything.
     let fds = Fds::take(create.preserve_fds)?;
+    let mut watch = watch::Heir::new(args, global)?;
     let signals = if args.detach { None } else { Some(Signals::take()?) };
     let reaper = signals.as_ref().filter(|_| !args.no_subreaper);
     reaper.map_or(Ok(()), Signals::adopt_orphans)?;
     let console = if args.detach { Console::None } else { Console::Foreground };
-    let Made { container, pidfd, channel, terminal, notify, proxy } =
+    let Made { container, pidfd, channel, terminal, notify, proxy, watched } =
         make(bundle(args, console)?, create, global, Start::AtOnce, console, fds)?;
     let id = container.state.about.id.clone();
     let notify = notify.and_then(Notify::new);
     let _proxy = proxy.map(|listener| net.serve(listener, &global.log())).transpose()?;
-    let container = match start::finish(container, &channel) {
+    watch.give(watched);
+    let container = match start::finish(container, &channel, &mut |state, fd| watch.take(state, fd)) {
         Ok(container) => container,
         Err(cause) => {
             // A container that could not start is not kept either.
@@ -146,6 +162,7 @@ fn run_with(args: &Args, create: &create::Args, net: &Net, global: &Global) -> R
             }
         }
     }
+    watch.wait();
     let status = exit?.code() as u8;
     Ok(if is_late { LATE } else { status })
 }

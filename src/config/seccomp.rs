@@ -21,6 +21,33 @@ pub struct Seccomp {
     pub listener: Option<Listener>,
     /// In the order of the profile.
     pub rules: Vec<Rule>,
+    /// What this program is told of; the profile itself never asks for that.
+    pub watch: Watch,
+}
+
+impl Seccomp {
+    /// A filter that refuses nothing, for a container that has none.
+    pub fn open() -> Seccomp {
+        Seccomp {
+            default: Action::ALLOW,
+            arches: Arch::ALL.to_vec(),
+            flags: FLAG_SPEC_ALLOW,
+            listener: None,
+            rules: Vec::new(),
+            watch: Watch::Nothing,
+        }
+    }
+}
+
+/// What a listener of this program's own is told of, and answers as the filter would have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Watch {
+    #[default]
+    Nothing,
+    /// Calls that are answered with an errno.
+    Refusals,
+    /// These, and calls that are made.
+    Calls,
 }
 
 /// Where the notification fd goes.
@@ -90,6 +117,8 @@ impl Action {
     pub const LOG: Action = Action(0x7ffc_0000);
     /// `SCMP_ACT_ALLOW`
     pub const ALLOW: Action = Action(0x7fff_0000);
+    /// The same, to init alone, whatever is watched: the kernel does not look at the data.
+    pub const PASS: Action = Action(0x7fff_0001);
     /// The call does not exist.
     pub const ENOSYS: Action = Action::errno(38);
 
@@ -101,6 +130,11 @@ impl Action {
     /// `SCMP_ACT_TRACE`, with the message for the tracer
     pub const fn trace(message: u16) -> Action {
         Action(0x7ff0_0000 | message as u32)
+    }
+
+    /// The errno that a call is answered with, where it is.
+    pub const fn refusal(self) -> Option<u16> {
+        if self.0 & 0xffff_0000 == Action::errno(0).0 { Some(self.0 as u16) } else { None }
     }
 
     /// Whether a call may go on, as far as the filter itself decides: allow, log, trace.
@@ -132,6 +166,38 @@ pub enum Arch {
     S390x,
     /// `SCMP_ARCH_S390`: 31-bit programs
     S390,
+}
+
+impl Arch {
+    /// Its name in a profile.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "SCMP_ARCH_X86_64",
+            Arch::X86 => "SCMP_ARCH_X86",
+            Arch::X32 => "SCMP_ARCH_X32",
+            Arch::Aarch64 => "SCMP_ARCH_AARCH64",
+            Arch::Arm => "SCMP_ARCH_ARM",
+            Arch::Riscv64 => "SCMP_ARCH_RISCV64",
+            Arch::Loongarch64 => "SCMP_ARCH_LOONGARCH64",
+            Arch::Ppc64le => "SCMP_ARCH_PPC64LE",
+            Arch::S390x => "SCMP_ARCH_S390X",
+            Arch::S390 => "SCMP_ARCH_S390",
+        }
+    }
+
+    /// All.
+    pub const ALL: [Arch; 10] = [
+        Arch::X86_64,
+        Arch::X86,
+        Arch::X32,
+        Arch::Aarch64,
+        Arch::Arm,
+        Arch::Riscv64,
+        Arch::Loongarch64,
+        Arch::Ppc64le,
+        Arch::S390x,
+        Arch::S390,
+    ];
 }
 
 /// `SECCOMP_FILTER_FLAG_LOG`
@@ -169,6 +235,7 @@ pub fn resolve(spec: &oci::LinuxSeccomp) -> Result<Seccomp, Invalid> {
         flags: flags(spec, listener.is_some()),
         listener,
         rules,
+        watch: Watch::Nothing,
     })
 }
 

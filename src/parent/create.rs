@@ -7,7 +7,9 @@ use super::launch::{Launched, launch};
 use super::making::Making;
 use super::settle::settle;
 use super::terminal::hand_terminal;
+use crate::capability::Set;
 use crate::channel::{FromInit, ParentEnd};
+use crate::config::seccomp::{Seccomp, Watch};
 use crate::config::{Config, Namespace};
 use crate::host::Host;
 use crate::plan::{Keyring, Plan};
@@ -55,6 +57,24 @@ pub struct Made {
     pub notify: Option<OwnedFd>,
     /// The socket in its network namespace that a proxy takes connections from.
     pub proxy: Option<OwnedFd>,
+    /// What of it is watched.
+    pub watched: Option<Watched>,
+}
+
+/// What a listener of this program's own watches.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    pub filter: Seccomp,
+    /// The capabilities that the process may have.
+    pub permitted: Set,
+}
+
+impl Watched {
+    fn of(config: &Config) -> Option<Watched> {
+        let filter = config.seccomp.clone().filter(|filter| filter.watch != Watch::Nothing)?;
+        let permitted = config.process.as_ref().map(|process| process.capabilities.permitted);
+        Some(Watched { filter, permitted: permitted.unwrap_or_default() })
+    }
 }
 
 /// Make the container, or leave nothing behind.
@@ -67,7 +87,8 @@ pub fn create(order: &CreateOrder<'_>) -> Result<Made> {
     match bring_up(&mut making, &mut born) {
         Ok(terminal) => {
             let Born { init: Launched { pidfd, channel, .. }, notify, proxy, .. } = born;
-            Ok(Made { container: making.finish(), pidfd, channel, terminal, notify, proxy })
+            let watched = Watched::of(order.config);
+            Ok(Made { container: making.finish(), pidfd, channel, terminal, notify, proxy, watched })
         }
         Err(cause) => Err(making.roll_back(Some(born.init.pidfd), cause)),
     }
@@ -143,6 +164,7 @@ fn until_ready(
             Some(
                 message @ (FromInit::Listener(_)
                 | FromInit::ListenerItself(_)
+                | FromInit::ListenerOfAll(_)
                 | FromInit::Born(_)
                 | FromInit::Mount(_)),
             ) => {

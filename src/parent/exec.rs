@@ -307,6 +307,7 @@ impl Conversation<'_> {
                     message @ (FromInit::HostHooks
                     | FromInit::Ready
                     | FromInit::Proxy(_)
+                    | FromInit::ListenerOfAll(_)
                     | FromInit::Mount(_)),
                 ) => return Err(message.unexpected()),
             }

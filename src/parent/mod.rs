@@ -30,3 +30,4 @@ pub mod start;
 pub mod terminal;
 pub mod timer;
 pub mod update;
+pub mod watch;

@@ -27,7 +27,7 @@ pub fn start(container: Container) -> Result<()> {
     note::mark(Mark::LetGo);
     note::at(|| "the start of the process".into());
     channel.done().context("the container's init is gone")?;
-    let container = finish(container, &channel)?;
+    let container = finish(container, &channel, &mut to_agent)?;
     match (notify, container.pidfd()?) {
         (Some(notify), Some(pidfd)) => {
             let pid = container.state.pid;
@@ -43,7 +43,7 @@ pub fn start(container: Container) -> Result<()> {
 /// The notification descriptor of process `pidfd`, which has told `message`.
 pub(super) fn listener_of(message: FromInit, pidfd: &OwnedFd) -> Result<OwnedFd> {
     match message {
-        FromInit::ListenerItself(fd) => Ok(fd),
+        FromInit::ListenerItself(fd) | FromInit::ListenerOfAll(fd) => Ok(fd),
         // The memory of an ordinary user's init is closed to its caller.
         FromInit::Listener(number) => match process::pidfd_getfd(pidfd.as_fd(), number) {
             Err(Errno::EPERM) => {
@@ -73,20 +73,34 @@ pub(super) fn hand_over(state: &State, status: &str, pid: i32, fd: &OwnedFd) -> 
     socket::send(socket.as_fd(), message.to_string().as_bytes(), Some(fd.as_fd())).context("sendmsg")
 }
 
+/// Who gets the notification descriptor of a container's filter.
+pub type Heir<'a> = &'a mut dyn FnMut(&State, &OwnedFd) -> Result<()>;
+
+/// The agent that config.json names.
+pub fn to_agent(state: &State, listener: &OwnedFd) -> Result<()> {
+    hand_over(state, "creating", state.pid, listener).context("linux.seccomp.listenerPath")
+}
+
 /// Wait until init has become the process, and run the poststart hooks. One that fails destroys the
 /// container.
-pub fn finish(container: Container, channel: &ParentEnd) -> Result<Container> {
+pub fn finish(container: Container, channel: &ParentEnd, heir: Heir<'_>) -> Result<Container> {
     loop {
         match channel.hear().context("recvmsg from init")? {
             // execve(2) has closed init's end.
             None => break,
             Some(FromInit::Failed(fault)) => return Err(fault.into()),
-            Some(message @ (FromInit::Listener(_) | FromInit::ListenerItself(_))) => {
+            Some(
+                message @ (FromInit::Listener(_) | FromInit::ListenerItself(_) | FromInit::ListenerOfAll(_)),
+            ) => {
+                let waits = !matches!(message, FromInit::ListenerOfAll(_));
                 let pidfd = container.pidfd()?.context("the container's init is gone")?;
-                listener_of(message, &pidfd)
-                    .and_then(|fd| hand_over(&container.state, "creating", container.state.pid, &fd))
-                    .context("linux.seccomp.listenerPath")?;
-                channel.done().context("sendmsg to init")?;
+                let listener = listener_of(message, &pidfd).context("linux.seccomp.listenerPath")?;
+                // The heir alone holds it then: when that is gone calls fail, and wait for nobody.
+                heir(&container.state, &listener)?;
+                drop(listener);
+                if waits {
+                    channel.done().context("sendmsg to init")?;
+                }
             }
             Some(message) => return Err(message.unexpected()),
         }

@@ -138,6 +138,7 @@ mod tests {
             bounding: Default::default(),
             apparmor: false,
             selinux: false,
+            empty_mounts: false,
         };
         let path = |path: &str| scope(path, &host(0)).unwrap().path;
         assert_eq!(path("a-b.slice:pfx:web"), "a.slice/a-b.slice/pfx-web.scope");

@@ -1,6 +1,6 @@
 //! config.json and a request, on a machine, to a [`Plan`].
 
-use super::mounts::{self, Mounts};
+use super::mounts::{self, FirstMounts, Mounts};
 use super::process::Way;
 use super::{
     Console, EnterStep, Home, HostStep, Keyring, Launch, NetDevice, Pivot, Plan, Planned, ProcessStep,
@@ -45,7 +45,10 @@ fn plan_for(purpose: Purpose, config: &Config, request: &Request, host: &Host) -
         }
         Purpose::Trial => init.push(planned("", ProcessStep::Ready)),
     }
-    let launch = launch(config, host, cgroup.is_some());
+    let mut launch = launch(config, host, cgroup.is_some());
+    if init.iter().any(|planned| planned.step == Step::Root(RootStep::EmptyMounts)) {
+        launch.new &= !(Namespace::Mount.clone_flag() as u64);
+    }
     let first_closed_fd = 3 + request.preserve_fds as i32;
     Ok(Plan { id: request.id.clone(), cgroup, first_closed_fd, host: parent, launch, settle, init, warnings })
 }
@@ -78,15 +81,23 @@ struct Stages {
 
 impl Stages {
     fn of(purpose: Purpose, config: &Config, request: &Request, host: &Host) -> Result<Stages, Invalid> {
-        let enter = enter(purpose, config, request, host);
-        let owner = namespace_owner(purpose, config, request);
+        let mut enter = enter(purpose, config, request, host);
+        let mut owner = namespace_owner(purpose, config, request);
         let overlay = overlay::asked(config, request)?;
         let hooks = hooks(config);
         if *config.namespaces.of(Namespace::Mount) == Place::New {
-            let mut mounts = Mounts::plan(config, host, owner, overlay.as_ref())?;
+            let first = first_mounts(purpose, config, request, host);
+            if first == FirstMounts::Nothing {
+                enter.append(&mut owner);
+            }
+            let mut mounts = Mounts::plan(config, host, owner, overlay.as_ref(), first)?;
             let last = mounts.finish()?;
             let (copies, root) = mounts.into_steps();
-            let pivot = if request.pivot == Pivot::Root { RootStep::Pivot } else { RootStep::MoveRoot };
+            let pivot = match (first, request.pivot) {
+                (FirstMounts::Nothing, _) => RootStep::Chroot,
+                (FirstMounts::Hosts, Pivot::Root) => RootStep::Pivot,
+                (FirstMounts::Hosts, Pivot::Move) => RootStep::MoveRoot,
+            };
             let terminal = terminal(config).or_else(|| mounts::own_null(config));
             // The working directory is made before the root is read-only.
             let finish = terminal.into_iter().chain(working_directory(config)).chain(last);
@@ -102,6 +113,21 @@ impl Stages {
         let finish = working_directory(config).into_iter().collect();
         Ok(Stages { copies: Vec::new(), enter, root, hooks, pivot: planned("", RootStep::Chroot), finish })
     }
+}
+
+/// New filesystems that nothing of the host's goes into: no folder, no disk.
+const OF_THE_KERNEL: [&str; 7] = ["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2"];
+
+/// A copy of the host's mounts costs the more the more there are, and is needed for little: hooks
+/// and new filesystems find host paths there. In a user namespace the kernel mounts a new /proc
+/// only where it sees the host's.
+fn first_mounts(purpose: Purpose, config: &Config, request: &Request, host: &Host) -> FirstMounts {
+    let mut fstypes = config.mounts.iter().filter_map(Mount::new_fstype);
+    let names_host_paths =
+        fstypes.any(|fstype| !OF_THE_KERNEL.contains(&fstype)) || !hooks(config).is_empty();
+    let is_plain = purpose == Purpose::Process && request.pivot == Pivot::Root && !names_host_paths;
+    let has_rights = host.is_root && !config.namespaces.own(Namespace::User);
+    if host.empty_mounts && has_rights && is_plain { FirstMounts::Nothing } else { FirstMounts::Hosts }
 }
 
 /// What the parent does before it copies mounts: the cgroup, then what it opens.

@@ -9,6 +9,7 @@
 //! start the kernel's verifier walks every way through a program. For a dozen rules with branches
 //! that takes three times as long.
 
+use super::ebpf::Insn;
 use crate::config::Invalid;
 use crate::config::device_rules::{Access, DeviceKind, DeviceRule};
 
@@ -28,6 +29,15 @@ const DEFAULTS: [DeviceRule; 11] = [
     allow(DeviceKind::Char, Some(5), Some(2), Access::ALL), // ptmx
     allow(DeviceKind::Char, Some(10), Some(200), Access::ALL), // net/tun
 ];
+
+/// Whether every container may open this device: `c` or `b`.
+pub fn is_always_allowed(kind: char, major: u32, minor: u32) -> bool {
+    let is_of = |rule: &DeviceRule| match (rule.kind, kind) {
+        (DeviceKind::Char, 'c') | (DeviceKind::Block, 'b') => rule.major == Some(major),
+        _ => false,
+    };
+    DEFAULTS.iter().any(|rule| is_of(rule) && rule.minor.is_none_or(|own| own == minor))
+}
 
 const fn allow(kind: DeviceKind, major: Option<u32>, minor: Option<u32>, access: Access) -> DeviceRule {
     DeviceRule { allow: true, kind, major, minor, access }
@@ -59,50 +69,6 @@ pub fn compile(rules: &[DeviceRule]) -> Result<Option<Vec<u64>>, Invalid> {
 
 fn is_total(rule: &DeviceRule) -> bool {
     matches!(rule, DeviceRule { kind: DeviceKind::Any, major: None, minor: None, access: Access::ALL, .. })
-}
-
-/// `struct bpf_insn`, linux/bpf.h.
-#[derive(Debug, Clone, Copy)]
-struct Insn {
-    code: u8,
-    to: u8,
-    from: u8,
-    skip: i16,
-    value: i32,
-}
-
-impl Insn {
-    const fn new(code: u8, to: u8, from: u8, skip: i16, value: i32) -> Insn {
-        Insn { code, to, from, skip, value }
-    }
-
-    /// An instruction of one register and a number.
-    const fn value(code: u8, to: u8, value: i32) -> Insn {
-        Insn::new(code, to, 0, 0, value)
-    }
-
-    /// `struct bpf_insn` as its bytes are in memory: code, both registers, offset, value. The
-    /// compiler of a big-endian machine puts the first of two bit fields, the target, into the
-    /// upper half of the byte.
-    fn bytes(self, order: Order) -> [u8; 8] {
-        let (registers, skip, value) = match order {
-            Order::Little => (self.to | self.from << 4, self.skip.to_le_bytes(), self.value.to_le_bytes()),
-            Order::Big => (self.to << 4 | self.from, self.skip.to_be_bytes(), self.value.to_be_bytes()),
-        };
-        let [a, b, c, d] = value;
-        [self.code, registers, skip[0], skip[1], a, b, c, d]
-    }
-
-    fn encode(self) -> u64 {
-        u64::from_ne_bytes(self.bytes(if cfg!(target_endian = "big") { Order::Big } else { Order::Little }))
-    }
-}
-
-/// The order of bytes of a machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Order {
-    Little,
-    Big,
 }
 
 const LOAD: u8 = 0x61; // BPF_LDX | BPF_MEM | BPF_W
@@ -194,17 +160,5 @@ fn add(program: &mut Vec<Insn>, rule: &DeviceRule) {
     ]);
     if !rule.allow {
         program.push(Insn::new(XOR_WITH, ALLOWED, FITS, 0, 0));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn instructions_are_in_the_order_of_the_machine() {
-        let load = Insn::new(LOAD, MAJOR, CONTEXT, 4, -2);
-        assert_eq!(load.bytes(Order::Little), [0x61, 0x14, 4, 0, 0xfe, 0xff, 0xff, 0xff]);
-        assert_eq!(load.bytes(Order::Big), [0x61, 0x41, 0, 4, 0xff, 0xff, 0xff, 0xfe]);
     }
 }

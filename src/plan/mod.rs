@@ -9,6 +9,7 @@ pub mod added;
 mod cgroup;
 mod create;
 pub mod devices;
+pub mod ebpf;
 mod exec;
 pub mod gvariant;
 mod mounts;

@@ -34,13 +34,32 @@ pub(super) struct Mounts<'a> {
     late: Vec<Planned<Step>>,
     /// The overlay that the root is.
     pub(super) overlay: Option<&'a Overlay>,
+    /// What the new mount namespace has at first.
+    first: FirstMounts,
+}
+
+/// What a new mount namespace has at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FirstMounts {
+    /// A copy of the host's mounts, all of them, which pivot_root(2) leaves behind.
+    Hosts,
+    Nothing,
 }
 
 impl<'a> Mounts<'a> {
     /// None yet.
     pub(super) fn bare(config: &'a Config, host: &'a Host, overlay: Option<&'a Overlay>) -> Mounts<'a> {
         let (before, trees) = (Vec::new(), Vec::new());
-        Mounts { config, host, before, trees, steps: Vec::new(), late: Vec::new(), overlay }
+        Mounts {
+            config,
+            host,
+            before,
+            trees,
+            steps: Vec::new(),
+            late: Vec::new(),
+            overlay,
+            first: FirstMounts::Hosts,
+        }
     }
 
     /// What is done with mounts that are added: attributes come last.
@@ -54,8 +73,9 @@ impl<'a> Mounts<'a> {
         host: &'a Host,
         after_root: Vec<Planned<Step>>,
         overlay: Option<&'a Overlay>,
+        first: FirstMounts,
     ) -> Result<Mounts<'a>, Invalid> {
-        let mut mounts = Mounts::bare(config, host, overlay);
+        let mut mounts = Mounts { first, ..Mounts::bare(config, host, overlay) };
         // As a peer of the host's it would carry the container's mounts there, and pivot_root(2)
         // refuses it; it becomes shared at the very end. What is mounted below it and volumes are
         // peers meanwhile.
@@ -69,7 +89,8 @@ impl<'a> Mounts<'a> {
         };
         let tree = mounts.copy(&config.root.path, Reach::Tree, own);
         let slot = mounts.add("root.path", tree);
-        mounts.step("root.path", RootStep::Root { slot, path: config.root.path.clone() });
+        let place = if first == FirstMounts::Nothing { Path::new("/") } else { &config.root.path };
+        mounts.step("root.path", RootStep::Root { slot, path: place.into() });
         // Only now: the way to the root filesystem may be closed to the container's root.
         mounts.steps.extend(after_root);
         overlay.map_or(Ok(()), |overlay| mounts.stack(overlay))?;
@@ -124,8 +145,9 @@ impl<'a> Mounts<'a> {
     /// What the parent does, and what init does. An ordinary user copies mounts in the new
     /// namespace only.
     pub(super) fn into_steps(self) -> (Vec<Planned<HostStep>>, Vec<Planned<Step>>) {
-        let Mounts { before: mut parent, trees, steps, host, .. } = self;
-        let mut init = vec![planned("linux.namespaces", RootStep::Slave)];
+        let Mounts { before: mut parent, trees, steps, host, first, .. } = self;
+        let first = if first == FirstMounts::Nothing { RootStep::EmptyMounts } else { RootStep::Slave };
+        let mut init = vec![planned("linux.namespaces", first)];
         if host.uid == 0 {
             parent.extend(trees.into_iter().map(|tree| planned(tree.field, HostStep::CloneTree(tree.step))));
         } else {

@@ -2,7 +2,7 @@
 //! makes a container ready to take the processes of one.
 
 use super::create::{net_devices, trial, with_notify};
-use super::mounts::Mounts;
+use super::mounts::{FirstMounts, Mounts};
 use super::{
     Keyring, MountStep, Plan, Planned, Request, RootStep, SessionKeyring, Settle, Source, Step, Tree,
     planned, process,
@@ -38,7 +38,7 @@ pub fn externals(config: &Config, notify: Option<&Path>, host: &Host) -> Result<
         return Err(overlay(&asked.field));
     }
     let config = &*with_notify(config, notify);
-    let mut mounts = Mounts::plan(config, host, Vec::new(), None)?;
+    let mut mounts = Mounts::plan(config, host, Vec::new(), None, FirstMounts::Hosts)?;
     let finish = mounts.finish()?;
     let mut found = Vec::new();
     let of_slot = |slot: usize, target: &str, key: &str, field: &str| {

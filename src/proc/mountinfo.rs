@@ -5,6 +5,8 @@
 pub struct Mount<'a> {
     pub id: u64,
     pub target: String,
+    /// The options of the mount itself, with commas between.
+    pub flags: &'a str,
     /// The type of its filesystem.
     pub fstype: &'a str,
     /// What it is of, as the filesystem says it.
@@ -20,9 +22,10 @@ pub fn mounts(mountinfo: &str) -> impl Iterator<Item = Mount<'_>> {
         let mut fields = mount.split(' ');
         let id = fields.next()?.parse().ok()?;
         let target = unescaped(fields.nth(3)?);
+        let flags = fields.next()?;
         let mut words = filesystem.split(' ');
         let (fstype, source) = (words.next()?, words.next()?);
-        Some(Mount { id, target, fstype, source, options: words.next().unwrap_or_default() })
+        Some(Mount { id, target, flags, fstype, source, options: words.next().unwrap_or_default() })
     })
 }
 
@@ -62,7 +65,14 @@ no line of it
         assert_eq!(found.len(), 2);
         assert_eq!(
             found[1],
-            Mount { id: 25, target: "/home/a b".into(), fstype: "ext4", source: "/dev/sda3", options: "rw" }
+            Mount {
+                id: 25,
+                target: "/home/a b".into(),
+                flags: "rw,relatime",
+                fstype: "ext4",
+                source: "/dev/sda3",
+                options: "rw"
+            }
         );
     }
 

@@ -3,12 +3,19 @@
 use super::{Errno, Result};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+const BPF_MAP_CREATE: libc::c_int = 0;
+const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
+const BPF_MAP_UPDATE_ELEM: libc::c_int = 2;
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_ATTACH: libc::c_int = 8;
 const BPF_PROG_DETACH: libc::c_int = 9;
 const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
 const BPF_PROG_QUERY: libc::c_int = 16;
+const BPF_RAW_TRACEPOINT_OPEN: libc::c_int = 17;
+const BPF_MAP_TYPE_ARRAY: u32 = 2;
+const BPF_MAP_TYPE_CGROUP_ARRAY: u32 = 8;
 const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+const BPF_PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
 const BPF_CGROUP_DEVICE: u32 = 6;
 const BPF_F_ALLOW_MULTI: u32 = 2;
 
@@ -44,16 +51,64 @@ fn bpf<T>(command: libc::c_int, attr: &T) -> Result<libc::c_long> {
 
 /// Load a program that decides about the use of devices.
 pub fn load_device_filter(insns: &[u64]) -> Result<OwnedFd> {
+    load(BPF_PROG_TYPE_CGROUP_DEVICE, insns)
+}
+
+fn load(prog_type: u32, insns: &[u64]) -> Result<OwnedFd> {
     let attr = LoadAttr {
-        prog_type: BPF_PROG_TYPE_CGROUP_DEVICE,
+        prog_type,
         insn_cnt: insns.len() as u32,
         insns: insns.as_ptr() as u64,
         license: c"Apache-2.0".as_ptr() as u64,
         ..LoadAttr::default()
     };
-    let fd = bpf(BPF_PROG_LOAD, &attr)?;
+    descriptor(BPF_PROG_LOAD, &attr)
+}
+
+/// What a command makes.
+fn descriptor<T>(command: libc::c_int, attr: &T) -> Result<OwnedFd> {
+    let fd = bpf(command, attr)?;
     // SAFETY: the kernel has just returned this descriptor to us alone.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// Run a program whenever the kernel comes to this tracepoint, until what is returned is closed.
+pub fn trace(name: &std::ffi::CStr, insns: &[u64]) -> Result<OwnedFd> {
+    let program = load(BPF_PROG_TYPE_RAW_TRACEPOINT, insns)?;
+    descriptor(BPF_RAW_TRACEPOINT_OPEN, &[name.as_ptr() as u64, program.as_raw_fd() as u64])
+}
+
+/// `bpf_attr` of an element of a map.
+#[repr(C)]
+#[derive(Default)]
+struct ElementAttr {
+    map_fd: u64,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// An array of so many numbers of 64 bits, all zero.
+pub fn array(length: u32) -> Result<OwnedFd> {
+    descriptor(BPF_MAP_CREATE, &[BPF_MAP_TYPE_ARRAY, 4, 8, length, 0])
+}
+
+/// The number at this place of an array.
+pub fn element(array: BorrowedFd<'_>, at: u32) -> Result<u64> {
+    let mut value = 0u64;
+    let (key, out) = (&raw const at as u64, &raw mut value as u64);
+    let map_fd = array.as_raw_fd() as u64;
+    bpf(BPF_MAP_LOOKUP_ELEM, &ElementAttr { map_fd, key, value: out, flags: 0 })?;
+    Ok(value)
+}
+
+/// An array of one cgroup, for programs to ask about.
+pub fn cgroup_array(cgroup: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let array = descriptor(BPF_MAP_CREATE, &[BPF_MAP_TYPE_CGROUP_ARRAY, 4, 4, 1, 0])?;
+    let (at, fd) = (0u32, cgroup.as_raw_fd());
+    let (key, value) = (&raw const at as u64, &raw const fd as u64);
+    bpf(BPF_MAP_UPDATE_ELEM, &ElementAttr { map_fd: array.as_raw_fd() as u64, key, value, flags: 0 })?;
+    Ok(array)
 }
 
 /// Attach a device filter to a cgroup, beside those of the cgroups above it.

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod mount;
 pub mod net;
 pub mod netlink;
+pub mod notification;
 pub mod process;
 pub mod refusals;
 pub mod rlimit;

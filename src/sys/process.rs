@@ -423,6 +423,15 @@ pub fn setns(fd: BorrowedFd<'_>, kind: i32) -> Result<()> {
     Errno::result(unsafe { libc::setns(fd.as_raw_fd(), kind) }).map(drop)
 }
 
+/// `UNSHARE_EMPTY_MNTNS` of unshare(2), which libc does not name yet.
+const UNSHARE_EMPTY_MNTNS: i32 = 0x0010_0000;
+
+/// unshare(2): a mount namespace of its own with nothing in it but an empty folder that nobody can
+/// write to. Linux 7.1.
+pub fn unshare_empty_mounts() -> Result<()> {
+    unshare(UNSHARE_EMPTY_MNTNS)
+}
+
 /// unshare(2) of namespaces that a process with one thread may leave.
 pub fn unshare(flags: i32) -> Result<()> {
     // SAFETY: integers only; one thread.

@@ -108,6 +108,34 @@ pub fn send(fd: BorrowedFd<'_>, data: &[u8], pass: Option<BorrowedFd<'_>>) -> Re
     }
 }
 
+/// What [`send_marked`] gives as flags: none of them means anything to a UNIX domain socket.
+pub const MARK: i32 = libc::MSG_NOSIGNAL | libc::MSG_CONFIRM | libc::MSG_RST | libc::MSG_SYN;
+
+/// sendmsg(2) of one byte with one descriptor, with [`MARK`]; no other call is made on the way, not
+/// even for memory.
+pub fn send_marked(fd: BorrowedFd<'_>, mut data: [u8; 1], pass: BorrowedFd<'_>) -> Result<()> {
+    #[repr(C, align(8))]
+    struct Control([u8; 32]);
+    let mut control = Control([0; 32]);
+    let mut slice = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: 1 };
+    // SAFETY: msghdr is plain integers and pointers, for which all zeroes is a value. `control` is
+    // aligned for a header and has room for one with a descriptor; all that is pointed to is live.
+    let sent = unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut slice;
+        message.msg_iovlen = 1;
+        message.msg_control = (&raw mut control).cast();
+        message.msg_controllen = libc::CMSG_SPACE(4) as _;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(4) as _;
+        libc::CMSG_DATA(header).cast::<i32>().write_unaligned(pass.as_raw_fd());
+        libc::syscall(libc::SYS_sendmsg, fd.as_raw_fd(), &raw const message, MARK)
+    };
+    Errno::result(sent).map(drop)
+}
+
 /// send(2) on a stream: how much of `data` was taken. A closed peer is EPIPE, never a signal.
 pub fn send_some(fd: BorrowedFd<'_>, data: &[u8]) -> Result<usize> {
     nix::sys::socket::send(fd.as_raw_fd(), data, MsgFlags::MSG_NOSIGNAL)

@@ -79,6 +79,14 @@ pub fn deny(config: &mut Value, names: &[&str]) {
     rules.retain(|rule| rule["names"].as_array().is_some_and(|names| !names.is_empty()));
 }
 
+/// Whether a container may make this call, with some arguments at least.
+pub fn allows(name: &str) -> bool {
+    let profile: Value = serde_json::from_str(SECCOMP).unwrap_or_default();
+    let rules = profile["syscalls"].as_array().into_iter().flatten();
+    let mut allowed = rules.filter(|rule| rule["action"] == "SCMP_ACT_ALLOW");
+    allowed.any(|rule| rule["names"].as_array().is_some_and(|names| names.iter().any(|other| other == name)))
+}
+
 /// The filter of system calls. The arguments of clone(2) are in another order on s390.
 fn seccomp(is_s390: bool) -> serde_json::Result<Value> {
     let mut profile: Value = serde_json::from_str(SECCOMP)?;

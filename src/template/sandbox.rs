@@ -57,7 +57,7 @@ pub enum Strictness {
 
 /// What `Strictness::Strict` refuses. A new user namespace is made by unshare(2), or by clone(2)
 /// with arguments that Docker's filter refuses already.
-const STRICT: [&str; 18] = [
+pub const STRICT: [&str; 18] = [
     "add_key",
     "bpf",
     "io_uring_enter",

@@ -11,7 +11,7 @@ use std::path::Path;
 pub fn config(text: &[u8]) {
     let Ok(loaded) = config::load(text, Path::new("/bundle")) else { return };
     let known = knarr::capability::Set::from_bits((1 << 41) - 1);
-    let host = |uid| Host {
+    let host = |uid, empty_mounts| Host {
         cgroup_root: "/sys/fs/cgroup".into(),
         own_cgroup: "/user/shell".into(),
         delegated: false,
@@ -21,8 +21,12 @@ pub fn config(text: &[u8]) {
         bounding: known,
         apparmor: true,
         selinux: true,
+        empty_mounts,
     };
-    for (uid, cgroup_driver) in [(0, CgroupDriver::Cgroupfs), (1000, CgroupDriver::Systemd)] {
+    let (cgroupfs, systemd) = (CgroupDriver::Cgroupfs, CgroupDriver::Systemd);
+    for (uid, empty_mounts, cgroup_driver) in
+        [(0, false, cgroupfs), (0, true, cgroupfs), (1000, false, systemd)]
+    {
         let request = Request {
             id: "web".parse().expect("an id"),
             start: Start::OnRequest,
@@ -36,7 +40,7 @@ pub fn config(text: &[u8]) {
             listen: None,
             notify: None,
         };
-        if let Ok(plan) = plan::create(&loaded.config, &request, &host(uid)) {
+        if let Ok(plan) = plan::create(&loaded.config, &request, &host(uid, empty_mounts)) {
             assert!(!plan.to_string().is_empty());
         }
     }

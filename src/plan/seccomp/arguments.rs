@@ -21,10 +21,10 @@ pub(super) fn write(program: &mut Program, argument: Argument, checks: &[Check],
             && comparable(&condition)
         {
             let tests: Vec<(Condition, Label)> =
-                checks.iter().map(|check| (check.conditions[0], program.ret(check.action.0))).collect();
+                checks.iter().map(|check| (check.conditions[0], program.ret(check.action))).collect();
             compare(program, argument, &tests, next)
         } else {
-            let action = program.ret(check.action.0);
+            let action = program.ret(check.action);
             all(program, argument, &check.conditions, action, next)
         };
         rest = before;

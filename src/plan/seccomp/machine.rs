@@ -176,6 +176,22 @@ impl Machine {
         }
         None
     }
+
+    /// The name of a call that was made by this entry.
+    pub fn name(&self, audit_arch: u32, number: u32) -> Option<&'static str> {
+        let space = self.space(audit_arch, number)?;
+        let number = u16::try_from(number - space.base).ok().filter(|number| *number != NONE)?;
+        let Columns { names, ends, numbers } = &self.table;
+        let row = numbers.iter().position(|row| row[space.column] == number)?;
+        let start = if row == 0 { 0 } else { ends[row - 1] };
+        str::from_utf8(&names[usize::from(start)..usize::from(ends[row])]).ok()
+    }
+
+    /// The space of a call that was made by this entry.
+    pub fn space(&self, audit_arch: u32, number: u32) -> Option<&'static Space> {
+        let entry = self.entries.iter().find(|entry| entry.audit_arch == audit_arch)?;
+        entry.spaces.iter().rev().find(|space| number >= space.base)
+    }
 }
 
 /// A row of a table.

@@ -10,13 +10,17 @@
 //! them.
 
 mod arguments;
+pub mod judge;
 pub mod machine;
+pub mod matters;
 mod program;
+pub mod touches;
 mod tree;
 mod verdicts;
+pub mod watch;
 
 use crate::config::Invalid;
-use crate::config::seccomp::{Action, FLAG_NEW_LISTENER, Listener, Rule, Seccomp};
+use crate::config::seccomp::{Action, FLAG_NEW_LISTENER, Listener, Rule, Seccomp, Watch};
 use machine::{Machine, NATIVE, Space};
 use program::{Program, Test};
 
@@ -40,8 +44,19 @@ pub struct Filter {
     pub flags: u32,
     /// Who gets the fd that `SECCOMP_FILTER_FLAG_NEW_LISTENER` returns.
     pub listener: Option<Listener>,
-    /// Whether sendmsg(2), by which init hands that fd over, is allowed whatever its arguments.
-    pub passes_sendmsg: bool,
+    /// What becomes of sendmsg(2), by which init hands that fd over.
+    pub sendmsg: Sendmsg,
+}
+
+/// Whether init may send a message when the filter is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sendmsg {
+    /// As any.
+    Passes,
+    /// One that is marked; all other calls wait for the listener, so nothing else may come before.
+    PassesMarked,
+    /// Perhaps not.
+    Refused,
 }
 
 /// `BPF_MAXINSNS`, linux/bpf_common.h.
@@ -58,13 +73,14 @@ pub fn compile(profile: &Seccomp) -> Result<Filter, Invalid> {
 
 /// Compiles a profile for any machine that has a table.
 pub fn compile_for(machine: &Machine, profile: &Seccomp) -> Result<Filter, Invalid> {
+    let profile = &*watch::prepared(profile)?;
     let native = machine.entries[0].spaces[0].arch;
     let listed = |space: &Space| space.arch == native || profile.arches.contains(&space.arch);
     let mut verdicts = verdicts::of(machine, profile);
-    let mut program = Program::with_capacity(512);
+    let mut program = Program::with_capacity(512, profile.watch);
     // Whatever the profile says, a call by a way that it does not list ends the thread
     // (SCMP_FLTATR_ACT_BADARCH).
-    let mut head = program.ret(Action::KILL_THREAD.0);
+    let mut head = program.ret(Action::KILL_THREAD);
     for entry in machine.entries.iter().rev() {
         let spaces = verdicts.split_off(verdicts.len() - entry.spaces.len());
         if entry.spaces.iter().any(listed) {
@@ -78,12 +94,18 @@ pub fn compile_for(machine: &Machine, profile: &Seccomp) -> Result<Filter, Inval
         let reason = format!("compiles to {} instructions, the kernel takes {MAX_INSNS}", program.len());
         return Err(Invalid::new("linux.seccomp.syscalls", reason));
     }
-    let listening = if profile.listener.is_some() { FLAG_NEW_LISTENER } else { 0 };
+    let is_watched = profile.watch != Watch::Nothing;
+    let listening = if is_watched || profile.listener.is_some() { FLAG_NEW_LISTENER } else { 0 };
+    let sendmsg = match profile.watch {
+        Watch::Calls => Sendmsg::PassesMarked,
+        _ if passes(profile, "sendmsg") => Sendmsg::Passes,
+        _ => Sendmsg::Refused,
+    };
     Ok(Filter {
         insns: program.finish(),
         flags: profile.flags | listening,
         listener: profile.listener.clone(),
-        passes_sendmsg: passes(profile, "sendmsg"),
+        sendmsg,
     })
 }
 

@@ -3,7 +3,8 @@
 //! Jumps of classic BPF lead forwards only. So what an instruction leads to is there before the
 //! instruction itself, and every jump is resolved when it is written.
 
-use super::Insn;
+use super::{Insn, watch};
+use crate::config::seccomp::{Action, Watch};
 
 /// The place of an instruction, counted from the end of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,12 +37,13 @@ const REACH: usize = 254;
 #[derive(Debug, Default)]
 pub(super) struct Program {
     insns: Vec<Insn>,
+    watch: Watch,
 }
 
 impl Program {
-    /// For a program of about `insns` instructions.
-    pub(super) fn with_capacity(insns: usize) -> Program {
-        Program { insns: Vec::with_capacity(insns) }
+    /// For a program of about `insns` instructions, which tells a listener what is watched.
+    pub(super) fn with_capacity(insns: usize, watch: Watch) -> Program {
+        Program { insns: Vec::with_capacity(insns), watch }
     }
 
     /// How many instructions there are.
@@ -55,8 +57,9 @@ impl Program {
         self.insns
     }
 
-    /// Ends the program with `value`: an instruction in reach of a jump, if there is one.
-    pub(super) fn ret(&mut self, value: u32) -> Label {
+    /// Ends the program with `action`: an instruction in reach of a jump, if there is one.
+    pub(super) fn ret(&mut self, action: Action) -> Label {
+        let value = watch::turned(action, self.watch).0;
         let recent = self.insns.len().saturating_sub(REACH);
         match self.insns[recent..].iter().rposition(|insn| insn.code == RETURN && insn.k == value) {
             Some(at) => Label(recent + at),

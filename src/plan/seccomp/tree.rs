@@ -130,9 +130,9 @@ impl Tree<'_> {
 
     fn leaf(&mut self, leaf: Leaf) -> Label {
         match leaf {
-            Leaf::Action(action) => self.program.ret(action.0),
+            Leaf::Action(action) => self.program.ret(action),
             Leaf::Checks(space, number) => {
-                let default = self.program.ret(self.default.0);
+                let default = self.program.ret(self.default);
                 let verdicts = &self.spaces[space];
                 arguments::write(self.program, verdicts.space.argument, verdicts.checks(number), default)
             }

@@ -131,14 +131,17 @@ pub struct GlassStep {
 pub enum RootStep {
     /// Make every mount of the new mount namespace a slave: nothing done here reaches the host.
     Slave,
+    /// Go into a new mount namespace that has no copy of the host's mounts, nor any other. From
+    /// here no host path is valid.
+    EmptyMounts,
     /// As [`HostStep::CloneTree`], where the parent has no right to and init, as root of its user
     /// namespace, has.
     CloneTree(Tree),
-    /// Attach the copy of the root filesystem at its own host path and go on inside it.
+    /// Attach the copy of the root filesystem and go on inside it.
     Root {
         /// The number of the copy.
         slot: usize,
-        /// The host path.
+        /// Its own host path; `/` where there are no mounts of the host's.
         path: PathBuf,
     },
     /// Stack an overlay over the root filesystem.
@@ -317,6 +320,7 @@ impl Display for RootStep {
         match self {
             RootStep::CloneTree(tree) => write!(f, "{tree}"),
             RootStep::Slave => write!(f, "all mounts slaves of the host's"),
+            RootStep::EmptyMounts => write!(f, "new mount, empty"),
             RootStep::Root { slot, path } => write!(f, "root copy #{slot} on {}", path.display()),
             RootStep::Overlay(overlay) => write!(f, "{overlay}"),
             RootStep::RootDirectory(path) => write!(f, "root {}", path.display()),
