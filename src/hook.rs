@@ -3,6 +3,7 @@
 
 use crate::config::{Hook, HookEnv};
 use crate::fault::{Call, Outcome, Refusal};
+use crate::host;
 use crate::note;
 use crate::sys::process::{self as proc, Cloned, Exit};
 use crate::sys::{self, Errno, describe, signal};
@@ -39,6 +40,10 @@ pub fn run(hook: &Hook, state: &str, cwd: &Path, inherited: &dyn Fn() -> Vec<CSt
     let (output, theirs) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(kernel("pipe2"))?;
     let env = match &hook.env {
         HookEnv::Inherited => Some(None),
+        HookEnv::Exactly(env) if hook.traced => {
+            let trace = host::trace().into_iter().map(|(name, value)| format!("{name}={value}"));
+            strings(&env.iter().cloned().chain(trace).collect::<Vec<_>>()).map(Some)
+        }
         HookEnv::Exactly(env) => strings(env).map(Some),
     };
     let args = strings(&hook.args);

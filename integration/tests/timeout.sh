@@ -93,7 +93,7 @@ test_a_process_that_hangs_is_told() {
   hung
   bundle c1 --arg s "$T" 'sh("exec cat /mnt/hung/file") | rw | bind($s; "/mnt"; ["rbind"])'
   run_ok run -d --bundle "$B" c1
-  hangs() { [[ $(</proc/"$PID"/wchan) == *request_wait_answer* ]]; }
+  hangs() { is_line_in asked "$T/fuse"; }
   pid_of c1
   eventually hangs
   quick 11 run_fails 1 'outlives SIGKILL: process [0-9]+ hangs in the kernel, in .*; its cgroup and its record are left' delete --force c1
