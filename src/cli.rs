@@ -4,12 +4,16 @@ mod go;
 mod usage;
 
 use crate::cmd::{self, Global, SPEC_VERSION};
+use crate::id::Id;
 use crate::log::{self, Format, Level, Log};
+use crate::parent::bound::{self, Rescue};
 use crate::sys;
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// knarr runs containers from OCI bundles: a config.json and a root filesystem.
 #[derive(Debug, Parser)]
@@ -116,6 +120,20 @@ impl Cmd {
         }
     }
 
+    /// What errors begin with, and the container that is dealt with.
+    fn of_container(&self) -> (&'static str, Option<&str>) {
+        match self {
+            Cmd::Create(args) => ("create", Some(&args.common.id)),
+            Cmd::Run(args) => ("run", Some(&args.create.common.id)),
+            Cmd::Restore(args) => ("restore", Some(&args.common.id)),
+            Cmd::Start(args) => ("start", Some(&args.id)),
+            Cmd::Checkpoint(args) => ("checkpoint", Some(&args.id)),
+            Cmd::Delete(args) => ("delete", Some(&args.id)),
+            Cmd::Exec(args) => ("exec failed:", args.words.first().map(String::as_str)),
+            _ => ("", None),
+        }
+    }
+
     /// Whether the command makes a process that enters a container.
     fn enters(&self) -> bool {
         match self {
@@ -124,6 +142,34 @@ impl Cmd {
             _ => false,
         }
     }
+}
+
+/// Do what the command says; its status, or that of its failure, which is told.
+fn attempt(command: &Cmd, global: &Global, sealed: anyhow::Result<()>) -> u8 {
+    let sealed = if command.enters() { sealed } else { Ok(()) };
+    sealed.and_then(|()| command.run(global)).unwrap_or_else(|err| {
+        global.log().error(&err);
+        failure(Some(command))
+    })
+}
+
+/// The same within a time, by a process of its own.
+fn attempt_within(
+    time: Duration,
+    command: &Cmd,
+    global: &Global,
+    sealed: anyhow::Result<()>,
+) -> anyhow::Result<u8> {
+    let (name, id) = command.of_container();
+    let id = id.map(str::parse::<Id>).transpose().ok().flatten();
+    let rescue = match (command, &id) {
+        (Cmd::Create(_) | Cmd::Run(_) | Cmd::Restore(_), Some(id)) => Rescue::Made(id.clone()),
+        (Cmd::Start(_), Some(id)) => Rescue::Started(id.clone()),
+        (Cmd::Checkpoint(_), Some(id)) => Rescue::Frozen(id.clone()),
+        _ => Rescue::Nothing,
+    };
+    let named = || id.as_ref().map_or(name.to_string(), |id| format!("{name} {id}"));
+    bound::within(time, &global.store(), &rescue, || attempt(command, global, sealed)).with_context(named)
 }
 
 /// The verbs of [`Cmd::enters`], looked for before anything is parsed; and what the options begin
@@ -166,8 +212,10 @@ pub fn main() -> ExitCode {
     let result = match &cli.command {
         _ if global.version => cmd::print(&version()),
         None => cmd::print(&Cli::command().render_help().to_string()),
-        Some(command) if command.enters() => sealed.and_then(|()| command.run(global)),
-        Some(command) => command.run(global),
+        Some(command) => match global.timeout {
+            None => Ok(attempt(command, global, sealed)),
+            Some(time) => attempt_within(time, command, global, sealed),
+        },
     };
     match result {
         Ok(status) => ExitCode::from(status),

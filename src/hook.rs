@@ -3,13 +3,19 @@
 
 use crate::config::{Hook, HookEnv};
 use crate::fault::{Call, Outcome, Refusal};
+use crate::host;
+use crate::note;
 use crate::sys::process::{self as proc, Cloned, Exit};
 use crate::sys::{self, Errno, describe, signal};
+use crate::time;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// How long a hook that was killed may take to end.
+const KILLED: Duration = Duration::from_millis(300);
 
 /// How much of a hook's output is kept for the error message, in bytes.
 const OUTPUT_LIMIT: usize = 4096;
@@ -34,6 +40,10 @@ pub fn run(hook: &Hook, state: &str, cwd: &Path, inherited: &dyn Fn() -> Vec<CSt
     let (output, theirs) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(kernel("pipe2"))?;
     let env = match &hook.env {
         HookEnv::Inherited => Some(None),
+        HookEnv::Exactly(env) if hook.traced => {
+            let trace = host::trace().into_iter().map(|(name, value)| format!("{name}={value}"));
+            strings(&env.iter().cloned().chain(trace).collect::<Vec<_>>()).map(Some)
+        }
         HookEnv::Exactly(env) => strings(env).map(Some),
     };
     let args = strings(&hook.args);
@@ -46,17 +56,24 @@ pub fn run(hook: &Hook, state: &str, cwd: &Path, inherited: &dyn Fn() -> Vec<CSt
     };
     drop((input, theirs));
     let (pidfd, pid) = pidfd;
-    let deadline = hook.timeout_s.and_then(|s| Instant::now().checked_add(Duration::from_secs(s)));
+    note::at(|| format!("{} {}", hook.field, hook.path));
+    let began = Instant::now();
+    let own = hook.timeout_s.and_then(|s| began.checked_add(Duration::from_secs(s)));
+    let deadline = own.into_iter().chain(time::limit()).min();
     let mut said = Vec::new();
     let ended = wait_until(&pidfd, &output, deadline, &mut said).map_err(kernel("poll"))?;
     if !ended {
         kill_group(&pidfd, pid);
+        let last = Some(Instant::now() + KILLED);
+        if !wait_until(&pidfd, &output, last, &mut said).map_err(kernel("poll"))? {
+            return Err(place(format!("process {pid} outlives SIGKILL")));
+        }
     }
     let exit = proc::wait(pidfd.as_fd()).map_err(kernel("waitid"))?;
     let said = String::from_utf8_lossy(&said);
     let said = if said.trim().is_empty() { String::new() } else { format!(": {}", said.trim()) };
     match exit {
-        _ if !ended => Err(place(format!("killed after {} s{said}", hook.timeout_s.unwrap_or_default()))),
+        _ if !ended => Err(place(format!("killed after {:.0} s{said}", began.elapsed().as_secs_f64()))),
         Exit::Status(0) => Ok(()),
         Exit::Status(status) => Err(place(format!("exit status {status}{said}"))),
         Exit::Signal(libc::SIGSYS) => Err(place(format!("ended by SIGSYS, bad system call{said}"))),

@@ -202,3 +202,35 @@ pub fn program(name: &str) -> Option<PathBuf> {
     let mut places = std::env::split_paths(&path).map(|folder| folder.join(name));
     places.find(|place| place.metadata().is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0))
 }
+
+/// What the caller is traced by: `TRACEPARENT` and `TRACESTATE` of W3C's Trace Context, where the
+/// first has its form. Others are not passed on.
+pub fn trace() -> Vec<(&'static str, String)> {
+    let variable = |name| std::env::var(name).ok();
+    let Some(parent) = variable("TRACEPARENT").filter(|text| is_traceparent(text)) else { return Vec::new() };
+    let plain = |text: &String| text.len() <= 512 && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let state = variable("TRACESTATE").filter(plain);
+    std::iter::once(("TRACEPARENT", parent)).chain(state.map(|state| ("TRACESTATE", state))).collect()
+}
+
+/// `version-trace-span-flags`, in lower-case hexadecimal.
+fn is_traceparent(text: &str) -> bool {
+    let lengths = [2, 32, 16, 2];
+    let parts: Vec<&str> = text.split('-').collect();
+    let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    parts.len() == lengths.len()
+        && parts.iter().zip(lengths).all(|(part, length)| part.len() == length && is_hex(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_traceparent;
+
+    #[test]
+    fn a_traceparent_has_four_parts() {
+        assert!(is_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        for text in ["", "00", "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", "a-b-c-d"] {
+            assert!(!is_traceparent(text), "{text}");
+        }
+    }
+}

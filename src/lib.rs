@@ -19,6 +19,7 @@ pub mod image;
 pub mod layer;
 pub mod log;
 pub mod nearest;
+pub mod note;
 pub mod parent;
 pub mod placeholder;
 pub mod plan;

@@ -5,6 +5,7 @@
 
 use crate::config::Invalid;
 use crate::fault::{Fault, Refusal};
+use crate::host;
 use crate::sys::{self, Errno, fs};
 use anyhow::Context;
 use serde_json::{Map, Value};
@@ -128,7 +129,9 @@ impl Log {
     fn record(&self, level: &str, message: &str) -> Map<String, Value> {
         let time = crate::time::rfc3339(SystemTime::now());
         let pairs = [("level", level), ("msg", message), ("time", &time)];
-        pairs.into_iter().map(|(key, value)| (key.to_string(), Value::from(value))).collect()
+        let trace = host::trace().into_iter().map(|(key, value)| (key.to_ascii_lowercase(), value));
+        let pairs = pairs.map(|(key, value)| (key.to_string(), value.to_string()));
+        pairs.into_iter().chain(trace).map(|(key, value)| (key, Value::from(value))).collect()
     }
 
     fn line(&self, record: Map<String, Value>) -> String {

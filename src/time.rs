@@ -1,6 +1,26 @@
 //! Times as records have them.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::cell::Cell;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+thread_local! {
+    static LIMIT: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// From now on all waiting of this command together takes no longer than this.
+pub fn bound_waiting(limit: Duration) {
+    LIMIT.set(Some(Instant::now() + limit));
+}
+
+/// How long may be waited where `usual` is the rule.
+pub fn at_most(usual: Duration) -> Duration {
+    LIMIT.get().map_or(usual, |limit| usual.min(limit.saturating_duration_since(Instant::now())))
+}
+
+/// When all waiting is over, if it is bounded.
+pub fn limit() -> Option<Instant> {
+    LIMIT.get()
+}
 
 /// The time that it is, in RFC 3339.
 pub fn now() -> String {

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 /// The rooms of the house, from the roof to the ground. A room may use those further down, so no
 /// two use each other.
-const FLOORS: [&str; 28] = [
+const FLOORS: [&str; 29] = [
     "cli",
     "shim",
     "cmd",
@@ -39,6 +39,7 @@ const FLOORS: [&str; 28] = [
     "fault",
     "walk",
     "placeholder",
+    "note",
     "sys",
     "time",
     "nearest",

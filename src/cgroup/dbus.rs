@@ -8,6 +8,7 @@ pub use wire::{Body, Message, Reader};
 use crate::plan::gvariant::Value;
 use crate::plan::systemd::Instance;
 use crate::sys::{self, Errno, socket};
+use crate::time;
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::SockType;
@@ -85,7 +86,7 @@ impl Bus {
     pub fn over(fd: OwnedFd) -> Bus {
         let mut bus = Bus {
             fd,
-            deadline: Instant::now() + TIMEOUT,
+            deadline: Instant::now() + time::at_most(TIMEOUT),
             serial: 0,
             // Without a uid: in a user namespace this process does not know what the bus calls it.
             unsent: b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n".into(),

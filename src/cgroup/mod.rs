@@ -22,6 +22,7 @@ pub use watch::{Kills, News, Watch};
 
 use crate::fault::{Call, Outcome, Refusal};
 use crate::sys::{self, Errno, fs, mount, process};
+use crate::time;
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::CString;
@@ -317,7 +318,7 @@ impl Cgroup {
     /// Wait until no process is left. Who has been born, or was passed over, since the last signal
     /// gets one again.
     fn wait_empty(&self) -> Result<()> {
-        let deadline = Instant::now() + KILL_TIMEOUT;
+        let deadline = Instant::now() + time::at_most(KILL_TIMEOUT);
         loop {
             let again = deadline.min(Instant::now() + KILL_AGAIN);
             match self.wait_for("populated 0", again) {

@@ -28,6 +28,7 @@ mod wait;
 use crate::channel::{FromInit, InitEnd};
 use crate::config::Namespace;
 use crate::fault::{Outcome, Refusal};
+use crate::note;
 use crate::plan::{Planned, RootStep, Step};
 use crate::state::About;
 use crate::sys;
@@ -133,7 +134,9 @@ pub fn run(inherited: Inherited<'_>) -> ! {
         args: Vec::new(),
         env: Vec::new(),
     };
-    for Planned { step, field } in steps {
+    for planned in steps {
+        note::at(|| format!("the container: {planned}"));
+        let Planned { step, field } = planned;
         if let Err(refusal) = init.take(step) {
             // A parent that is gone needs no telling.
             let _ = init.inherited.channel.tell(&FromInit::Failed(refusal.of(field)));

@@ -5,6 +5,7 @@ use crate::config::seccomp::Watch;
 use crate::config::{self, Config, Invalid, Loaded, Process, Upper};
 use crate::host::{self, Asked, Host, OwnCgroup};
 use crate::id::Id;
+use crate::note;
 use crate::parent::create::{CreateOrder, Made, create};
 use crate::parent::notify::host_socket;
 use crate::parent::terminal::has_terminal;
@@ -108,6 +109,7 @@ pub(crate) struct Bundle {
 
 impl Bundle {
     pub(crate) fn read(folder: &Path, config: &Path) -> Result<Bundle> {
+        note::at(|| format!("the bundle {}", folder.display()));
         let folder = folder.canonicalize().with_context(|| format!("--bundle {}", folder.display()))?;
         let path = folder.join(config);
         let text = read_config(&path).with_context(|| {

@@ -4,7 +4,9 @@ use super::Global;
 use crate::id::Id;
 use crate::parent::{delete, salvage};
 use crate::state::{Command, Found};
+use crate::time;
 use anyhow::{Context, Result};
+use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 #[group(id = "delete")]
@@ -17,6 +19,9 @@ pub struct Args {
     pub force: bool,
 }
 
+/// How long `--force` waits in all, so that it is done within ten seconds.
+const FORCED: Duration = Duration::from_millis(9_600);
+
 /// Delete the container.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
     let warnings = delete(args, global).with_context(|| format!("delete {}", args.id.escape_debug()))?;
@@ -27,6 +32,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
 fn delete(args: &Args, global: &Global) -> Result<Vec<String>> {
     let id: Id = args.id.parse()?;
     if args.force {
+        time::bound_waiting(FORCED);
         return match global.store().open_by_force(&id)? {
             None => Ok(Vec::new()),
             Some(Found::Container(container)) => delete::destroy(*container),

@@ -7,6 +7,7 @@ use crate::capability;
 use crate::config::{self, Config, Invalid, Process};
 use crate::host::{self, Asked, OwnCgroup};
 use crate::id::Id;
+use crate::note::{self, Mark};
 use crate::parent::exec::{ExecOrder, Target, Wait, WhenPaused, exec};
 use crate::parent::foreground::attend;
 use crate::plan::{self, ExecCgroup, ExecRequest, Keyring};
@@ -209,6 +210,7 @@ fn run_process(args: &Args, global: &Global) -> Result<u8> {
         pidfd_socket: connect("--pidfd-socket", args.pidfd_socket.as_deref())?,
         wait: if args.detach { Wait::Detached } else { Wait::Foreground },
     })?;
+    note::mark(Mark::Done);
     warnings.iter().for_each(|warning| global.log().warning(warning));
     match running.signals {
         Some(signals) => Ok(attend(&running.pidfd, &signals, running.terminal, None)?.code() as u8),

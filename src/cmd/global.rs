@@ -7,6 +7,7 @@ use crate::state::Store;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Where containers are recorded unless `--root` says otherwise.
 const DEFAULT_ROOT: &str = "/run/knarr";
@@ -42,6 +43,10 @@ pub struct Global {
     /// CRIU, which checkpoints and restores
     #[arg(long, value_name = "FILE", default_value = "criu")]
     pub criu: PathBuf,
+    /// How long the command's own work may take, as 30s; when it is over all is taken back. What
+    /// runs in the container is not bounded
+    #[arg(long, value_name = "TIME", value_parser = super::events::duration)]
+    pub timeout: Option<Duration>,
     /// Accepted for compatibility
     #[arg(long, value_name = "true|false|auto", num_args = 1)]
     pub rootless: Option<String>,

@@ -3,6 +3,7 @@
 use super::Global;
 use super::create::{self, Bundle, Common, Console, Fds, check_console, check_root, connect};
 use super::criu::{Restore, Shared};
+use crate::note::{self, Mark};
 use crate::parent::create::CreateOrder;
 use crate::parent::criu::{RestoreOrder, Restored, restore};
 use crate::parent::delete;
@@ -45,6 +46,7 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
     let fds = Fds::take(0)?;
     let signals = if args.detach { None } else { Some(Signals::take()?) };
     let Restored { container, pidfd, terminal, notify } = make(args, global, fds)?;
+    note::mark(Mark::Done);
     let pid = container.state.pid;
     let unlocked = container.unlock();
     let Some(signals) = signals else { return Ok(0) };

@@ -5,6 +5,7 @@ use super::create::{self, Bundle, Console, Fds, make};
 use super::sandbox::{self, Changes, Net};
 use super::watch;
 use crate::id::Id;
+use crate::note::{self, Mark};
 use crate::parent::create::Made;
 use crate::parent::foreground::{Signals, attend};
 use crate::parent::notify::Notify;
@@ -133,6 +134,7 @@ fn run_with(args: &Args, create: &create::Args, net: &Net, global: &Global) -> R
             return Err(cause);
         }
     };
+    note::mark(Mark::Done);
     let pid = container.state.pid;
     let unlocked = container.unlock();
     if let Some(signals) = reaper {

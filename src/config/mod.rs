@@ -56,6 +56,8 @@ pub mod annotation {
     pub const CRIU_CONFIG: &str = "org.criu.config";
     /// `true`: PID 1 is an init that reaps, and the process is its child.
     pub const INIT: &str = "org.knarr.init";
+    /// `true`: hooks of the host's are told what the caller is traced by.
+    pub const TRACE_HOOKS: &str = "org.knarr.trace-hooks";
     /// What landlock(7) keeps the process from: `true`, or rules in JSON.
     pub const LANDLOCK: &str = "org.knarr.landlock";
 
@@ -464,4 +466,7 @@ pub struct Hook {
     pub env: HookEnv,
     /// Seconds until it is killed; none waits for ever.
     pub timeout_s: Option<u64>,
+    /// Whether its environment also has what the caller is traced by.
+    #[serde(default)]
+    pub traced: bool,
 }

@@ -32,6 +32,7 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
     }
     let annotations = spec.annotations().clone().unwrap_or_default().into_iter().collect();
     let overlay = super::overlay::resolve(&annotations, &mounts, asked, &mut root, bundle)?;
+    let traced = is_wanted(&annotations, annotation::TRACE_HOOKS)?;
     let resources = linux.resources().as_ref().map(|r| resources::resolve(r, warnings)).transpose()?;
     if linux.resources().as_ref().and_then(|r| *r.pids()).is_some_and(|pids| pids.limit() == 0) {
         let reason = "0 allows one process, so nothing can be forked; -1 is no limit";
@@ -47,7 +48,7 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         hostname: given(spec.hostname()),
         domainname: given(spec.domainname()),
         mounts,
-        hooks: spec.hooks().as_ref().map(hooks).unwrap_or_default(),
+        hooks: spec.hooks().as_ref().map(|asked| hooks(asked, traced)).unwrap_or_default(),
         annotations,
         namespaces,
         id_maps: ids::resolve(linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref()),
@@ -316,10 +317,11 @@ fn device(device: &oci::LinuxDevice) -> Device {
     }
 }
 
-fn hooks(hooks: &oci::Hooks) -> Hooks {
+fn hooks(hooks: &oci::Hooks, traced: bool) -> Hooks {
     let list = |kind: &str, hooks: &Option<Vec<oci::Hook>>| -> Vec<Hook> {
         let hooks = hooks.as_deref().unwrap_or_default().iter().enumerate();
-        hooks.map(|(i, h)| hook(format!("hooks.{kind}[{i}]"), h)).collect()
+        let traced = traced && kind != "startContainer";
+        hooks.map(|(i, h)| Hook { traced, ..hook(format!("hooks.{kind}[{i}]"), h) }).collect()
     };
     #[allow(deprecated, reason = "engines still write what newer specifications have dropped")]
     let prestart = list("prestart", hooks.prestart());
@@ -341,6 +343,7 @@ fn hook(field: String, hook: &oci::Hook) -> Hook {
         path,
         args,
         env: hook.env().clone().map_or(HookEnv::Inherited, HookEnv::Exactly),
+        traced: false,
         timeout_s: hook.timeout().and_then(|s| u64::try_from(s).ok()),
     }
 }

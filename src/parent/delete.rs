@@ -3,14 +3,17 @@
 use super::hooks::run_poststop;
 use super::rdt;
 use crate::host;
+use crate::note;
 use crate::state::{Container, State};
 use crate::sys::{Errno, process};
+use crate::time;
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
-/// How long init may take to go after SIGKILL, in milliseconds.
-const KILL_TIMEOUT_MS: u16 = 10_000;
+/// How long init may take to go after SIGKILL.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Kill what runs, remove the cgroup, run the poststop hooks, forget the container. Returns the
 /// hooks' failures, which are warnings (runtime.md: Lifecycle).
@@ -33,16 +36,34 @@ pub fn destroy_with(container: Container, init: Option<&OwnedFd>) -> Result<Vec<
     Ok(warnings)
 }
 
-fn kill_and_wait(pidfd: &OwnedFd, state: &State) -> Result<()> {
+pub(super) fn kill_and_wait(pidfd: &OwnedFd, state: &State) -> Result<()> {
+    note::at(|| format!("the end of process {}", state.pid));
     match process::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL) {
         Err(Errno::ESRCH) => return Ok(()),
         sent => sent.context("SIGKILL to init")?,
     }
     // A pidfd is readable when its process has ended, also if its parent has not reaped it yet.
-    match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(KILL_TIMEOUT_MS)) {
-        Ok(0) => bail!("init outlives SIGKILL{}", unreaped(state).unwrap_or_default()),
+    let limit = PollTimeout::try_from(time::at_most(KILL_TIMEOUT)).unwrap_or(PollTimeout::MAX);
+    match poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], limit) {
+        Ok(0) => bail!(
+            "init outlives SIGKILL{}; its cgroup and its record are left, for another try",
+            unreaped(state).or_else(|| hanging(state)).unwrap_or_default()
+        ),
         _ => Ok(()),
     }
+}
+
+/// Which process of the container hangs in the kernel, and where. It takes no signal there.
+fn hanging(state: &State) -> Option<String> {
+    let cgroup = state.open_cgroup().ok().flatten();
+    let others = cgroup.and_then(|cgroup| cgroup.processes().ok()).unwrap_or_default();
+    let hangs = |pid: &i32| {
+        host::read(format!("/proc/{pid}/stat"))
+            .is_ok_and(|text| text.rsplit(") ").next().is_some_and(|s| s.starts_with('D')))
+    };
+    let pid = std::iter::once(state.pid).chain(others).find(hangs)?;
+    let place = host::read(format!("/proc/{pid}/wchan")).unwrap_or_default();
+    Some(format!(": process {pid} hangs in the kernel, in {place}"))
 }
 
 /// Who keeps the init of a pid namespace from ending: it waits until all others are reaped, and

@@ -11,6 +11,7 @@ use crate::channel::{self, FromInit, ParentEnd};
 use crate::child::{self, Inherited};
 use crate::fault::Fault;
 use crate::host::{self, Host};
+use crate::note;
 use crate::plan::{self, Exec, ExecCgroup, Unit};
 use crate::proc::cgroup::v2_path;
 use crate::state::{Command, Container, Status, refuse};
@@ -117,6 +118,7 @@ pub fn exec(order: &ExecOrder<'_>) -> Result<Running> {
         schedule::set_affinity(&cpus.words).with_context(call)?;
     }
     let (channel, theirs) = channel::pair_with_senders().context("socketpair")?;
+    note::at(|| "the birth of the process".into());
     let enterer = launch(order, theirs).map_err(|cause| order.explain(cause))?;
     let mut talk = Conversation { order, channel, process: None, signals: None, terminal: None };
     let reap = |child: &OwnedFd| process::wait(child.as_fd()).context("waitid");

@@ -10,6 +10,7 @@ use crate::acts::trees;
 use crate::cgroup::{self, Filters};
 use crate::config::Namespace;
 use crate::fault::{Call, Outcome, Refusal};
+use crate::note;
 use crate::plan::{HostStep, IdSource, Planned, Tree};
 use crate::sys::{Errno, fs, mount, process};
 use anyhow::{Context, Result};
@@ -26,6 +27,7 @@ pub(super) fn host_steps(making: &mut Making<'_>) -> Result<Opened> {
     making.dir.save_config(making.order.text)?;
     let mut opened = Opened::default();
     for planned in &making.order.plan.host {
+        note::at(|| planned.to_string());
         host_step(planned, making, &mut opened)?;
     }
     if let (Some(record), Some(made)) = (&mut making.state.cgroup, &making.cgroup)

@@ -7,6 +7,7 @@ use super::rdt;
 use super::record::{first_state, write_pid_file};
 use super::scope::Started;
 use crate::cgroup::{self, systemd};
+use crate::note::{self, Mark};
 use crate::plan::{HostStep, Unit};
 use crate::state::{About, Container, Dir, State, process_start};
 use crate::sys::process;
@@ -38,10 +39,12 @@ impl<'a> Making<'a> {
     /// Make and lock the container's directory.
     pub(super) fn begin(order: &'a CreateOrder<'a>) -> Result<Making<'a>> {
         let state = first_state(order);
+        let dir = order.store.make(&order.plan.id)?;
+        note::mark(Mark::Made);
         Ok(Making {
             order,
             state,
-            dir: order.store.make(&order.plan.id)?,
+            dir,
             cgroup: None,
             scope: None,
             started: None,

@@ -3,6 +3,7 @@
 
 pub mod added_devices;
 mod birth;
+pub mod bound;
 pub mod create;
 pub mod criu;
 mod death;

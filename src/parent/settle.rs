@@ -6,6 +6,7 @@ use super::rdt;
 use crate::acts::process::{raise_hard_limit, set_scheduler};
 use crate::config::{IdMaps, IdRange, ids};
 use crate::fault::{Call, Fault, Outcome, Refusal};
+use crate::note;
 use crate::placeholder::Placeholder;
 use crate::plan::{Planned, Settle};
 use crate::sys::{self, Errno, fs, schedule};
@@ -22,6 +23,7 @@ pub(super) fn settle(
 ) -> Result<(), Fault> {
     let mut network = network;
     for planned in steps {
+        note::at(|| planned.to_string());
         let done = match &planned.step {
             Settle::MapIds(maps) => map_ids(maps, pid),
             Settle::ResctrlGroup => resctrl.enter(pid),

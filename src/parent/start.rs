@@ -4,6 +4,7 @@ use super::hooks::run_hook;
 use super::notify::{Notify, host_socket};
 use super::{death, delete};
 use crate::channel::{FromInit, ParentEnd};
+use crate::note::{self, Mark};
 use crate::state::{Command, Container, State};
 use crate::sys::{Errno, process, socket};
 use anyhow::{Context, Result, bail};
@@ -23,6 +24,8 @@ pub fn start(container: Container) -> Result<()> {
     };
     let channel = ParentEnd::new(connection);
     container.dir.mark_start()?;
+    note::mark(Mark::LetGo);
+    note::at(|| "the start of the process".into());
     channel.done().context("the container's init is gone")?;
     let container = finish(container, &channel, &mut to_agent)?;
     match (notify, container.pidfd()?) {
@@ -30,6 +33,7 @@ pub fn start(container: Container) -> Result<()> {
             let pid = container.state.pid;
             // Others may do with the container what they like while it gets ready.
             let _container = container.unlock();
+            note::at(|| "the notification that it is ready".into());
             notify.until_ready(pid, pidfd.as_fd())
         }
         _ => Ok(()),
@@ -55,6 +59,7 @@ pub(super) fn listener_of(message: FromInit, pidfd: &OwnedFd) -> Result<OwnedFd>
 /// (config-linux.md: The Container Process State).
 pub(super) fn hand_over(state: &State, status: &str, pid: i32, fd: &OwnedFd) -> Result<()> {
     let Some(agent) = &state.listener else { bail!("no agent is recorded") };
+    note::at(|| format!("the seccomp agent at {}", agent.path.display()));
     let about: serde_json::Value = serde_json::from_str(&state.about.json(status, Some(state.pid)))?;
     let message = serde_json::json!({
         "ociVersion": state.about.oci_version,

@@ -1,5 +1,7 @@
 //! /proc/PID/stat, proc_pid_stat(5).
 
+/// Field 4: the pid of its parent.
+pub const PARENT: usize = 4;
 /// Field 9: the kernel's flags of the process.
 pub const FLAGS: usize = 9;
 /// Field 22: when it started, in clock ticks after boot.

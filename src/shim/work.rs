@@ -58,6 +58,7 @@ impl Glance {
 /// What every command is told.
 pub fn global(root: &Path, options: &Options) -> Global {
     Global {
+        timeout: None,
         root: Some(root.into()),
         log: None,
         log_format: Format::Text,

@@ -3,7 +3,9 @@
 use super::State;
 use crate::cgroup::Owner;
 use crate::host;
+use crate::note;
 use crate::sys::{self, Errno, fs, socket};
+use crate::time;
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::SockType;
 use std::os::fd::{AsFd, OwnedFd};
@@ -32,15 +34,24 @@ pub struct Dir {
 
 impl Dir {
     pub(super) fn lock(&self) -> Result<()> {
+        note::at(|| {
+            let by = if matches!(self.try_lock(), Ok(true)) { "nobody".into() } else { self.holder() };
+            format!("the lock of {}, which {by} holds", self.path.display())
+        });
         fs::lock_exclusive(self.fd.as_fd()).with_context(|| format!("flock {}", self.path.display()))
     }
 
-    /// As `lock`, but not for ever: whoever holds it may be stopped.
+    /// As `lock`, but not for ever: whoever holds it may be stopped. One that was killed, and hangs
+    /// in the kernel, does nothing any more: that is as good as having the lock.
     pub(super) fn lock_within(&self, limit: Duration) -> Result<()> {
+        let limit = time::at_most(limit);
         let deadline = Instant::now() + limit;
         while !self.try_lock()? {
+            if self.holding_pid().is_some_and(is_killed) {
+                return Ok(());
+            }
             if Instant::now() >= deadline {
-                bail!("locked for {} s by {}", limit.as_secs(), self.holder());
+                bail!("locked for {:.0} s by {}", limit.as_secs_f64(), self.holder());
             }
             std::thread::sleep(LOCK_NAP);
         }
@@ -48,19 +59,19 @@ impl Dir {
     }
 
     /// Who holds the lock, as /proc/locks tells (proc(5)).
+    fn holding_pid(&self) -> Option<i32> {
+        let stat = fs::stat_fd(self.fd.as_fd()).ok()?;
+        let file =
+            format!("{:02x}:{:02x}:{}", libc::major(stat.st_dev), libc::minor(stat.st_dev), stat.st_ino);
+        let locks = host::read("/proc/locks").ok()?;
+        let of_file = |line: &&str| line.contains(" FLOCK ") && !line.contains("->") && line.contains(&file);
+        locks.lines().find(of_file)?.split_whitespace().nth(4)?.parse().ok()
+    }
+
     fn holder(&self) -> String {
-        let find = || -> Option<String> {
-            let stat = fs::stat_fd(self.fd.as_fd()).ok()?;
-            let file =
-                format!("{:02x}:{:02x}:{}", libc::major(stat.st_dev), libc::minor(stat.st_dev), stat.st_ino);
-            let locks = host::read("/proc/locks").ok()?;
-            let of_file =
-                |line: &&str| line.contains(" FLOCK ") && !line.contains("->") && line.contains(&file);
-            let pid = locks.lines().find(of_file)?.split_whitespace().nth(4)?;
-            let name = host::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-            Some(format!("process {pid} ({})", name.trim()))
-        };
-        find().unwrap_or_else(|| "a process that is not seen from here".into())
+        let Some(pid) = self.holding_pid() else { return "a process that is not seen from here".into() };
+        let name = host::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+        format!("process {pid} ({})", name.trim())
     }
 
     pub(super) fn try_lock(&self) -> Result<bool> {
@@ -238,4 +249,15 @@ impl Dir {
         }
         std::fs::remove_dir(&self.path).with_context(place)
     }
+}
+
+/// Whether SIGKILL waits for a process: it never comes back from the kernel to do anything more.
+fn is_killed(pid: i32) -> bool {
+    const SIGKILL: u64 = 1 << (libc::SIGKILL - 1);
+    let status = host::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let pending = |key: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(key))?;
+        u64::from_str_radix(value.trim(), 16).ok()
+    };
+    [pending("SigPnd:"), pending("ShdPnd:")].iter().flatten().any(|signals| signals & SIGKILL != 0)
 }

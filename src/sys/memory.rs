@@ -8,6 +8,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::ptr;
+use std::sync::atomic::{AtomicU8, AtomicU32};
 
 /// How much is handed out front to back. A `run` takes 0.2 MB of it.
 const LENGTH: usize = 512 << 10;
@@ -104,6 +105,36 @@ unsafe impl GlobalAlloc for Front {
             }
             new
         }
+    }
+}
+
+/// A page that is shared with the processes that come of this one.
+#[derive(Debug)]
+pub struct Shared {
+    pub flags: &'static AtomicU8,
+    pub length: &'static AtomicU32,
+    pub text: &'static [AtomicU8],
+}
+
+/// mmap(2) of such a page, which stays for good.
+pub fn shared_page() -> super::Result<Shared> {
+    const PAGE: usize = 4096;
+    const TEXT: usize = 8;
+    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
+    let start = unsafe { libc::mmap(ptr::null_mut(), PAGE, protection, flags, -1, 0) };
+    if start == libc::MAP_FAILED {
+        return Err(super::Errno::last());
+    }
+    let start = start.cast::<u8>();
+    // SAFETY: the page is never unmapped, aligned, and all zero, a value of each type; the three
+    // parts do not overlap, and are reached through atomics alone, by whichever process.
+    unsafe {
+        Ok(Shared {
+            flags: &*start.cast::<AtomicU8>(),
+            length: &*start.add(4).cast::<AtomicU32>(),
+            text: std::slice::from_raw_parts(start.add(TEXT).cast::<AtomicU8>(), PAGE - TEXT),
+        })
     }
 }
 
