@@ -16,7 +16,7 @@ use agreement::{calls, resolve, x86};
 use cbpf::Data;
 use knarr::config::seccomp::{Action, Seccomp, Watch};
 use knarr::plan::seccomp::judge::{Call, Cause, Judge};
-use knarr::plan::seccomp::{Sendmsg, compile_for, machine};
+use knarr::plan::seccomp::{Sendmsg, compile_for, machine, touches};
 use knarr::sys::socket::MARK;
 use serde_json::{Value, json};
 
@@ -49,7 +49,9 @@ fn the_judge_says_what_the_filter_does_and_the_listener_is_told_of_it() {
             let call = Call { number: nr, arch, instruction: 7, args };
             let action = judge.action(&call);
             assert_eq!(action.0, cbpf::run(&plain.insns, &data).verdict, "{data:x?}");
-            let is_told = action.refusal().is_some() || (watch == Watch::Calls && action == Action::ALLOW);
+            let names_files = call.name().is_some_and(|name| !touches::of(name).is_empty());
+            let is_seen = watch == Watch::Calls || names_files;
+            let is_told = action.refusal().is_some() || (action == Action::ALLOW && is_seen);
             let expected = if is_told { Action::NOTIFY } else { action };
             assert_eq!(cbpf::run(&told.insns, &data).verdict, expected.0, "{watch:?} {data:x?}");
         });

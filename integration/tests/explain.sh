@@ -32,6 +32,33 @@ test_the_default_action_and_other_arguments_are_told() {
   assert_match "$ERR" ': mkdir(at)?\("/tmp/x"\) is refused \(EPERM\) by linux\.seccomp\.defaultAction; a rule for mkdir(at)? with SCMP_ACT_ALLOW allows it'
 }
 
+test_paths_that_config_json_has_read_only() {
+  explained 'echo x >/file; mkdir /data/x; echo 1 >/proc/sys/kernel/panic; mkdir -p /tmp; cat /file; : >/data/there' \
+    "$(profile SCMP_ACT_ALLOW) | .root.readonly = true | tmpfs(\"/data\"; [\"ro\"]) | .linux.readonlyPaths = [\"/proc/bus\", \"/proc/sys\"]"
+  assert_match "$ERR" 'explain: sh \(pid [0-9]+, 1 in the container\): open(at)?\("/file"\) is refused \(EROFS\) by root\.readonly; false allows it'
+  assert_match "$ERR" ': mkdir(at)?\("/data/x"\) is refused \(EROFS\) by mounts\[[0-9]+\]\.options; without ro'
+  assert_match "$ERR" ': open(at)?\("/proc/sys/kernel/panic"\) is refused \(EROFS\) by linux\.readonlyPaths\[1\]'
+  assert_eq "$(grep -c 'is refused' <<<"$ERR")" 4 "$ERR"
+  assert_eq "$(grep -c 'ead-only file system' <<<"$ERR")" 4 "what the kernel said: $ERR"
+}
+
+test_devices_without_a_rule() {
+  requires file /dev/fuse
+  explained ': </dev/fuse; : >/dev/null; : </dev/fuse' "$(profile SCMP_ACT_ALLOW) |
+    .linux.devices = [{path: \"/dev/fuse\", type: \"c\", major: 10, minor: 229, fileMode: 438}] | .linux.resources.devices = [{allow: false, access: \"rwm\"}]"
+  assert_match "$ERR" ': open(at)?\("/dev/fuse"\) is refused \(EPERM\) by linux\.resources\.devices; a rule of type c, major 10, minor 229, access r allows it'
+  assert_match "$ERR" 'not permitted'
+  assert_eq "$(grep -c 'is refused' <<<"$ERR")" 1 "$ERR"
+}
+
+test_of_a_sandbox_paths_too() {
+  only_knarr
+  mkdir "$T/shown"
+  box --explain --ro-bind "$T/shown:/srv" box -- sh -c 'echo x >/srv/file; echo y >/etc/file && echo written'
+  assert_eq "$OUT" written "$ERR"
+  assert_match "$ERR" '"/srv/file"\) is refused \(EROFS\) by the sandbox, where it is read-only; --write and --bind let changes through'
+}
+
 test_the_same_again_is_counted() {
   only_knarr
   requires debian

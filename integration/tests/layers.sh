@@ -113,6 +113,76 @@ of_apply() {
 }
 test_changes_are_taken_over() { both of_apply; }
 
+of_a_closed_folder() {
+  "$1" --keep=it-closed box -- sh -c 'mkdir -p /opt/a/b/c && echo x >/opt/a/b/c/d && chmod 000 /opt/a/b/c /opt/a/b /opt/a'
+  assert_eq "$RC" 0 "$ERR"
+  knarr_as layers --remove it-closed
+  assert_eq "$RC" 0 "$ERR"
+  knarr_as layers
+  assert_no_match "$OUT" it-closed
+}
+test_folders_that_are_closed_are_removed() { requires native; both of_a_closed_folder; }
+
+test_removing_changes_no_mode_behind_a_link() {
+  only_knarr
+  mkdir -m 700 "$T/other"
+  as_user --keep=it-mode box -- sh -c 'mkdir /opt/a'
+  assert_eq "$RC" 0 "$ERR"
+  local upper=$T/home/.local/share/knarr/sandboxes/it-mode/upper
+  rm -rf "$upper/opt/a"
+  ln -s "$T/other" "$upper/opt/a"
+  ln -s "$T/other" "$upper/opt/b"
+  as_user_runs layers --remove it-mode
+  assert_eq "$RC" 0 "$ERR"
+  assert_eq "$(stat -c %a "$T/other")" 700
+}
+
+of_two_at_once() {
+  "$1" --keep=it-two box -- true
+  assert_eq "$RC" 0 "$ERR"
+  mkfifo "$HOME_OF/fifo"
+  chmod 666 "$HOME_OF/fifo"
+  ("$1" --keep=it-two --write "$HOME_OF" first -- sh -c "echo in >$HOME_OF/fifo; read _ <$HOME_OF/fifo") &
+  read -r _ <"$HOME_OF/fifo"
+  "$1" --keep=it-two second -- true
+  assert_eq "$RC" 1
+  assert_match "$ERR" 'it-two: another sandbox uses it'
+  knarr_as layers --remove it-two
+  assert_eq "$RC" 1
+  assert_match "$ERR" 'layers: remove it-two: .*another sandbox uses it'
+  echo >"$HOME_OF/fifo"
+  wait
+  "$1" --keep=it-two second -- true
+  assert_eq "$RC" 0 "$ERR"
+  knarr_as layers --remove it-two
+  rm "$HOME_OF/fifo"
+}
+test_one_sandbox_at_a_time_has_a_layer() { requires native; HOME=$T; both of_two_at_once; }
+
+test_a_sandbox_that_is_not_made_leaves_no_layer() {
+  only_knarr
+  run_fails 1 'not found in' run --host-root --overlay="$T/none" box -- no-such-command
+  assert_absent "$T/none"
+}
+
+test_apply_asks_on_a_terminal() {
+  only_knarr
+  requires native 'a root file system that can be written'
+  mkdir -p /opt/knarr-it
+  rt run --host-root --keep=it-asks box -- sh -c 'echo x >/opt/knarr-it/made'
+  assert_eq "$RC" 0 "$ERR"
+  ask() { "$STAGE/helpers/tty" --send "$1" sh -c "echo ready; exec '$RUNTIME' apply it-asks /opt/knarr-it/made"; }
+  OUT=$(ask 'n\n') && fail "no is an answer: $OUT"
+  assert_match "$OUT" 'Take over these [0-9]+ changes\? \[y/N\]'
+  assert_absent /opt/knarr-it/made
+  OUT=$(ask '\n') && fail "nothing is no: $OUT"
+  assert_absent /opt/knarr-it/made
+  OUT=$(ask 'y\n') || fail "$OUT"
+  assert_eq "$(</opt/knarr-it/made)" x
+  rt layers --remove it-asks
+  rm -r /opt/knarr-it
+}
+
 test_no_link_that_appears_is_followed() {
   only_knarr
   WHO=root

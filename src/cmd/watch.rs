@@ -45,9 +45,9 @@ pub(super) fn prepare(config: &mut Config, watch: Watch) -> Result<Option<String
 }
 
 /// What is said once.
-const UNSEEN: &str = "explain: told are system calls that the filter answers with an error; not seen are those that \
-                      the kernel refuses for capabilities, permissions of files, read-only mounts, devices, Landlock \
-                      and other security modules, and processes that a filter ends";
+const UNSEEN: &str = "explain: told are system calls that the filter answers with an error, and files and devices \
+                      that config.json refuses; not seen is what the kernel refuses for capabilities, permissions of \
+                      files, Landlock and other security modules, and what a filter ends";
 
 /// Who takes the notification descriptor.
 pub(super) struct Heir {
@@ -76,7 +76,7 @@ impl Heir {
     }
 
     pub(super) fn take(&mut self, state: &State, listener: &OwnedFd) -> Result<()> {
-        let Some(Watched { filter: profile, permitted }) = self.watched.take() else {
+        let Some(Watched { filter: profile, permitted, places }) = self.watched.take() else {
             return to_agent(state, listener);
         };
         if self.explain.is_some() {
@@ -84,7 +84,7 @@ impl Heir {
         }
         let cgroup = state.cgroup.as_ref().map(|cgroup| cgroup.path.as_path());
         let record = self.record.take().map(|record| record.of_process(cgroup, permitted));
-        let explain = self.explain.take();
+        let explain = self.explain.take().map(|explain| explain.of(places));
         let watching = Watching { profile, log: self.log.clone(), explain, record };
         self.watcher = Some(Watcher::start(listener, watching)?);
         Ok(())

@@ -5,7 +5,7 @@ use crate::host;
 use crate::id::Id;
 use crate::sys::fs;
 use anyhow::{Context, Result, bail};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -68,9 +68,39 @@ pub(crate) fn list() -> Result<Vec<Kept>> {
     Ok(kept)
 }
 
-/// Forget a layer.
+/// A layer that nobody else uses meanwhile.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _folder: OwnedFd,
+    /// Whether there was no such folder before.
+    made: Option<PathBuf>,
+}
+
+/// Have a layer's folder, which is made where it is missing; none where it cannot be made, as
+/// whoever makes the layer will say.
+pub(crate) fn lock(path: &Path) -> Result<Option<Lock>> {
+    let made = std::fs::DirBuilder::new().mode(0o700).create(path).is_ok();
+    let Ok(folder) = fs::open(path, fs::O_RDONLY | fs::O_DIRECTORY, 0) else { return Ok(None) };
+    if !fs::try_lock_exclusive(folder.as_fd()).context("flock")? {
+        bail!("{}: another sandbox uses it", path.display());
+    }
+    Ok(Some(Lock { _folder: folder, made: made.then(|| path.into()) }))
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A sandbox that could not be made has put nothing there.
+        if let Some(path) = &self.made {
+            let _ = std::fs::remove_dir(path);
+        }
+    }
+}
+
+/// Forget a layer that nobody uses.
 pub(crate) fn forget(name: &Id) -> Result<()> {
     let store = folder()?;
+    let path = store.join(name.as_str());
+    let _lock = if path.exists() { lock(&path)? } else { None };
     let open = fs::open(&store, fs::O_RDONLY | fs::O_DIRECTORY, 0);
     let removed = open.and_then(|store| remove(store.as_fd(), name.as_str().as_bytes()));
     removed.with_context(|| format!("{}/{name}", store.display()))

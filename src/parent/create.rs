@@ -7,13 +7,14 @@ use super::launch::{Launched, launch};
 use super::making::Making;
 use super::settle::settle;
 use super::terminal::hand_terminal;
+use super::watch::{DeviceFilter, Places};
 use crate::capability::Set;
 use crate::channel::{FromInit, ParentEnd};
 use crate::config::seccomp::{Seccomp, Watch};
 use crate::config::{Config, Namespace};
 use crate::host::Host;
 use crate::note;
-use crate::plan::{Keyring, Plan};
+use crate::plan::{HostStep, Keyring, Plan};
 use crate::state::{Container, Store};
 use crate::sys::{describe, socket};
 use anyhow::{Context, Result, anyhow};
@@ -68,13 +69,17 @@ pub struct Watched {
     pub filter: Seccomp,
     /// The capabilities that the process may have.
     pub permitted: Set,
+    /// What refuses it files and devices.
+    pub places: Places,
 }
 
 impl Watched {
-    fn of(config: &Config) -> Option<Watched> {
+    fn of(config: &Config, plan: &Plan) -> Option<Watched> {
         let filter = config.seccomp.clone().filter(|filter| filter.watch != Watch::Nothing)?;
         let permitted = config.process.as_ref().map(|process| process.capabilities.permitted);
-        Some(Watched { filter, permitted: permitted.unwrap_or_default() })
+        let has_filter = plan.host.iter().any(|step| matches!(step.step, HostStep::DeviceFilter(_)));
+        let places = Places::of(config, if has_filter { DeviceFilter::Its } else { DeviceFilter::None });
+        Some(Watched { filter, permitted: permitted.unwrap_or_default(), places })
     }
 }
 
@@ -88,7 +93,7 @@ pub fn create(order: &CreateOrder<'_>) -> Result<Made> {
     match bring_up(&mut making, &mut born) {
         Ok(terminal) => {
             let Born { init: Launched { pidfd, channel, .. }, notify, proxy, .. } = born;
-            let watched = Watched::of(order.config);
+            let watched = Watched::of(order.config, order.plan);
             Ok(Made { container: making.finish(), pidfd, channel, terminal, notify, proxy, watched })
         }
         Err(cause) => Err(making.roll_back(Some(born.init.pidfd), cause)),

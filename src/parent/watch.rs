@@ -7,10 +7,12 @@
 mod capabilities;
 mod explain;
 mod files;
+mod places;
 mod record;
 mod victim;
 
 pub use explain::{Blame, Explain};
+pub use places::{DeviceFilter, Places};
 pub use record::Record;
 
 use crate::config::seccomp::{Action, Seccomp};
@@ -110,8 +112,10 @@ fn take(listener: BorrowedFd<'_>, judge: &Judge, watching: &mut Watching, told: 
     let call = Call { number, arch, instruction, args };
     let action = judge.action(&call);
     let victim = Victim { thread, id, listener };
-    if let (Some(explain), Some(_)) = (&mut watching.explain, action.refusal()) {
-        explain.tell(&victim, &call, action, judge, &watching.log);
+    match (&mut watching.explain, action.refusal()) {
+        (Some(explain), Some(_)) => explain.tell(&victim, &call, action, judge, &watching.log),
+        (Some(explain), None) => explain.tell_of_files(&victim, &call, &watching.log),
+        (None, _) => {}
     }
     if let Some(record) = &mut watching.record {
         record.note(&victim, &call, action);

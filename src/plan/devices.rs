@@ -17,18 +17,37 @@ use crate::config::device_rules::{Access, DeviceKind, DeviceRule};
 /// default list, pseudo terminals and the TUN device, as in runc, and mknod of any device: a node
 /// that may not be opened does no harm.
 const DEFAULTS: [DeviceRule; 11] = [
-    allow(DeviceKind::Char, None, None, Access::MKNOD),
-    allow(DeviceKind::Block, None, None, Access::MKNOD),
-    allow(DeviceKind::Char, Some(1), Some(3), Access::ALL), // null
-    allow(DeviceKind::Char, Some(1), Some(8), Access::ALL), // random
-    allow(DeviceKind::Char, Some(1), Some(7), Access::ALL), // full
-    allow(DeviceKind::Char, Some(5), Some(0), Access::ALL), // tty
-    allow(DeviceKind::Char, Some(1), Some(5), Access::ALL), // zero
-    allow(DeviceKind::Char, Some(1), Some(9), Access::ALL), // urandom
-    allow(DeviceKind::Char, Some(136), None, Access::ALL),  // pts
-    allow(DeviceKind::Char, Some(5), Some(2), Access::ALL), // ptmx
-    allow(DeviceKind::Char, Some(10), Some(200), Access::ALL), // net/tun
+    allowed(DeviceKind::Char, None, None, Access::MKNOD),
+    allowed(DeviceKind::Block, None, None, Access::MKNOD),
+    allowed(DeviceKind::Char, Some(1), Some(3), Access::ALL), // null
+    allowed(DeviceKind::Char, Some(1), Some(8), Access::ALL), // random
+    allowed(DeviceKind::Char, Some(1), Some(7), Access::ALL), // full
+    allowed(DeviceKind::Char, Some(5), Some(0), Access::ALL), // tty
+    allowed(DeviceKind::Char, Some(1), Some(5), Access::ALL), // zero
+    allowed(DeviceKind::Char, Some(1), Some(9), Access::ALL), // urandom
+    allowed(DeviceKind::Char, Some(136), None, Access::ALL),  // pts
+    allowed(DeviceKind::Char, Some(5), Some(2), Access::ALL), // ptmx
+    allowed(DeviceKind::Char, Some(10), Some(200), Access::ALL), // net/tun
 ];
+
+/// Whether the rules let a process have these accesses to the device, `c` or `b`.
+pub fn allow(rules: &[DeviceRule], device: (char, u32, u32), access: Access) -> bool {
+    let (kind, major, minor) = device;
+    let fits = |rule: &DeviceRule| {
+        let is_of_kind = match rule.kind {
+            DeviceKind::Any => true,
+            DeviceKind::Block => kind == 'b',
+            DeviceKind::Char => kind == 'c',
+        };
+        is_of_kind && rule.major.is_none_or(|own| own == major) && rule.minor.is_none_or(|own| own == minor)
+    };
+    let rules = rules.iter().chain(&DEFAULTS).filter(|rule| fits(rule));
+    let allowed = rules.fold(0, |allowed, rule| match rule.allow {
+        true => allowed | rule.access.0,
+        false => allowed & !rule.access.0,
+    });
+    access.0 & !allowed == 0
+}
 
 /// Whether every container may open this device: `c` or `b`.
 pub fn is_always_allowed(kind: char, major: u32, minor: u32) -> bool {
@@ -39,7 +58,7 @@ pub fn is_always_allowed(kind: char, major: u32, minor: u32) -> bool {
     DEFAULTS.iter().any(|rule| is_of(rule) && rule.minor.is_none_or(|own| own == minor))
 }
 
-const fn allow(kind: DeviceKind, major: Option<u32>, minor: Option<u32>, access: Access) -> DeviceRule {
+const fn allowed(kind: DeviceKind, major: Option<u32>, minor: Option<u32>, access: Access) -> DeviceRule {
     DeviceRule { allow: true, kind, major, minor, access }
 }
 

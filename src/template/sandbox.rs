@@ -132,7 +132,8 @@ pub fn config(sandbox: &Sandbox<'_>) -> anyhow::Result<String> {
     }
     limit(&mut config, &sandbox.limits);
     place(&mut config, sandbox);
-    Ok(format!("{config:#}\n"))
+    // People see it as a plan; the indentation would be half of what is read again.
+    Ok(format!("{config}\n"))
 }
 
 fn limit(config: &mut Value, limits: &Limits) {

@@ -16,6 +16,7 @@ pub(crate) struct Changes {
     /// A layer of the store's.
     named: Option<Named>,
     is_told: bool,
+    lock: Option<store::Lock>,
 }
 
 struct Named {
@@ -45,7 +46,12 @@ impl Changes {
             let folder = store::make(&name).with_context(|| format!("the layer {name}"))?;
             anyhow::Ok(Named { name, folder, is_for_now })
         });
-        Ok(Changes { asked, named: named.transpose()?, is_told: args.sandbox.diff })
+        let mut changes =
+            Changes { asked, named: named.transpose()?, is_told: args.sandbox.diff, lock: None };
+        if let Some(folder) = changes.overlay().flatten() {
+            changes.lock = store::lock(&folder)?;
+        }
+        Ok(changes)
     }
 
     /// What `--overlay` would have to be.
@@ -54,7 +60,7 @@ impl Changes {
     }
 
     /// When the sandbox has ended.
-    pub(crate) fn tell_and_forget(&self) -> Result<()> {
+    pub(crate) fn tell_and_forget(mut self) -> Result<()> {
         let folder = self.overlay().flatten();
         // A sandbox that could not be made has none.
         let Some(folder) = folder.filter(|folder| folder.exists()) else { return Ok(()) };
@@ -64,6 +70,7 @@ impl Changes {
         } else {
             Ok(())
         };
+        drop(self.lock.take());
         match &self.named {
             Some(named) if named.is_for_now => store::forget(&named.name).and(told),
             _ => told,

@@ -3,7 +3,7 @@
 use crate::host;
 use crate::proc::passwd;
 use crate::template::sandbox::Caller;
-use crate::template::sandbox::secrets::{is_like, patterns};
+use crate::template::sandbox::secrets::by_folder;
 use crate::template::sandbox::view::{self, Disk, Entry, EntryKind, Part, is_own};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
@@ -83,30 +83,48 @@ fn text(path: PathBuf) -> Result<String> {
 pub(super) fn secrets() -> Result<Vec<String>> {
     let homes = homes();
     let mut found = Vec::new();
-    let mut add = |path: &Path| {
-        // Most are not there, which one call tells.
-        if path.symlink_metadata().is_ok()
-            && let Ok(path) = std::fs::canonicalize(path)
-            && let Ok(path) = path.into_os_string().into_string()
-            && path != "/"
-        {
-            found.push(path);
-        }
-    };
     // Layers of other sandboxes, wherever the caller's data are.
     if let Ok(layers) = crate::layer::store::folder() {
-        add(&layers);
+        found.extend(real_if_there(&layers));
     }
-    for pattern in patterns(&homes) {
-        if !pattern.contains('*') {
-            add(Path::new(&pattern));
-        } else if let Some((folder, name)) = pattern.rsplit_once('/') {
-            let entries = entries(folder).unwrap_or_default().into_iter();
-            let of_name = |path: &str| path.rsplit_once('/').is_some_and(|(_, last)| is_like(last, name));
-            entries.filter(|entry| of_name(&entry.path)).for_each(|entry| add(Path::new(&entry.path)));
+    for (folder, names) in by_folder(&homes) {
+        let path = Path::new(&folder);
+        match if names.are_few() { None } else { listed(path) } {
+            Some(listed) => {
+                let mut secrets = listed.into_iter().filter(|(name, _)| names.have(name)).peekable();
+                // Most have none, and the way to one is looked up once.
+                let real_folder = secrets.peek().and_then(|_| real(&folder).ok());
+                found.extend(secrets.filter_map(|(name, is_link)| match &real_folder {
+                    Some(folder) if !is_link => Some(format!("{}/{name}", folder.trim_end_matches('/'))),
+                    _ => real_if_there(&path.join(name)),
+                }));
+            }
+            // What may not be listed may still be looked into.
+            None => found.extend(names.plain.iter().filter_map(|name| real_if_there(&path.join(name)))),
         }
     }
+    found.retain(|path| path != "/");
     Ok(found)
+}
+
+fn real_if_there(path: &Path) -> Option<String> {
+    // Most are not, which one call tells.
+    path.symlink_metadata().ok()?;
+    std::fs::canonicalize(path).ok()?.into_os_string().into_string().ok()
+}
+
+/// What is in a folder, and whether it is a symlink; none where that cannot be told.
+fn listed(folder: &Path) -> Option<Vec<(String, bool)>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(err) => return (err.kind() == std::io::ErrorKind::NotFound).then(Vec::new),
+    };
+    let about = |entry: std::io::Result<std::fs::DirEntry>| {
+        let entry = entry.ok()?;
+        let is_link = entry.file_type().map_or(true, |kind| kind.is_symlink());
+        Some((entry.file_name().into_string().ok()?, is_link))
+    };
+    Some(entries.filter_map(about).collect())
 }
 
 /// The homes of root and of people, and the caller's.

@@ -1,10 +1,13 @@
 //! What is said of a call that is refused: who made it, what refused it, what would allow it.
 
+use super::files;
+use super::places::{Places, Why};
 use super::victim::Victim;
 use crate::config::seccomp::Action;
 use crate::log::Log;
 use crate::plan::seccomp::judge::{Call, Cause, Judge};
 use crate::plan::seccomp::matters::{self, Kind};
+use crate::plan::seccomp::touches;
 use crate::sys::Errno;
 use crate::template::docker;
 use std::collections::HashMap;
@@ -24,6 +27,7 @@ pub enum Blame {
 #[derive(Debug)]
 pub struct Explain {
     blame: Blame,
+    places: Places,
     told: HashMap<String, u64>,
 }
 
@@ -33,7 +37,12 @@ const MOST: usize = 1000;
 impl Explain {
     /// Nothing has been told.
     pub fn new(blame: Blame) -> Explain {
-        Explain { blame, told: HashMap::new() }
+        Explain { blame, places: Places::default(), told: HashMap::new() }
+    }
+
+    /// Of a container that refuses files and devices by these fields.
+    pub fn of(self, places: Places) -> Explain {
+        Explain { places, ..self }
     }
 
     /// Tell of one refusal, unless the same process has met the same before.
@@ -45,9 +54,29 @@ impl Explain {
         judge: &Judge,
         log: &Log,
     ) {
-        let who = who(victim);
         let what = what(call, matters::of(call.name().unwrap_or_default()), |address| victim.path(address));
-        let text = format!("{who}: {what} {}", why(self.blame, call, action, judge));
+        self.say(victim, &format!("{what} {}", why(self.blame, call, action, judge)), log);
+    }
+
+    /// Tell why the kernel is about to refuse a call that names files, where config.json says so.
+    pub(super) fn tell_of_files(&mut self, victim: &Victim<'_>, call: &Call, log: &Log) {
+        let name = call.name().unwrap_or_default();
+        for named in touches::of(name) {
+            let Some(asked) = files::look(victim, call, named) else { continue };
+            let Some(Why { errno, field, cure }) = self.places.refusal(&asked) else { continue };
+            let by = match (self.blame, errno) {
+                (Blame::Config, _) => format!("{field}; {cure}"),
+                (_, "EROFS") => {
+                    "the sandbox, where it is read-only; --write and --bind let changes through".into()
+                }
+                _ => "the sandbox's rules for devices".to_string(),
+            };
+            self.say(victim, &format!("{name}({:?}) is refused ({errno}) by {by}", asked.path), log);
+        }
+    }
+
+    fn say(&mut self, victim: &Victim<'_>, what: &str, log: &Log) {
+        let text = format!("{}: {what}", who(victim));
         if let Some(times) = self.told.get_mut(&text) {
             *times += 1;
         } else if self.told.len() < MOST {

@@ -1,14 +1,14 @@
 //! What is written down of the calls of a container.
 
 use super::capabilities::Asked;
-use super::files::{self, Found};
+use super::files::{self, Found, Use};
 use super::victim::Victim;
 use crate::capability::Set;
 use crate::config::seccomp::Action;
 use crate::plan::seccomp::judge::Call;
 use crate::plan::seccomp::machine::NATIVE;
 use crate::plan::seccomp::matters;
-use crate::plan::seccomp::touches::{self, Named, Touch};
+use crate::plan::seccomp::touches::{self, Named};
 use crate::sys::fs;
 use crate::template::recording::Recording;
 use anyhow::{Context, Result};
@@ -111,38 +111,17 @@ impl Record {
     }
 
     fn note_file(&mut self, victim: &Victim<'_>, call: &Call, named: &Named) {
-        let flags = match named.touch {
-            Touch::Changes => None,
-            Touch::Opens(at) => Some(call.args[at] as i32),
-            Touch::OpensHow(at) => victim.word(call.args[at]).map(|flags| flags as i32),
-        };
-        let access = flags.map(|flags| flags & libc::O_ACCMODE);
-        let makes = flags.is_some_and(|flags| flags & (libc::O_CREAT | libc::O_TRUNC) != 0);
-        let writes = makes || access.is_none_or(|access| access != libc::O_RDONLY);
-        let is_handle = flags.is_some_and(|flags| flags & libc::O_PATH != 0);
-        // A device needs its own look; all other reading is nothing to note.
-        let is_near_devices = |path: &str| !path.starts_with('/') || path.starts_with("/dev");
-        let Some(path) = victim.path(call.args[named.path]).filter(|path| !path.is_empty()) else { return };
-        if is_handle || !(writes || is_near_devices(&path)) {
-            return;
-        }
-        let folder = named.folder.map_or(libc::AT_FDCWD, |at| call.args[at] as i32);
-        match files::find(victim.thread, folder, &path) {
-            Some(Found::Device(name)) if access.is_some() => {
-                let Some(path) = Some(path).filter(|_| self.recording.devices.len() < MOST) else { return };
-                let opened = self.recording.devices.entry(name).or_default();
-                let letters: &[char] = match access {
-                    Some(libc::O_RDONLY) => &['r'],
-                    Some(libc::O_WRONLY) => &['w'],
-                    _ => &['r', 'w'],
-                };
-                opened.access.extend(letters);
+        let Some(Use { path, access, found, .. }) = files::look(victim, call, named) else { return };
+        match found {
+            Found::Device(kind, major, minor) if self.recording.devices.len() < MOST => {
+                let opened = self.recording.devices.entry(format!("{kind} {major}:{minor}")).or_default();
+                opened.access.extend(access.letters());
                 opened.paths.insert(path);
             }
-            Some(Found::File { mount, path }) if writes => {
-                let paths = self.recording.written.entry(mount).or_default();
+            Found::File(place) if access.writes && !place.is_readonly => {
+                let paths = self.recording.written.entry(place.mount).or_default();
                 if paths.len() < MOST {
-                    paths.insert(path);
+                    paths.insert(place.path);
                 }
             }
             _ => {}

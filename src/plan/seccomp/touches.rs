@@ -7,8 +7,12 @@ pub enum Touch {
     Opens(usize),
     /// Opens it, by the flags in the `struct open_how` whose address this argument is.
     OpensHow(usize),
-    /// Changes it, makes it or removes it.
+    /// Makes it, where it is not there yet.
+    Makes,
+    /// Changes or removes what is there.
     Changes,
+    /// Makes it, or takes the place of what is there.
+    Replaces,
 }
 
 /// The file: by a path, and by the folder that a relative one starts from.
@@ -23,47 +27,52 @@ pub struct Named {
 
 /// By name, sorted.
 const TABLE: &[(&str, &[Named])] = &[
-    ("chmod", &[here(0)]),
-    ("chown", &[here(0)]),
-    ("creat", &[here(0)]),
-    ("fchmodat", &[below(0, 1)]),
-    ("fchmodat2", &[below(0, 1)]),
-    ("fchownat", &[below(0, 1)]),
-    ("futimesat", &[below(0, 1)]),
-    ("lchown", &[here(0)]),
-    ("link", &[here(1)]),
-    ("linkat", &[below(2, 3)]),
-    ("lremovexattr", &[here(0)]),
-    ("lsetxattr", &[here(0)]),
-    ("mkdir", &[here(0)]),
-    ("mkdirat", &[below(0, 1)]),
-    ("mknod", &[here(0)]),
-    ("mknodat", &[below(0, 1)]),
+    ("chmod", &[here(Touch::Changes, 0)]),
+    ("chown", &[here(Touch::Changes, 0)]),
+    ("creat", &[here(Touch::Replaces, 0)]),
+    ("fchmodat", &[below(Touch::Changes, 0, 1)]),
+    ("fchmodat2", &[below(Touch::Changes, 0, 1)]),
+    ("fchownat", &[below(Touch::Changes, 0, 1)]),
+    ("futimesat", &[below(Touch::Changes, 0, 1)]),
+    ("lchown", &[here(Touch::Changes, 0)]),
+    ("link", &[here(Touch::Makes, 1)]),
+    ("linkat", &[below(Touch::Makes, 2, 3)]),
+    ("lremovexattr", &[here(Touch::Changes, 0)]),
+    ("lsetxattr", &[here(Touch::Changes, 0)]),
+    ("mkdir", &[here(Touch::Makes, 0)]),
+    ("mkdirat", &[below(Touch::Makes, 0, 1)]),
+    ("mknod", &[here(Touch::Makes, 0)]),
+    ("mknodat", &[below(Touch::Makes, 0, 1)]),
     ("open", &[Named { folder: None, path: 0, touch: Touch::Opens(1) }]),
     ("openat", &[Named { folder: Some(0), path: 1, touch: Touch::Opens(2) }]),
     ("openat2", &[Named { folder: Some(0), path: 1, touch: Touch::OpensHow(2) }]),
-    ("removexattr", &[here(0)]),
-    ("rename", &[here(0), here(1)]),
-    ("renameat", &[below(0, 1), below(2, 3)]),
-    ("renameat2", &[below(0, 1), below(2, 3)]),
-    ("rmdir", &[here(0)]),
-    ("setxattr", &[here(0)]),
-    ("symlink", &[here(1)]),
-    ("symlinkat", &[below(1, 2)]),
-    ("truncate", &[here(0)]),
-    ("unlink", &[here(0)]),
-    ("unlinkat", &[below(0, 1)]),
-    ("utime", &[here(0)]),
-    ("utimensat", &[below(0, 1)]),
-    ("utimes", &[here(0)]),
+    ("removexattr", &[here(Touch::Changes, 0)]),
+    ("rename", &[here(Touch::Changes, 0), here(Touch::Replaces, 1)]),
+    ("renameat", &[below(Touch::Changes, 0, 1), below(Touch::Replaces, 2, 3)]),
+    ("renameat2", &[below(Touch::Changes, 0, 1), below(Touch::Replaces, 2, 3)]),
+    ("rmdir", &[here(Touch::Changes, 0)]),
+    ("setxattr", &[here(Touch::Changes, 0)]),
+    ("symlink", &[here(Touch::Makes, 1)]),
+    ("symlinkat", &[below(Touch::Makes, 1, 2)]),
+    ("truncate", &[here(Touch::Changes, 0)]),
+    ("unlink", &[here(Touch::Changes, 0)]),
+    ("unlinkat", &[below(Touch::Changes, 0, 1)]),
+    ("utime", &[here(Touch::Changes, 0)]),
+    ("utimensat", &[below(Touch::Changes, 0, 1)]),
+    ("utimes", &[here(Touch::Changes, 0)]),
 ];
 
-const fn here(path: usize) -> Named {
-    Named { folder: None, path, touch: Touch::Changes }
+const fn here(touch: Touch, path: usize) -> Named {
+    Named { folder: None, path, touch }
 }
 
-const fn below(folder: usize, path: usize) -> Named {
-    Named { folder: Some(folder), path, touch: Touch::Changes }
+const fn below(touch: Touch, folder: usize, path: usize) -> Named {
+    Named { folder: Some(folder), path, touch }
+}
+
+/// The calls that name files.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|(name, _)| *name)
 }
 
 /// The files that this call names.

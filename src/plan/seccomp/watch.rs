@@ -1,6 +1,6 @@
 //! A filter that has a listener of this program's own, which answers as the filter would have.
 
-use super::passes;
+use super::{passes, touches};
 use crate::config::Invalid;
 use crate::config::seccomp::{Action, Condition, Operator, Rule, Seccomp, Watch};
 use crate::sys::socket::MARK;
@@ -31,7 +31,8 @@ pub(super) fn prepared(profile: &Seccomp) -> Result<Cow<'_, Seccomp>, Invalid> {
         Watch::Refusals => {
             needs(&["sendmsg", "write"], "by which its listener is handed over")?;
             needs(&["read"], "by which init waits for its listener")?;
-            Ok(Cow::Borrowed(profile))
+            let names = touches::names().filter(|name| passes(profile, name)).map(String::from).collect();
+            Ok(Cow::Owned(told_of_files(profile.clone(), names)))
         }
         Watch::Calls => {
             needs(&["sendmsg"], "by which its listener is handed over")?;
@@ -43,6 +44,15 @@ pub(super) fn prepared(profile: &Seccomp) -> Result<Cow<'_, Seccomp>, Invalid> {
             Ok(Cow::Owned(profile))
         }
     }
+}
+
+/// With calls that name files for the listener, which says of some why the kernel refuses them.
+fn told_of_files(mut profile: Seccomp, names: Vec<String>) -> Seccomp {
+    for rule in &mut profile.rules {
+        rule.names.retain(|name| !names.contains(name));
+    }
+    profile.rules.push(Rule { names, action: Action::NOTIFY, cases: vec![Vec::new()] });
+    profile
 }
 
 fn sendmsg(op: Operator, action: Action) -> Rule {

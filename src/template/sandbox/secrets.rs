@@ -1,17 +1,52 @@
 //! What a sandbox does not see of the machine's files unless it is shown: `secrets.txt`.
 
 use super::places::{Kind, Placed, below};
+use std::collections::BTreeMap;
 
 /// The list.
 const LIST: &str = include_str!("secrets.txt");
 
-/// Its paths, with each of `homes` for `~`. The last name may hold a `*`.
-pub fn patterns<'a>(homes: &'a [String]) -> impl Iterator<Item = String> + 'a {
+/// Its folders, with each of `homes` for `~`, and what in them is secret.
+pub fn by_folder(homes: &[String]) -> impl Iterator<Item = (String, Names)> + '_ {
+    let mut folders: BTreeMap<&'static str, Names> = BTreeMap::new();
     let lines = LIST.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.flat_map(move |line| match line.strip_prefix('~') {
-        Some(rest) => homes.iter().map(|home| format!("{}{rest}", home.trim_end_matches('/'))).collect(),
-        None => vec![line.to_string()],
+    for (folder, name) in lines.filter_map(|line| line.rsplit_once('/')) {
+        let names = folders.entry(folder).or_default();
+        if name.contains('*') {
+            names.like.push(name);
+        } else {
+            names.plain.push(name);
+        }
+    }
+    folders.into_iter().flat_map(move |(folder, mut names)| {
+        names.plain.sort_unstable();
+        let expanded: Vec<String> = match folder.strip_prefix('~') {
+            Some(rest) => homes.iter().map(|home| format!("{}{rest}", home.trim_end_matches('/'))).collect(),
+            None => vec![folder.to_string()],
+        };
+        expanded.into_iter().map(move |folder| (folder, names.clone()))
     })
+}
+
+/// Names of secrets in one folder.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// As they are, sorted.
+    pub plain: Vec<&'static str>,
+    /// With a `*`, which stands for any part.
+    pub like: Vec<&'static str>,
+}
+
+impl Names {
+    /// Whether a name is among them.
+    pub fn have(&self, name: &str) -> bool {
+        self.plain.binary_search(&name).is_ok() || self.like.iter().any(|pattern| is_like(name, pattern))
+    }
+
+    /// Whether the folder need not be listed to find them: it may be large, and they are few.
+    pub fn are_few(&self) -> bool {
+        self.like.is_empty() && self.plain.len() < 4
+    }
 }
 
 /// Whether a name is one that a pattern with at most one `*` stands for.
@@ -81,14 +116,34 @@ mod tests {
     }
 
     #[test]
-    fn homes_stand_for_a_tilde() {
-        let all: Vec<String> = patterns(&strings(&["/root", "/home/a/"])).collect();
-        for path in ["/root/.ssh", "/home/a/.ssh", "/etc/shadow*", "/home/a/.config/gcloud"] {
-            assert!(all.iter().any(|known| known == path), "{path}");
+    fn each_folder_is_there_once_with_all_of_its_names() {
+        let homes = strings(&["/root", "/home/a/"]);
+        let folders: Vec<(String, Names)> = by_folder(&homes).collect();
+        let has = |path: &str| {
+            let (folder, name) = path.rsplit_once('/').unwrap();
+            folders.iter().any(|(other, names)| other == folder && names.have(name))
+        };
+        for path in
+            ["/root/.ssh", "/home/a/.ssh", "/etc/shadow-", "/home/a/.config/gcloud", "/root/.zsh_history"]
+        {
+            assert!(has(path), "{path}");
         }
-        assert!(all.iter().all(|path| path.starts_with('/') && !path.contains("//")));
-        let is_last = |path: &str| path.rfind('*').is_none_or(|at| !path[at..].contains('/'));
-        assert!(all.iter().all(|path| is_last(path) && path.matches('*').count() < 2));
+        assert!(!has("/root/.profile") && !has("/home/b/.ssh"));
+        let mut names: Vec<&String> = folders.iter().map(|(folder, _)| folder).collect();
+        names.sort();
+        assert!(names.windows(2).all(|two| two[0] != two[1]));
+        assert!(
+            names
+                .iter()
+                .all(|folder| folder.starts_with('/') && !folder.contains("//") && !folder.contains('*'))
+        );
+        let lines = LIST.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let expected: usize = lines.map(|line| if line.starts_with('~') { 2 } else { 1 }).sum();
+        let count = |(_, names): &(String, Names)| names.plain.len() + names.like.len();
+        assert_eq!(folders.iter().map(count).sum::<usize>(), expected);
+        assert!(
+            folders.iter().all(|(_, names)| names.like.iter().all(|name| name.matches('*').count() == 1))
+        );
     }
 
     #[test]
