@@ -6,6 +6,7 @@ mod usage;
 use crate::cmd::{self, Global, SPEC_VERSION};
 use crate::id::Id;
 use crate::log::{self, Format, Level, Log};
+use crate::note;
 use crate::parent::bound::{self, Rescue};
 use crate::sys;
 use anyhow::Context;
@@ -147,10 +148,21 @@ impl Cmd {
 /// Do what the command says; its status, or that of its failure, which is told.
 fn attempt(command: &Cmd, global: &Global, sealed: anyhow::Result<()>) -> u8 {
     let sealed = if command.enters() { sealed } else { Ok(()) };
-    sealed.and_then(|()| command.run(global)).unwrap_or_else(|err| {
+    if global.timings.is_some()
+        && let Err(errno) = note::keep()
+    {
+        global.log().warning(&format!("--timings: mmap: {}", sys::describe(errno)));
+    }
+    let status = sealed.and_then(|()| command.run(global)).unwrap_or_else(|err| {
         global.log().error(&err);
         failure(Some(command))
-    })
+    });
+    if let Some(file) = &global.timings
+        && let Err(err) = cmd::timings::write(file)
+    {
+        global.log().warning(&format!("--timings {}: {}", file.display(), log::message(&err)));
+    }
+    status
 }
 
 /// The same within a time, by a process of its own.

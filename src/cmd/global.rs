@@ -47,6 +47,10 @@ pub struct Global {
     /// runs in the container is not bounded
     #[arg(long, value_name = "TIME", value_parser = super::events::duration)]
     pub timeout: Option<Duration>,
+    /// File to append to where the time of the command has gone, in JSON lines; - is a table on
+    /// standard error
+    #[arg(long, value_name = "FILE")]
+    pub timings: Option<PathBuf>,
     /// Accepted for compatibility
     #[arg(long, value_name = "true|false|auto", num_args = 1)]
     pub rootless: Option<String>,

@@ -27,6 +27,7 @@ pub mod sandbox;
 pub mod spec;
 pub mod start;
 pub mod state;
+pub mod timings;
 pub mod update;
 mod watch;
 

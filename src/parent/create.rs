@@ -13,6 +13,7 @@ use crate::channel::{FromInit, ParentEnd};
 use crate::config::seccomp::{Seccomp, Watch};
 use crate::config::{Config, Namespace};
 use crate::host::Host;
+use crate::note;
 use crate::plan::{HostStep, Keyring, Plan};
 use crate::state::{Container, Store};
 use crate::sys::{describe, socket};
@@ -156,6 +157,7 @@ fn until_ready(
     let mut terminal = None;
     making.began_hooks = !order.config.hooks.create_container.is_empty();
     loop {
+        note::waits("wait for the container");
         match init.channel.hear().context("recvmsg from init")? {
             Some(FromInit::Ready) => return Ok(terminal),
             Some(FromInit::Failed(fault)) => return Err(fault.into()),

@@ -7,6 +7,7 @@ use crate::channel::{self, FromInit, InitEnd, ParentEnd};
 use crate::child::{self, Inherited};
 use crate::config::Namespace;
 use crate::fault::{Call, Fault, Refusal};
+use crate::note;
 use crate::plan::{Launch, Plan, Unit};
 use crate::state::About;
 use crate::sys::process::{self, Cloned};
@@ -54,6 +55,7 @@ pub(super) fn launch(
     if !plan.launch.through.is_empty() {
         return launch_through(plan, about, opened, cgroup, unit);
     }
+    note::at(|| plan.launch.to_string());
     let (parent, child) = channel::pair().context("socketpair")?;
     let home = if plan.launch.joins_pid { Some(enter_pid_namespace(&opened)?) } else { None };
     let cloned = process::clone3(plan.launch.new, cgroup.map(Cgroup::as_fd));

@@ -59,6 +59,7 @@ impl Glance {
 pub fn global(root: &Path, options: &Options) -> Global {
     Global {
         timeout: None,
+        timings: None,
         root: Some(root.into()),
         log: None,
         log_format: Format::Text,

@@ -108,7 +108,7 @@ unsafe impl GlobalAlloc for Front {
     }
 }
 
-/// A page that is shared with the processes that come of this one.
+/// Memory that is shared with the processes that come of this one.
 #[derive(Debug)]
 pub struct Shared {
     pub flags: &'static AtomicU8,
@@ -116,24 +116,24 @@ pub struct Shared {
     pub text: &'static [AtomicU8],
 }
 
-/// mmap(2) of such a page, which stays for good.
-pub fn shared_page() -> super::Result<Shared> {
-    const PAGE: usize = 4096;
+/// mmap(2) of such memory, with `size` bytes of text; it stays for good.
+pub fn shared(size: usize) -> super::Result<Shared> {
     const TEXT: usize = 8;
+    let whole = TEXT + size;
     let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
     // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
-    let start = unsafe { libc::mmap(ptr::null_mut(), PAGE, protection, flags, -1, 0) };
+    let start = unsafe { libc::mmap(ptr::null_mut(), whole, protection, flags, -1, 0) };
     if start == libc::MAP_FAILED {
         return Err(super::Errno::last());
     }
     let start = start.cast::<u8>();
-    // SAFETY: the page is never unmapped, aligned, and all zero, a value of each type; the three
+    // SAFETY: the memory is never unmapped, aligned, and all zero, a value of each type; the three
     // parts do not overlap, and are reached through atomics alone, by whichever process.
     unsafe {
         Ok(Shared {
             flags: &*start.cast::<AtomicU8>(),
             length: &*start.add(4).cast::<AtomicU32>(),
-            text: std::slice::from_raw_parts(start.add(TEXT).cast::<AtomicU8>(), PAGE - TEXT),
+            text: std::slice::from_raw_parts(start.add(TEXT).cast::<AtomicU8>(), size),
         })
     }
 }
