@@ -7,7 +7,9 @@
 use crate::fault::{Fault, Refusal};
 use crate::sys::socket::{self, Received};
 use crate::sys::{self, Errno};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 /// From init to its parent.
 #[derive(Debug)]
@@ -139,6 +141,18 @@ impl ParentEnd {
     /// The end that is made of a connection to a waiting init.
     pub fn new(fd: OwnedFd) -> ParentEnd {
         ParentEnd(fd)
+    }
+
+    /// Whether there is something to hear before the deadline.
+    pub fn is_heard_by(&self, deadline: Instant) -> sys::Result<bool> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], left) {
+                Err(Errno::EINTR) => {}
+                heard => return heard.map(|count| count > 0),
+            }
+        }
     }
 
     /// The next message; none when init has closed its end, by execve(2) or by dying.

@@ -248,3 +248,37 @@ test_two_at_one_place_go_in_turn() {
   run_ok mounts remove c1 --target /data
   run_fails 1 'not added' mounts remove c1 --target /data
 }
+
+# ---- a source in the container's own root ----
+test_a_source_in_the_containers_root_is_looked_up_in_the_container() {
+  own
+  mkdir "$T/secret" && echo host >"$T/secret/file"
+  running
+  mkdir "$B/rootfs/data"
+  echo own >"$B/rootfs/data/file"
+  run_ok mounts add c1 --source "$B/rootfs/data" --target /a
+  inside cat /a/file
+  assert_eq "$OUT" own
+  run_ok mounts remove c1 --all
+  rm -r "$B/rootfs/data"
+  ln -s "$T/secret" "$B/rootfs/data"
+  run_fails 1 'mounts\[0\] /a: open_tree .*(no such file or directory|ENOENT)' mounts add c1 --source "$B/rootfs/data" --target /a
+  jq -n '[{destination: "/a", type: "bind", source: "rootfs/data", options: ["bind"]}]' >"$T/mounts.json"
+  run_fails 1 'ENOENT' mounts add c1 "$T/mounts.json"
+  run_fails 1 'own root' mounts add c1 --source "$B/other/../rootfs/data" --target /a
+  mounted /a && fail "there: $OUT"
+  true
+}
+
+# ---- what the container did with it meanwhile ----
+test_a_mount_that_was_moved_away_and_hidden_behind_a_link_to_its_inside() {
+  own
+  folder
+  mkdir "$T/data/sub"
+  running '.process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"])'
+  run_ok mounts add c1 --source "$T/data" --target /vol/x
+  inside sh -c 'mv /vol /old; mkdir /vol; ln -s /old/x/sub /vol/x'
+  run_ok mounts remove c1 --target /vol/x
+  mounted /old/x && fail "still there: $OUT"
+  assert_exists "$T/data/file"
+}

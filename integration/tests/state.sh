@@ -42,6 +42,16 @@ test_started_is_told_when_it_is_so() {
   assert_eq "$(jq .started <<<"$OUT")" "$(jq .started <<<"$before")"
 }
 
+test_a_container_that_is_killed_before_its_start_has_not_started() {
+  own
+  bundle c1 'args(["sleep", "100"])'
+  run_ok create --bundle "$B" c1
+  run_ok kill c1 KILL
+  eventually has_status c1 stopped
+  run_ok state c1
+  assert_jq "$OUT" 'has("started") | not'
+}
+
 test_run_tells_when_it_started() {
   own
   bundle c1 'args(["sleep", "100"])'

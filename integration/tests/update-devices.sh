@@ -121,3 +121,19 @@ test_a_checkpoint_names_what_was_added() {
   run_fails 1 'devices: /dev/kmsg was added' checkpoint c1
   assert_status c1 running
 }
+
+test_a_container_that_covers_a_device_does_not_keep_the_rule() {
+  own
+  running 'userns | rw'
+  run_ok update --device-add /dev/fuse:/dev/deep/log:r c1
+  run_ok exec c1 sh -c 'touch /tmp/f && mount -o bind /dev/deep/log /tmp/f && mount -t tmpfs t /dev/deep'
+  opens /tmp/f || fail "$(said)"
+  run_fails 1 'EBUSY' update --device-remove /dev/deep/log c1
+  opens /tmp/f && fail "the rule is still there"
+  run_ok state c1
+  assert_jq "$OUT" '.devices | length == 1'
+  run_ok exec c1 busybox umount /dev/deep
+  run_ok update --device-remove /dev/deep/log c1
+  run_ok state c1
+  assert_jq "$OUT" 'has("devices") | not'
+}

@@ -30,8 +30,10 @@ impl Init<'_> {
     /// Unmount what was added on `target`. The container may have unmounted it, or moved it, and
     /// may have mounted something of its own in its place, which stays.
     pub(super) fn remove(&self, target: &str, id: &MountId) -> Outcome {
+        // The name may lead into it by now, and not to it.
         if let Some((mount, found)) = self.mount_at(target)?
             && found.is(id)
+            && mount::is_root(mount.as_fd()).call(|| "statx".into())?
         {
             return self.unmount(mount.as_fd(), target);
         }

@@ -76,7 +76,9 @@ impl Devices<'_> {
         }
     }
 
-    /// The rule comes first. Where the node is refused, the rule is as before.
+    /// The rule comes first. Where a node cannot be made, the rule is as before. Where it cannot be
+    /// taken away, as the container has covered it, the rule stays gone: what is left opens
+    /// nothing.
     fn take_one(&mut self, act: &Act) -> Result<()> {
         let state = &self.container.state;
         let before = (state.device_rules.clone(), state.devices.clone());
@@ -97,9 +99,12 @@ impl Devices<'_> {
         (state.device_rules, state.devices) = (rules, list);
         let done = self.container.dir.save(&self.container.state).and_then(|()| self.node(act));
         done.map_err(|cause| {
-            let put_back = self.filter(&before.0).and_then(|()| {
-                let state = &mut self.container.state;
-                (state.device_rules, state.devices) = before;
+            let put_back = match act {
+                Act::Add(_) => self.filter(&before.0).map(|()| self.container.state.device_rules = before.0),
+                Act::Remove(_) => Ok(()),
+            };
+            let put_back = put_back.and_then(|()| {
+                self.container.state.devices = before.1;
                 self.container.dir.save(&self.container.state)
             });
             match put_back {

@@ -20,6 +20,10 @@ use crate::sys::{cred, fs};
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// How long a child may take: what its names lead to may be stopped, or hang.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Add mounts to the container that `config` describes, all of them or none. `written` has what
 /// each was asked for.
@@ -142,7 +146,14 @@ fn hear(
     second: &mut Option<OwnedFd>,
     record: &mut dyn FnMut(OwnedFd) -> Result<()>,
 ) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
     loop {
+        if !channel.is_heard_by(deadline).context("poll")? {
+            bail!(
+                "the child has not done it within {} s: the container may have stopped it, or a file system hangs",
+                PATIENCE.as_secs()
+            );
+        }
         match channel.hear().context("recvmsg from the child")? {
             Some(FromInit::Ready) => return Ok(()),
             Some(FromInit::Failed(fault)) => return Err(fault.into()),

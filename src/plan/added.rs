@@ -10,6 +10,7 @@ use crate::config::{Config, Invalid, Mount, MountSource, Namespace, Place, Symli
 use crate::host::Host;
 use crate::sys::mount::{MountId, Reach};
 use std::fmt::{self, Display, Formatter};
+use std::path::{Component, Path, PathBuf};
 
 /// Filesystems that show what the container has, or that belong to its user namespace: the child
 /// makes them. All others are of something of the host's, and only there its names lead to it.
@@ -198,6 +199,15 @@ fn source(
     let new = match &mount.source {
         MountSource::Bind { path, reach } => {
             let tree = Tree { slot, ..mounts.bind(mount, path, *reach) };
+            // The container may have put a symlink there since it began.
+            if let Some(path) = mounts.inside(mount, path) {
+                return Ok((None, Source::Inside(path, Box::new(Tree { locked: false, ..tree }))));
+            }
+            if leads_into(path, &mounts.config.root.path) {
+                let reason = "its source lies in the container's own root: it is looked up there, and can then have neither \
+                              mapped ids nor an option about symlinks nor `..` in its name";
+                return Err(Invalid::new(field, reason));
+            }
             return Ok((Some(Taken::Tree(tree)), Source::Tree(slot)));
         }
         MountSource::Remount => return Err(Invalid::new(field, "remount adds no mount")),
@@ -213,6 +223,19 @@ fn source(
         return Ok((None, Source::New(filesystem)));
     }
     Ok((Some(Taken::New(filesystem)), Source::Tree(slot)))
+}
+
+/// Whether a path is below the folder, by its name.
+fn leads_into(path: &Path, folder: &Path) -> bool {
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(clean.pop()),
+            Component::CurDir => {}
+            part => clean.push(part),
+        }
+    }
+    clean.starts_with(folder) || path.starts_with(folder)
 }
 
 fn planned_taken(field: &str, step: Taken) -> Planned<Taken> {

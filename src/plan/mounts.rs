@@ -267,7 +267,7 @@ impl<'a> Mounts<'a> {
 
     /// The path in the container of a source that lies in its root folder. That of an overlay is
     /// only a layer; and only the parent can map ids.
-    fn inside(&self, mount: &Mount, source: &Path) -> Option<String> {
+    pub(super) fn inside(&self, mount: &Mount, source: &Path) -> Option<String> {
         let options = &mount.options;
         let path = source.strip_prefix(&self.config.root.path).ok()?;
         let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));

@@ -64,8 +64,13 @@ impl Dir {
         let file =
             format!("{:02x}:{:02x}:{}", libc::major(stat.st_dev), libc::minor(stat.st_dev), stat.st_ino);
         let locks = host::read("/proc/locks").ok()?;
-        let of_file = |line: &&str| line.contains(" FLOCK ") && !line.contains("->") && line.contains(&file);
-        locks.lines().find(of_file)?.split_whitespace().nth(4)?.parse().ok()
+        // `1: FLOCK ADVISORY WRITE 4711 00:1a:42 0 EOF`; who waits has `->` behind the number.
+        let of_file = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            (words.get(1) == Some(&"FLOCK") && words.get(5) == Some(&file.as_str()))
+                .then(|| words[4].parse().ok())?
+        };
+        locks.lines().find_map(of_file)
     }
 
     fn holder(&self) -> String {
@@ -182,16 +187,21 @@ impl Dir {
         fs::statat(self.fd.as_fd(), NOTIFY_FOLDER).is_ok()
     }
 
-    /// Note that `start` lets the process go now.
+    /// Note that `start` lets the process go now: the socket was last accessed in 1970 from here
+    /// on.
     pub fn mark_start(&self) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        fs::set_times(self.fd.as_fd(), START_SOCKET, now)
+        fs::set_times(self.fd.as_fd(), START_SOCKET, Duration::ZERO, now)
             .with_context(|| format!("utimensat {}", self.path.join(START_SOCKET).display()))
     }
 
-    /// When `start` has let the process go, if it did; before that it is when the socket was bound.
+    /// When `start` has let the process go, if it did.
     pub(super) fn start_mark(&self) -> Option<SystemTime> {
         let mark = fs::statat(self.fd.as_fd(), START_SOCKET).ok()?;
+        // A socket that nobody has marked was accessed when it was bound.
+        if mark.st_atime != 0 {
+            return None;
+        }
         let since = Duration::new(mark.st_mtime.try_into().ok()?, mark.st_mtime_nsec.try_into().ok()?);
         Some(UNIX_EPOCH + since)
     }

@@ -1,7 +1,9 @@
 //! Files by descriptor: openat2(2) inside a root, nodes, directories.
 
 use super::{Errno, Result, c};
+use nix::sys::time::TimeSpec;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 pub use libc::{
     O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY,
@@ -139,10 +141,11 @@ pub fn statat(dir: BorrowedFd<'_>, name: impl AsRef<[u8]>) -> Result<libc::stat>
     nix::sys::stat::fstatat(dir, name.as_ref(), nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
-/// utimensat(2): the file's times become `at`, counted from 1970.
-pub fn set_times(dir: BorrowedFd<'_>, name: &str, at: std::time::Duration) -> Result<()> {
-    let at = nix::sys::time::TimeSpec::from_duration(at);
-    nix::sys::stat::utimensat(dir, name, &at, &at, nix::sys::stat::UtimensatFlags::NoFollowSymlink)
+/// utimensat(2): the times of the file's last access and modification, counted from 1970.
+pub fn set_times(dir: BorrowedFd<'_>, name: &str, accessed: Duration, modified: Duration) -> Result<()> {
+    let (accessed, modified) = (TimeSpec::from_duration(accessed), TimeSpec::from_duration(modified));
+    let flags = nix::sys::stat::UtimensatFlags::NoFollowSymlink;
+    nix::sys::stat::utimensat(dir, name, &accessed, &modified, flags)
 }
 
 /// readlinkat(2).

@@ -239,6 +239,11 @@ impl MountId {
     }
 }
 
+/// Whether `fd` is the root of a mount, and not something inside of one (Linux 5.8).
+pub fn is_root(fd: BorrowedFd<'_>) -> Result<bool> {
+    Ok(statx(fd, 0)?.stx_attributes & libc::STATX_ATTR_MOUNT_ROOT as u64 != 0)
+}
+
 /// The number of the mount that `fd` lies on, unique while that exists (statx(2) `STATX_MNT_ID`,
 /// Linux 5.8).
 pub fn id(fd: BorrowedFd<'_>) -> Result<u64> {
