@@ -23,7 +23,7 @@ test_a_table() {
   FLAGS=(--timings -)
   rt run --bundle "$B" c1
   assert_eq "$RC" 0
-  assert_match "$ERR" '[0-9]+\.[0-9]{3} ms +[0-9]+\.[0-9]{3} ms  the container: pivot_root'
+  assert_match "$ERR" '[0-9]+\.[0-9]{3} ms +[0-9]+\.[0-9]{3} ms  the container: (pivot_root|chroot)'
 }
 
 test_of_exec_with_the_trace() {

@@ -125,7 +125,8 @@ test_a_checkpoint_names_what_was_added() {
 test_a_container_that_covers_a_device_does_not_keep_the_rule() {
   own
   running 'userns | rw'
-  run_ok update --device-add /dev/fuse:/dev/deep/log:r c1
+  mknod "$T/fuse" c 10 229 && chmod 666 "$T/fuse"
+  run_ok update --device-add "$T/fuse:/dev/deep/log:r" c1
   run_ok exec c1 sh -c 'touch /tmp/f && mount -o bind /dev/deep/log /tmp/f && mount -t tmpfs t /dev/deep'
   opens /tmp/f || fail "$(said)"
   run_fails 1 'EBUSY' update --device-remove /dev/deep/log c1

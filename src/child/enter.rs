@@ -67,13 +67,17 @@ impl Init<'_> {
     }
 
     /// Enter all at once: a user namespace comes first and gives the rights for the others. Root
-    /// and working directory are then those of the mount namespace.
+    /// and working directory are then those of the mount namespace. After the last time init's
+    /// descriptor is closed: what is in the pid namespace can be looked into.
     fn follow(&mut self, kinds: &[Namespace]) -> Outcome {
-        let Some(init) = &self.inherited.init else {
+        let Some(init) = self.inherited.init.take() else {
             return Err(Refusal::message("there is no init to follow"));
         };
         let flags = kinds.iter().fold(0, |flags, kind| flags | kind.clone_flag());
-        threads::enter(init.as_fd(), flags).call(|| "setns".into())
+        threads::enter(init.as_fd(), flags).call(|| "setns".into())?;
+        self.follows -= 1;
+        self.inherited.init = (self.follows > 0).then_some(init);
+        Ok(())
     }
 
     /// Only a child is born in a pid namespace that was entered. It takes this process's place

@@ -29,7 +29,7 @@ use crate::channel::{FromInit, InitEnd};
 use crate::config::Namespace;
 use crate::fault::{Outcome, Refusal};
 use crate::note;
-use crate::plan::{Planned, RootStep, Step};
+use crate::plan::{EnterStep, Planned, RootStep, Step};
 use crate::state::About;
 use crate::sys;
 use crate::sys::process as proc;
@@ -82,6 +82,8 @@ struct Init<'a> {
     inherited: Inherited<'a>,
     /// This program's own file, where it is to be executed as the container's init.
     own: Option<OwnedFd>,
+    /// How many times it enters namespaces of init's yet.
+    follows: usize,
     /// The folder of this process's own descriptors, in the host's /proc.
     descriptors: Option<OwnedFd>,
     /// The root filesystem, once it is attached.
@@ -122,6 +124,10 @@ pub fn run(inherited: Inherited<'_>) -> ! {
     let mut init = Init {
         inherited,
         own: None,
+        follows: steps
+            .iter()
+            .filter(|planned| matches!(planned.step, Step::Enter(EnterStep::OfInit(_))))
+            .count(),
         descriptors: None,
         root: None,
         held: Vec::new(),
