@@ -176,3 +176,20 @@ test_what_is_no_recording_is_an_error() {
   run_fails 1 'no program was executed' profile "$T/bad"
   run_fails 1 'no such file' profile "$T/none"
 }
+
+# The command may write where the record goes: it plants links there, and exchanges the folder.
+test_the_record_goes_to_no_place_of_the_containers_choosing() {
+  only_knarr
+  mkdir -p "$T/out/sub" "$T/host"
+  echo host >"$T/host/file"
+  bundle c1 --arg s "$T/out" 'sh("for n in $(seq 1 400); do ln -s /host/file /out/sub/record.$n.tmp; done
+      mv /out/sub /out/old; ln -s /host /out/sub") | bind($s; "/out"; []) | rw'
+  # As on the host: where its links lead to.
+  sed -i "s#/host#$T/host#g" "$B/config.json"
+  local before
+  before=$(find "$T/host" -printf '%p %s %T@\n')
+  rt run --record "$T/out/sub/record" --bundle "$B" c1
+  assert_eq "$RC" 0 "$ERR"
+  assert_eq "$(find "$T/host" -printf '%p %s %T@\n')" "$before"
+  assert_jq "$(<"$T/out/old/record")" '.version == 1'
+}

@@ -23,7 +23,8 @@ use crate::sys::process::{self, Cloned};
 use crate::sys::{Errno, describe};
 use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use victim::Victim;
 
 /// What is watched, and for whom.
@@ -53,10 +54,9 @@ impl Watcher {
         let judge = Judge::new(&watching.profile)?;
         match process::clone3(0, None).context("clone3 of the listener")? {
             Cloned::Child => {
-                let fd = listener.as_raw_fd();
                 // Whoever reads what the container writes waits for it alone.
-                let _ = process::close_between(0, 2);
-                let _ = process::close_between(3, fd).and_then(|()| process::close_from(fd + 1));
+                let record = watching.record.as_ref().map(Record::descriptor);
+                let _ = close_all_but(record.into_iter().chain([2, listener.as_raw_fd()]));
                 serve(listener.as_fd(), &judge, watching);
                 process::exit_now(0)
             }
@@ -74,6 +74,15 @@ impl Watcher {
             }
         }
     }
+}
+
+fn close_all_but(kept: impl Iterator<Item = RawFd>) -> crate::sys::Result<()> {
+    let mut next = 0;
+    for fd in kept.collect::<BTreeSet<RawFd>>() {
+        process::close_between(next, fd)?;
+        next = fd + 1;
+    }
+    process::close_from(next)
 }
 
 fn serve(listener: BorrowedFd<'_>, judge: &Judge, mut watching: Watching) {

@@ -107,7 +107,7 @@ pub fn unlinkat(dir: BorrowedFd<'_>, name: impl AsRef<[u8]>, what: Unlink) -> Re
 }
 
 /// renameat(2) inside one directory.
-pub fn renameat(dir: BorrowedFd<'_>, from: &str, to: &str) -> Result<()> {
+pub fn renameat(dir: BorrowedFd<'_>, from: impl AsRef<[u8]>, to: impl AsRef<[u8]>) -> Result<()> {
     let (from, to) = (c(from)?, c(to)?);
     // SAFETY: both names are NUL-terminated and outlive the call.
     Errno::result(unsafe { libc::renameat(dir.as_raw_fd(), from.as_ptr(), dir.as_raw_fd(), to.as_ptr()) })

@@ -9,17 +9,24 @@ use crate::plan::seccomp::judge::Call;
 use crate::plan::seccomp::machine::NATIVE;
 use crate::plan::seccomp::matters;
 use crate::plan::seccomp::touches::{self, Named};
-use crate::sys::fs;
+use crate::sys::{self, Errno, fs};
 use crate::template::recording::Recording;
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 /// A recording, and the file that it goes to.
 #[derive(Debug)]
 pub struct Record {
     file: PathBuf,
+    /// The folder that the file goes to, since before the container could put another in its place.
+    folder: OwnedFd,
     recording: Recording,
+    /// How many bytes of names are kept yet: they are the container's to choose.
+    left: usize,
     /// What the kernel asks for, once a program is about to be executed.
     asked: Option<Asked>,
     /// The container's cgroup, before that.
@@ -28,8 +35,11 @@ pub struct Record {
     permitted: Set,
 }
 
-/// So many paths, sockets or values of an argument are kept of each kind.
+/// So many values of an argument are kept.
 const MOST: usize = 10_000;
+
+/// So many bytes of names are kept: paths, sockets, devices.
+const BYTES: usize = 16 << 20;
 
 /// What no recording has.
 const UNSEEN: [&str; 2] = [
@@ -43,12 +53,33 @@ impl Record {
         let file = std::path::absolute(file)?;
         let folder = file.parent().unwrap_or(Path::new("/"));
         fs::writable(folder).with_context(|| folder.display().to_string())?;
+        let opened = fs::open(folder, fs::O_PATH | fs::O_DIRECTORY, 0);
+        let opened = opened.with_context(|| folder.display().to_string())?;
         if file.is_dir() {
             anyhow::bail!("{}: a folder", file.display());
         }
         let unseen = UNSEEN.map(String::from).into();
         let recording = Recording { unseen, ..Recording::default() };
-        Ok(Record { file, recording, asked: None, cgroup: None, permitted: Set::default() })
+        let (asked, cgroup, permitted) = (None, None, Set::default());
+        Ok(Record { file, folder: opened, recording, left: BYTES, asked, cgroup, permitted })
+    }
+
+    /// What it goes on to need of this process's descriptors.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.folder.as_raw_fd()
+    }
+
+    /// Whether there is room for a name; the first one that there is none for is told of.
+    fn has_room(&mut self, name: &str) -> bool {
+        // With what a set needs for each.
+        match self.left.checked_sub(name.len() + 100) {
+            Some(left) => self.left = left,
+            None => {
+                self.recording.unseen.insert("more paths and sockets: there were too many".into());
+                return false;
+            }
+        }
+        true
     }
 
     /// The container has this cgroup, by which its processes are told from others where the kernel
@@ -66,7 +97,7 @@ impl Record {
     pub(super) fn note(&mut self, victim: &Victim<'_>, call: &Call, action: Action) {
         let own = &mut self.recording;
         let Some(name) = call.name() else {
-            own.unseen.insert(format!("system call {}, which has no name here", call.number));
+            own.unseen.insert("system calls that have no name here".into());
             return;
         };
         if let Some(space) = NATIVE.space(call.arch, call.number) {
@@ -104,24 +135,33 @@ impl Record {
         }
         if let "bind" | "connect" = name
             && let Some(address) = victim.address(call.args[1], call.args[2])
-            && self.recording.sockets.len() < MOST
         {
-            self.recording.sockets.insert(format!("{name} {address}"));
+            let socket = format!("{name} {address}");
+            if !self.recording.sockets.contains(&socket) && self.has_room(&socket) {
+                self.recording.sockets.insert(socket);
+            }
         }
     }
 
     fn note_file(&mut self, victim: &Victim<'_>, call: &Call, named: &Named) {
         let Some(Use { path, access, found, .. }) = files::look(victim, call, named) else { return };
         match found {
-            Found::Device(kind, major, minor) if self.recording.devices.len() < MOST => {
-                let opened = self.recording.devices.entry(format!("{kind} {major}:{minor}")).or_default();
-                opened.access.extend(access.letters());
-                opened.paths.insert(path);
+            Found::Device(kind, major, minor) => {
+                let device = format!("{kind} {major}:{minor}");
+                let known =
+                    self.recording.devices.get(&device).is_some_and(|opened| opened.paths.contains(&path));
+                if known || self.has_room(&path) {
+                    let opened = self.recording.devices.entry(device).or_default();
+                    opened.access.extend(access.letters());
+                    opened.paths.insert(path);
+                }
             }
             Found::File(place) if access.writes && !place.is_readonly => {
-                let paths = self.recording.written.entry(place.mount).or_default();
-                if paths.len() < MOST {
-                    paths.insert(place.path);
+                let written = self.recording.written.get(&place.mount);
+                if !written.is_some_and(|paths| paths.contains(&place.path))
+                    && self.has_room(&format!("{}{}", place.mount, place.path))
+                {
+                    self.recording.written.entry(place.mount).or_default().insert(place.path);
                 }
             }
             _ => {}
@@ -131,15 +171,28 @@ impl Record {
     /// Write the file, whole or not at all.
     pub(super) fn write(&mut self) -> Result<()> {
         self.recording.capabilities = self.asked.as_ref().map(|asked| asked.names(self.permitted));
-        let mut temporary = self.file.clone().into_os_string();
-        temporary.push(format!(".{}.tmp", std::process::id()));
-        let text = serde_json::to_string_pretty(&self.recording)?;
-        let written =
-            std::fs::write(&temporary, text + "\n").and_then(|()| std::fs::rename(&temporary, &self.file));
+        let text = serde_json::to_string_pretty(&self.recording)? + "\n";
+        self.put(text.as_bytes()).with_context(|| format!("--record {}", self.file.display()))
+    }
+
+    /// By a name that nothing has: what the container has put there is not followed, nor opened.
+    fn put(&self, text: &[u8]) -> sys::Result<()> {
+        let name = self.file.file_name().ok_or(Errno::EISDIR)?.as_encoded_bytes();
+        let temporary = [name, format!(".{}.tmp", std::process::id()).as_bytes()].concat();
+        let (folder, flags) = (self.folder.as_fd(), fs::O_WRONLY | fs::O_CREAT | fs::O_EXCL | fs::O_NOFOLLOW);
+        let make = || fs::openat(folder, &temporary, flags, 0o644);
+        let file = match make() {
+            // The container has foreseen the name.
+            Err(Errno::EEXIST) => fs::unlinkat(folder, &temporary, fs::Unlink::File).and_then(|()| make()),
+            made => made,
+        }?;
+        let written = File::from(file).write_all(text);
+        let written = written.map_err(|err| err.raw_os_error().map_or(Errno::EIO, Errno::from_raw));
+        let written = written.and_then(|()| fs::renameat(folder, &temporary, name));
         if written.is_err() {
-            let _ = std::fs::remove_file(&temporary);
+            let _ = fs::unlinkat(folder, &temporary, fs::Unlink::File);
         }
-        written.with_context(|| format!("--record {}", self.file.display()))
+        written
     }
 }
 
