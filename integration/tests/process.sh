@@ -438,6 +438,14 @@ test_listen_fds() {
   assert_eq "$(<"$T/out")" $'2 1\nthree\nfour'
 }
 
+test_listen_fds_within_a_time() {
+  differs runc,crun "have no --timeout"
+  bundle c1 'sh("echo $LISTEN_FDS $LISTEN_PID; cat <&3")'
+  echo three >"$T/3"
+  (exec 3<"$T/3"; LISTEN_FDS=1 LISTEN_PID=$BASHPID exec "$RUNTIME" --root "$ROOT" --timeout 30s run --bundle "$B" c1) >"$T/out"
+  assert_eq "$(<"$T/out")" $'1 1\nthree'
+}
+
 test_stdio_that_is_closed() {
   differs crun "fails"
   bundle c1 'sh("exit 7")'

@@ -73,7 +73,7 @@ pub struct Args {
 
 /// Make the container.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
-    Fds::take(args.preserve_fds)
+    Fds::take(args.preserve_fds, global)
         .and_then(|fds| {
             make(
                 Bundle::read(&args.common.bundle, &args.common.config)?,
@@ -237,10 +237,10 @@ impl Fds {
     /// may be holes below it; that the last one, or one of systemd's, is not open is an error. It
     /// is asked before this program opens anything, and holes are plugged until execve(2), so that
     /// no descriptor of its own is ever passed on.
-    pub(super) fn take(preserve: u32) -> Result<Fds> {
+    pub(super) fn take(preserve: u32, global: &Global) -> Result<Fds> {
         let variable = |name| std::env::var(name).ok();
         // For whom they are is said too; another process's are none of ours.
-        let ours = variable("LISTEN_PID").is_some_and(|pid| pid == std::process::id().to_string());
+        let ours = variable("LISTEN_PID").is_some_and(|pid| pid == global.pid.to_string());
         let listen = variable("LISTEN_FDS").filter(|_| ours).and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
         let count = listen.saturating_add(preserve);
         if count > FD_LIMIT {

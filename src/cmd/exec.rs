@@ -175,7 +175,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
 
 fn run_process(args: &Args, global: &Global) -> Result<u8> {
     // First, before this program opens anything.
-    let fds = Fds::take(args.preserve_fds)?;
+    let fds = Fds::take(args.preserve_fds, global)?;
     // Until execve(2) no other process may look into this one or its children.
     cred::set_dumpable(false).context("prctl")?;
     let paused = if args.ignore_paused { WhenPaused::Wait } else { WhenPaused::Refuse };

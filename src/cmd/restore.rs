@@ -43,7 +43,7 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
 
 fn run_container(args: &Args, global: &Global) -> Result<u8> {
     // First, before this program opens anything.
-    let fds = Fds::take(0)?;
+    let fds = Fds::take(0, global)?;
     let signals = if args.detach { None } else { Some(Signals::take()?) };
     let Restored { container, pidfd, terminal, notify } = make(args, global, fds)?;
     note::mark(Mark::Done);

@@ -108,7 +108,7 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
 
 fn run_with(args: &Args, create: &create::Args, net: &Net, global: &Global) -> Result<u8> {
     // First, before this program opens anything.
-    let fds = Fds::take(create.preserve_fds)?;
+    let fds = Fds::take(create.preserve_fds, global)?;
     let mut watch = watch::Heir::new(args, global)?;
     let signals = if args.detach { None } else { Some(Signals::take()?) };
     let reaper = signals.as_ref().filter(|_| !args.no_subreaper);

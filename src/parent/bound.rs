@@ -93,24 +93,42 @@ fn await_end(worker: &OwnedFd, signals: &Signals, deadline: Instant) -> Result<b
     }
 }
 
-/// All that has come of process `pid`, children first.
+/// A process as /proc shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    pid: i32,
+    parent: i32,
+    /// In clock ticks after boot.
+    start: u64,
+}
+
+impl Seen {
+    fn of(pid: i32) -> Option<Seen> {
+        let text = host::read(format!("/proc/{pid}/stat")).ok()?;
+        let parent = i32::try_from(stat::field(&text, stat::PARENT)?).ok()?;
+        Some(Seen { pid, parent, start: stat::field(&text, stat::STARTTIME)? })
+    }
+
+    /// None where the number has become another process's since. A parent may have ended.
+    fn open(self) -> Option<(i32, OwnedFd)> {
+        let pidfd = process::pidfd_open(self.pid).ok()?;
+        (Seen::of(self.pid)?.start == self.start).then_some((self.pid, pidfd))
+    }
+}
+
+/// All that has come of process `pid`, parents first.
 fn descendants(pid: i32) -> Vec<(i32, OwnedFd)> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let parents: Vec<(i32, i32)> = pids
-        .filter_map(|pid| {
-            let text = host::read(format!("/proc/{pid}/stat")).ok()?;
-            Some((pid, i32::try_from(stat::field(&text, stat::PARENT)?).ok()?))
-        })
-        .collect();
-    let mut found = vec![pid];
+    let all: Vec<Seen> = pids.filter_map(Seen::of).collect();
+    let mut found: Vec<Seen> = all.iter().filter(|seen| seen.parent == pid).copied().collect();
     let mut at = 0;
     while at < found.len() {
-        let parent = found[at];
-        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        let parent = found[at].pid;
+        found.extend(all.iter().filter(|seen| seen.parent == parent));
         at += 1;
     }
-    found[1..].iter().filter_map(|pid| Some((*pid, process::pidfd_open(*pid).ok()?))).collect()
+    found.into_iter().filter_map(Seen::open).collect()
 }
 
 /// Kill the worker and all that has come of it; what outlives that.
@@ -176,4 +194,16 @@ fn thaw(store: &Store, id: &Id) -> Result<Vec<String>> {
         cgroup.thaw()?;
     }
     Ok(Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_another_process_has_by_now_is_left_alone() {
+        let own = Seen::of(std::process::id() as i32).unwrap();
+        assert!(own.start > 0 && own.open().is_some());
+        assert!(Seen { start: own.start - 1, ..own }.open().is_none());
+    }
 }

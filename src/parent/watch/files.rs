@@ -89,7 +89,8 @@ pub(super) fn look(victim: &Victim<'_>, call: &Call, named: &Named) -> Option<Us
         return None;
     }
     let folder = named.folder.map_or(libc::AT_FDCWD, |at| call.args[at] as i32);
-    let found = find(victim.thread, folder, &path)?;
+    // The thread's number may be another process's by now, and what was found that one's.
+    let found = victim.still(find(victim.thread, folder, &path)?)?;
     let opens = matches!(named.touch, Touch::Opens(_) | Touch::OpensHow(_));
     (opens || matches!(found, Found::File(_))).then_some(Use { path, access, found })
 }
@@ -101,6 +102,12 @@ fn find(thread: i32, folder: i32, path: &str) -> Option<Found> {
         libc::AT_FDCWD => link(&format!("/proc/{thread}/cwd"))?,
         fd => link(&format!("/proc/{thread}/fd/{fd}"))?,
     };
+    let mountinfo = std::fs::read_to_string(format!("/proc/{thread}/mountinfo")).ok()?;
+    // Who serves it may be one whose calls wait for this process: the two would wait for each
+    // other.
+    if mounts(&mountinfo).any(|mount| mount.fstype.starts_with("fuse")) {
+        return None;
+    }
     let root = fs::open(format!("/proc/{thread}/root"), fs::O_PATH | fs::O_DIRECTORY, 0).ok()?;
     let whole = format!("{start}/{path}");
     let open = |path: &str| fs::openat2(root.as_fd(), path, fs::O_PATH, 0, fs::RESOLVE_IN_ROOT).ok();
@@ -109,23 +116,22 @@ fn find(thread: i32, folder: i32, path: &str) -> Option<Found> {
         let kind = match stat.st_mode & libc::S_IFMT {
             libc::S_IFCHR => 'c',
             libc::S_IFBLK => 'b',
-            _ => return on_mount(thread, real(&there)?, true),
+            _ => return on_mount(&mountinfo, real(&there)?, true),
         };
         return Some(Found::Device(kind, libc::major(stat.st_rdev), libc::minor(stat.st_rdev)));
     }
     let (above, name) = whole.trim_end_matches('/').rsplit_once('/')?;
     let above = open(if above.is_empty() { "/" } else { above })?;
-    on_mount(thread, format!("{}/{name}", real(&above)?.trim_end_matches('/')), false)
+    on_mount(&mountinfo, format!("{}/{name}", real(&above)?.trim_end_matches('/')), false)
 }
 
 /// On the last mount above the path.
-fn on_mount(thread: i32, path: String, is_there: bool) -> Option<Found> {
-    let mountinfo = std::fs::read_to_string(format!("/proc/{thread}/mountinfo")).ok()?;
+fn on_mount(mountinfo: &str, path: String, is_there: bool) -> Option<Found> {
     let is_above = |target: &str| {
         let rest = path.strip_prefix(target.trim_end_matches('/'));
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    let above = mounts(&mountinfo).filter(|mount| is_above(&mount.target));
+    let above = mounts(mountinfo).filter(|mount| is_above(&mount.target));
     // Of two at one place the later one is seen.
     let mount = above.max_by_key(|mount| mount.target.len())?;
     let is_readonly = |options: &str| options.split(',').any(|option| option == "ro");

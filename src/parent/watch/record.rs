@@ -42,7 +42,8 @@ const MOST: usize = 10_000;
 const BYTES: usize = 16 << 20;
 
 /// What no recording has.
-const UNSEEN: [&str; 2] = [
+const UNSEEN: [&str; 3] = [
+    "paths in a container that has a FUSE file system among its mounts",
     "paths: they are read while the process may change them, and another may be meant",
     "processes of exec, and files that a process was given open",
 ];

@@ -70,7 +70,7 @@ impl Victim<'_> {
     }
 
     /// What was read, if its thread still waited then.
-    fn still<T>(&self, read: T) -> Option<T> {
+    pub(super) fn still<T>(&self, read: T) -> Option<T> {
         notification::waits(self.listener, self.id).then_some(read)
     }
 }
