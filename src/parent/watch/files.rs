@@ -105,7 +105,8 @@ fn find(thread: i32, folder: i32, path: &str) -> Option<Found> {
     let mountinfo = std::fs::read_to_string(format!("/proc/{thread}/mountinfo")).ok()?;
     // Who serves it may be one whose calls wait for this process: the two would wait for each
     // other.
-    if mounts(&mountinfo).any(|mount| mount.fstype.starts_with("fuse")) {
+    let has_server = |fstype: &str| matches!(fstype, "fuse" | "fuseblk") || fstype.starts_with("fuse.");
+    if mounts(&mountinfo).any(|mount| has_server(mount.fstype)) {
         return None;
     }
     let root = fs::open(format!("/proc/{thread}/root"), fs::O_PATH | fs::O_DIRECTORY, 0).ok()?;

@@ -38,8 +38,9 @@ pub struct Record {
 /// So many values of an argument are kept.
 const MOST: usize = 10_000;
 
-/// So many bytes of names are kept: paths, sockets, devices.
-const BYTES: usize = 16 << 20;
+/// So many bytes of names are kept: paths, sockets, devices. With each escaped the file is one that
+/// `profile` reads.
+const BYTES: usize = 2 << 20;
 
 /// What no recording has.
 const UNSEEN: [&str; 3] = [
