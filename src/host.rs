@@ -55,6 +55,8 @@ pub struct Asked {
     pub own_cgroup: OwnCgroup,
     /// Which security modules are enabled.
     pub security_modules: bool,
+    /// How a new mount namespace can be made.
+    pub mounts: bool,
 }
 
 /// Ask the machine.
@@ -81,7 +83,7 @@ pub fn probe(asked: Asked) -> Result<Host> {
         bounding,
         apparmor: asked.security_modules && apparmor(),
         selinux: asked.security_modules && selinux(),
-        empty_mounts: at_least(&release(), EMPTY_MOUNTS) == Some(true),
+        empty_mounts: asked.mounts && at_least(&release(), EMPTY_MOUNTS) == Some(true),
     })
 }
 

@@ -3,7 +3,7 @@
 //! nobody asks there is none, and nothing is written.
 
 use crate::sys::memory;
-use std::cell::Cell;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -35,10 +35,9 @@ struct Page {
     text: &'static [AtomicU8],
 }
 
-thread_local! {
-    static PAGE: Cell<Option<&'static Page>> = const { Cell::new(None) };
-    static MOMENTS: Cell<Option<&'static Page>> = const { Cell::new(None) };
-}
+// Not of a thread: musl maps memory at each start for what it has too little room for.
+static PAGE: OnceLock<Page> = OnceLock::new();
+static MOMENTS: OnceLock<Page> = OnceLock::new();
 
 /// A moment that was kept: what began then, in which process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,19 +51,17 @@ pub struct Moment {
 
 /// Have a page, for this process and those that come of it.
 pub fn open() -> crate::sys::Result<()> {
-    PAGE.set(Some(page(MOMENT)?));
-    Ok(())
+    page(MOMENT).map(|page| drop(PAGE.set(page)))
 }
 
 /// Keep all moments from now on.
 pub fn keep() -> crate::sys::Result<()> {
-    MOMENTS.set(Some(page(KEPT)?));
-    Ok(())
+    page(KEPT).map(|page| drop(MOMENTS.set(page)))
 }
 
-fn page(size: usize) -> crate::sys::Result<&'static Page> {
+fn page(size: usize) -> crate::sys::Result<Page> {
     let memory::Shared { flags, length, text } = memory::shared(size)?;
-    Ok(Box::leak(Box::new(Page { marks: flags, length, text })))
+    Ok(Page { marks: flags, length, text })
 }
 
 /// This is what is done now, or waited for.
@@ -154,7 +151,13 @@ pub fn is_marked(mark: Mark) -> bool {
 mod tests {
     use super::*;
 
+    // One case, as the pages are the program's.
     #[test]
+    fn nothing_is_written_until_somebody_asks_and_then_it_is_all_there() {
+        without_a_page_nothing_is_written_and_with_one_the_last_counts();
+        moments_are_kept_in_order_with_what_began();
+    }
+
     fn without_a_page_nothing_is_written_and_with_one_the_last_counts() {
         at(|| unreachable!());
         assert_eq!((last(), is_marked(Mark::Made)), (String::new(), false));
@@ -167,7 +170,6 @@ mod tests {
         assert!(last().len() > 1000);
     }
 
-    #[test]
     fn moments_are_kept_in_order_with_what_began() {
         assert_eq!(moments(), []);
         keep().unwrap_or_default();

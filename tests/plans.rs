@@ -193,14 +193,16 @@ fn every_addition_compiles_to_its_golden_plan() {
 #[test]
 fn a_device_is_a_node_or_in_a_user_namespace_a_mount() {
     let device = config::added::AddedDevice {
-        path: "/dev/log".into(),
+        node: config::Device {
+            path: "/dev/log".into(),
+            kind: 0o020_000,
+            major: 1,
+            minor: 11,
+            mode: 0o644,
+            uid: 0,
+            gid: 4,
+        },
         source: "/dev/kmsg".into(),
-        kind: 0o020_000,
-        major: 1,
-        minor: 11,
-        mode: 0o644,
-        uid: 0,
-        gid: 4,
         access: config::device_rules::Access::READ,
         mount: Some(MountId { number: 7, unique: None }),
     };

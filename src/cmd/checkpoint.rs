@@ -54,12 +54,12 @@ fn save(args: &Args, global: &Global, status_fd: Option<OwnedFd>) -> Result<()> 
         bail!("mounts: {place} was added, and what is restored would not have it (mounts remove)");
     }
     if let Some(added) = container.state.devices.first() {
-        let path = &added.path;
+        let path = &added.node.path;
         bail!("devices: {path} was added, and what is restored would not have it (update --device-remove)");
     }
     let config = config::load(&container.dir.load_config()?, &container.state.about.bundle)?.config;
     let security_modules = config.wants_labels();
-    let host = host::probe(Asked { own_cgroup: OwnCgroup::NotNeeded, security_modules })?;
+    let host = host::probe(Asked { own_cgroup: OwnCgroup::NotNeeded, security_modules, mounts: false })?;
     let notify = container.dir.takes_notifications().then(|| store.notify_folder(&id));
     let request = Checkpoint {
         container: &container,

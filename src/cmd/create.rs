@@ -193,7 +193,8 @@ pub(crate) fn asked(
         CgroupDriver::Cgroupfs if !absolute => OwnCgroup::Needed,
         _ => OwnCgroup::NotNeeded,
     };
-    let host = host::probe(Asked { own_cgroup, security_modules: loaded.config.wants_labels() })?;
+    let host =
+        host::probe(Asked { own_cgroup, security_modules: loaded.config.wants_labels(), mounts: true })?;
     let request = Request {
         notify: host_socket().map(|_| global.store().notify_folder(&id)),
         id,

@@ -113,6 +113,7 @@ fn add(args: &AddArgs, global: &Global) -> Result<u8> {
     let host = host::probe(host::Asked {
         own_cgroup: OwnCgroup::NotNeeded,
         security_modules: config.mount_label.is_some(),
+        mounts: false,
     })?;
     let list: Vec<_> = asked.iter().map(|asked| &asked.mount).collect();
     let addition = added::add(&config, &host, &list)?;

@@ -96,8 +96,8 @@ struct Device<'a> {
 
 impl<'a> Device<'a> {
     fn of(added: &'a AddedDevice) -> Device<'a> {
-        let AddedDevice { path, major, minor, .. } = added;
-        let kind = if added.kind == libc::S_IFBLK { "b" } else { "c" };
+        let crate::config::Device { path, kind, major, minor, .. } = &added.node;
+        let kind = if *kind == libc::S_IFBLK { "b" } else { "c" };
         Device { path, kind, major: *major, minor: *minor, access: added.access.letters() }
     }
 }

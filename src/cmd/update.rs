@@ -133,7 +133,11 @@ fn with_devices(
     // No other process may look into this one or its child.
     cred::set_dumpable(false).context("prctl")?;
     let config = config::load(&container.dir.load_config()?, &container.state.about.bundle)?.config;
-    let host = host::probe(host::Asked { own_cgroup: OwnCgroup::NotNeeded, security_modules: false })?;
+    let host = host::probe(host::Asked {
+        own_cgroup: OwnCgroup::NotNeeded,
+        security_modules: false,
+        mounts: false,
+    })?;
     Devices { container, config: &config, host: &host }.take(&acts)?;
     change(container, resources, warnings)
         .map_err(|cause| Devices { container, config: &config, host: &host }.take_back(&acts, cause))

@@ -40,17 +40,11 @@ pub struct Added {
 /// A device that was added.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddedDevice {
-    /// Absolute, in the container.
-    pub path: String,
+    /// In the container.
+    #[serde(flatten)]
+    pub node: Device,
     /// The node on the host.
     pub source: PathBuf,
-    /// `S_IFCHR` or `S_IFBLK`.
-    pub kind: u32,
-    pub major: u32,
-    pub minor: u32,
-    pub mode: u32,
-    pub uid: u32,
-    pub gid: u32,
     /// What the rule allows.
     pub access: Access,
     /// The mount that it is, where it is no node of the container's.
@@ -60,15 +54,9 @@ pub struct AddedDevice {
 impl AddedDevice {
     /// The rule that allows it.
     pub fn rule(&self) -> DeviceRule {
-        let kind = if self.kind == libc::S_IFBLK { DeviceKind::Block } else { DeviceKind::Char };
-        let (major, minor) = (Some(self.major), Some(self.minor));
-        DeviceRule { allow: true, kind, major, minor, access: self.access }
-    }
-
-    /// Its node.
-    pub fn node(&self) -> Device {
-        let AddedDevice { kind, major, minor, mode, uid, gid, .. } = *self;
-        Device { path: self.path.clone(), kind, major, minor, mode, uid, gid }
+        let Device { kind, major, minor, .. } = self.node;
+        let kind = if kind == libc::S_IFBLK { DeviceKind::Block } else { DeviceKind::Char };
+        DeviceRule { allow: true, kind, major: Some(major), minor: Some(minor), access: self.access }
     }
 }
 

@@ -388,7 +388,7 @@ impl Namespaces {
 }
 
 /// One of `linux.devices`, or a default device: a node or FIFO.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Device {
     /// Absolute, in the container.
     pub path: String,

@@ -32,8 +32,8 @@ impl Act {
     /// What errors begin with.
     fn option(&self) -> String {
         match self {
-            Act::Add(device) => format!("--device-add {}", device.path),
-            Act::Remove(device) => format!("--device-remove {}", device.path),
+            Act::Add(device) => format!("--device-add {}", device.node.path),
+            Act::Remove(device) => format!("--device-remove {}", device.node.path),
         }
     }
 }
@@ -62,8 +62,9 @@ impl Devices<'_> {
         let mut trouble = Vec::new();
         for act in acts.iter().rev() {
             // As it was recorded, with its mount.
-            let known =
-                |device: &AddedDevice| self.container.state.devices.iter().find(|d| d.path == device.path);
+            let known = |device: &AddedDevice| {
+                self.container.state.devices.iter().find(|d| d.node.path == device.node.path)
+            };
             let act = match act {
                 Act::Add(device) => Act::Add(known(device).unwrap_or(device).clone()),
                 Act::Remove(_) => act.clone(),
@@ -91,7 +92,7 @@ impl Devices<'_> {
             Act::Remove(device) => {
                 // In new rules of `update --resources` it may be no more.
                 rules.iter().rposition(|rule| *rule == device.rule()).map(|at| rules.remove(at));
-                list.retain(|known| known.path != device.path);
+                list.retain(|known| known.node.path != device.node.path);
             }
         }
         self.filter(&rules)?;

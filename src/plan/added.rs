@@ -6,7 +6,7 @@ use super::{
 };
 use super::{numbered, planned, process};
 use crate::config::added::AddedDevice;
-use crate::config::{Config, Invalid, Mount, MountSource, Namespace, Place, Symlink};
+use crate::config::{Config, Device, Invalid, Mount, MountSource, Namespace, Place, Symlink};
 use crate::host::Host;
 use crate::sys::mount::{MountId, Reach};
 use std::fmt::{self, Display, Formatter};
@@ -123,19 +123,19 @@ pub fn remove(config: &Config, list: &[(&str, MountId)]) -> Result<Vec<Planned<S
 /// none, the host's.
 pub fn add_device(config: &Config, host: &Host, device: &AddedDevice) -> Result<Addition, Invalid> {
     private(config)?;
-    let mut work = vec![planned("", RootStep::Vacant(device.path.clone()))];
+    let mut work = vec![planned("", RootStep::Vacant(device.node.path.clone()))];
     if makes_nodes(config, host) {
-        work.push(planned("", RootStep::Node(device.node())));
+        work.push(planned("", RootStep::Node(device.node.clone())));
         return addition(config, host, Vec::new(), work, false);
     }
     let mounts = Mounts::bare(config, host, None);
     let tree = Tree {
         slot: 0,
-        device: Some((device.kind, device.major, device.minor)),
+        device: Some((device.node.kind, device.node.major, device.node.minor)),
         ..mounts.copy(&device.source, Reach::Top, of_the_hosts())
     };
     let step = MountStep {
-        target: device.path.clone(),
+        target: device.node.path.clone(),
         lookup: Lookup::Follow,
         source: Source::Tree(0),
         propagation: Vec::new(),
@@ -152,13 +152,16 @@ pub fn remove_device(
     host: &Host,
     device: &AddedDevice,
 ) -> Result<Vec<Planned<Step>>, Invalid> {
-    let AddedDevice { major, minor, .. } = *device;
-    let path = device.path.clone();
+    let Device { kind, major, minor, .. } = device.node;
+    let path = device.node.path.clone();
     let mounted: Vec<_> = device.mount.iter().map(|id| (path.as_str(), *id)).collect();
     let mut steps = remove(config, &mounted)?;
-    let kind = if makes_nodes(config, host) { device.kind } else { libc::S_IFREG };
+    let kind = if makes_nodes(config, host) { kind } else { libc::S_IFREG };
     let last = steps.len() - 1;
-    steps.insert(last, planned("", RootStep::RemoveNode { path: device.path.clone(), kind, major, minor }));
+    steps.insert(
+        last,
+        planned("", RootStep::RemoveNode { path: device.node.path.clone(), kind, major, minor }),
+    );
     Ok(steps)
 }
 

@@ -45,10 +45,7 @@ fn plan_for(purpose: Purpose, config: &Config, request: &Request, host: &Host) -
         }
         Purpose::Trial => init.push(planned("", ProcessStep::Ready)),
     }
-    let mut launch = launch(config, host, cgroup.is_some());
-    if init.iter().any(|planned| planned.step == Step::Root(RootStep::EmptyMounts)) {
-        launch.new &= !(Namespace::Mount.clone_flag() as u64);
-    }
+    let launch = launch(config, host, cgroup.is_some(), first_mounts(purpose, config, request, host));
     let first_closed_fd = 3 + request.preserve_fds as i32;
     Ok(Plan { id: request.id.clone(), cgroup, first_closed_fd, host: parent, launch, settle, init, warnings })
 }
@@ -258,7 +255,7 @@ fn changed_by(config: &Config, kind: Namespace) -> String {
     names.or_else(|| Some(format!("linux.sysctl.{}", sysctl?))).unwrap_or_default()
 }
 
-fn launch(config: &Config, host: &Host, into_cgroup: bool) -> Launch {
+fn launch(config: &Config, host: &Host, into_cgroup: bool, first: FirstMounts) -> Launch {
     let through = through(config, host);
     let mut launch =
         Launch { new: 0, into_cgroup, joins_pid: false, through, expected_maps: IdMaps::default() };
@@ -267,6 +264,8 @@ fn launch(config: &Config, host: &Host, into_cgroup: bool) -> Launch {
             // A process that is born in its time namespace can set no offsets there.
             Place::New if kind == Namespace::Time && !config.time_offsets.is_empty() => {}
             Place::New if kind == Namespace::Ipc && config.namespaces.own(Namespace::User) => {}
+            // init makes an empty one itself.
+            Place::New if kind == Namespace::Mount && first == FirstMounts::Nothing => {}
             Place::New => launch.new |= kind.clone_flag() as u64,
             Place::Joined { .. } if kind == Namespace::Pid => launch.joins_pid = launch.through.is_empty(),
             _ => {}

@@ -9,7 +9,7 @@
 //! start the kernel's verifier walks every way through a program. For a dozen rules with branches
 //! that takes three times as long.
 
-use super::ebpf::Insn;
+use super::ebpf::{ADD, EXIT, Insn, MOVE, SET};
 use crate::config::Invalid;
 use crate::config::device_rules::{Access, DeviceKind, DeviceRule};
 
@@ -91,8 +91,6 @@ fn is_total(rule: &DeviceRule) -> bool {
 }
 
 const LOAD: u8 = 0x61; // BPF_LDX | BPF_MEM | BPF_W
-const MOVE: u8 = 0xbf; // BPF_ALU64 | BPF_MOV | BPF_X
-const SET: u8 = 0xb7; // BPF_ALU64 | BPF_MOV | BPF_K
 /// Of the lower halves of registers; the upper one is then zero.
 const XOR_32: u8 = 0xa4; // BPF_ALU | BPF_XOR | BPF_K
 const OR_WITH: u8 = 0x4f; // BPF_ALU64 | BPF_OR | BPF_X
@@ -100,10 +98,8 @@ const XOR_WITH: u8 = 0xaf; // BPF_ALU64 | BPF_XOR | BPF_X
 const AND_WITH: u8 = 0x5f; // BPF_ALU64 | BPF_AND | BPF_X
 const OR: u8 = 0x47; // BPF_ALU64 | BPF_OR | BPF_K
 const AND: u8 = 0x57; // BPF_ALU64 | BPF_AND | BPF_K
-const ADD: u8 = 0x07; // BPF_ALU64 | BPF_ADD | BPF_K
 const SHIFT_RIGHT: u8 = 0x77; // BPF_ALU64 | BPF_RSH | BPF_K
 const TIMES: u8 = 0x27; // BPF_ALU64 | BPF_MUL | BPF_K
-const EXIT: u8 = 0x95; // BPF_JMP | BPF_EXIT
 
 const VERDICT: u8 = 0;
 const CONTEXT: u8 = 1;

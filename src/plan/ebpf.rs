@@ -1,5 +1,14 @@
 //! Instructions of eBPF, for the filter of devices and for what recordings ask the kernel.
 
+/// BPF_ALU64 | BPF_MOV | BPF_X
+pub const MOVE: u8 = 0xbf;
+/// BPF_ALU64 | BPF_MOV | BPF_K
+pub const SET: u8 = 0xb7;
+/// BPF_ALU64 | BPF_ADD | BPF_K
+pub const ADD: u8 = 0x07;
+/// BPF_JMP | BPF_EXIT
+pub const EXIT: u8 = 0x95;
+
 /// `struct bpf_insn`, linux/bpf.h.
 #[derive(Debug, Clone, Copy)]
 pub struct Insn {

@@ -80,24 +80,24 @@ pub fn ruleset(of_files: u64, of_ports: u64, scoped: u64) -> Result<OwnedFd> {
 pub fn allow(ruleset: BorrowedFd<'_>, below: BorrowedFd<'_>, access: u64) -> Result<()> {
     const PATH_BENEATH: u32 = 1;
     let attr = PathBeneathAttr { allowed_access: access, parent_fd: below.as_raw_fd() };
-    let ruleset = ruleset.as_raw_fd();
     // SAFETY: `attr` is a live struct of the type that the kind of rule says.
-    Errno::result(unsafe {
-        libc::syscall(libc::SYS_landlock_add_rule, ruleset, PATH_BENEATH, &raw const attr, 0u32)
-    })
-    .map(drop)
+    unsafe { add_rule(ruleset, PATH_BENEATH, (&raw const attr).cast()) }
 }
 
 /// landlock_add_rule(2): allow `access` to a port.
 pub fn allow_port(ruleset: BorrowedFd<'_>, port: u16, access: u64) -> Result<()> {
     const NET_PORT: u32 = 2;
     let attr = NetPortAttr { allowed_access: access, port: port.into() };
+    // SAFETY: as above.
+    unsafe { add_rule(ruleset, NET_PORT, (&raw const attr).cast()) }
+}
+
+/// # Safety
+/// `attr` is a live struct of the type that the kind of rule says.
+unsafe fn add_rule(ruleset: BorrowedFd<'_>, kind: u32, attr: *const libc::c_void) -> Result<()> {
     let ruleset = ruleset.as_raw_fd();
-    // SAFETY: `attr` is a live struct of the type that the kind of rule says.
-    Errno::result(unsafe {
-        libc::syscall(libc::SYS_landlock_add_rule, ruleset, NET_PORT, &raw const attr, 0u32)
-    })
-    .map(drop)
+    // SAFETY: the caller's promise.
+    Errno::result(unsafe { libc::syscall(libc::SYS_landlock_add_rule, ruleset, kind, attr, 0u32) }).map(drop)
 }
 
 /// landlock_restrict_self(2). It takes no_new_privs or CAP_SYS_ADMIN.

@@ -1,5 +1,6 @@
 //! `update --device-add` and `--device-remove`.
 
+use crate::config::Device;
 use crate::config::added::AddedDevice;
 use crate::config::device_rules::{Access, access};
 use crate::parent::added_devices::Act;
@@ -45,7 +46,7 @@ pub(super) fn acts(add: &[Asked], remove: &[String], state: &State) -> Result<Ve
         acts.push(Act::Add(look_at(asked).with_context(option)?));
     }
     for path in remove {
-        match state.devices.iter().find(|known| known.path == *path) {
+        match state.devices.iter().find(|known| known.node.path == *path) {
             Some(known) => acts.push(Act::Remove(known.clone())),
             None => bail!("--device-remove {path}: was not added"),
         }
@@ -61,18 +62,17 @@ fn look_at(asked: &Asked) -> Result<AddedDevice> {
     if kind != libc::S_IFCHR && kind != libc::S_IFBLK {
         bail!("is not a device");
     }
-    Ok(AddedDevice {
+    let node = Device {
         path: asked.path.clone(),
-        source: std::path::absolute(&asked.source).context("getcwd")?,
         kind,
         major: libc::major(stat.st_rdev),
         minor: libc::minor(stat.st_rdev),
         mode: stat.st_mode & 0o777,
         uid: stat.st_uid,
         gid: stat.st_gid,
-        access: asked.access,
-        mount: None,
-    })
+    };
+    let source = std::path::absolute(&asked.source).context("getcwd")?;
+    Ok(AddedDevice { node, source, access: asked.access, mount: None })
 }
 
 #[cfg(test)]

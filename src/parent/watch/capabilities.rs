@@ -3,7 +3,7 @@
 
 use crate::capability::{self, Set};
 use crate::fault::{Call, Outcome};
-use crate::plan::ebpf::Insn;
+use crate::plan::ebpf::{ADD, EXIT, Insn, MOVE, SET};
 use crate::sys::{bpf, fs};
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -38,10 +38,7 @@ impl Asked {
     }
 }
 
-const MOVE: u8 = 0xbf; // BPF_ALU64 | BPF_MOV | BPF_X
 const MOVE_32: u8 = 0xbc; // BPF_ALU | BPF_MOV | BPF_X
-const SET: u8 = 0xb7; // BPF_ALU64 | BPF_MOV | BPF_K
-const ADD: u8 = 0x07; // BPF_ALU64 | BPF_ADD | BPF_K
 const LOAD: u8 = 0x79; // BPF_LDX | BPF_MEM | BPF_DW
 const STORE_32: u8 = 0x63; // BPF_STX | BPF_MEM | BPF_W
 const STORE: u8 = 0x7a; // BPF_ST | BPF_MEM | BPF_DW
@@ -49,7 +46,6 @@ const MAP: u8 = 0x18; // BPF_LD | BPF_IMM | BPF_DW, of BPF_PSEUDO_MAP_FD
 const CALL: u8 = 0x85; // BPF_JMP | BPF_CALL
 const UNLESS: u8 = 0x55; // BPF_JMP | BPF_JNE | BPF_K
 const IF: u8 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
-const EXIT: u8 = 0x95; // BPF_JMP | BPF_EXIT
 
 /// BPF_FUNC_map_lookup_elem
 const LOOKUP: i32 = 1;
