@@ -180,6 +180,7 @@ fn attempt_within(
         (Cmd::Checkpoint(_), Some(id)) => Rescue::Frozen(id.clone()),
         _ => Rescue::Nothing,
     };
+    let global = &Global { called: Some(std::process::id()), ..global.clone() };
     let named = || id.as_ref().map_or(name.to_string(), |id| format!("{name} {id}"));
     bound::within(time, &global.store(), &rescue, || attempt(command, global, sealed)).with_context(named)
 }

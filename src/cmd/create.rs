@@ -241,7 +241,8 @@ impl Fds {
     pub(super) fn take(preserve: u32, global: &Global) -> Result<Fds> {
         let variable = |name| std::env::var(name).ok();
         // For whom they are is said too; another process's are none of ours.
-        let ours = variable("LISTEN_PID").is_some_and(|pid| pid == global.pid.to_string());
+        let called = || global.called.unwrap_or_else(std::process::id).to_string();
+        let ours = variable("LISTEN_PID").is_some_and(|pid| pid == called());
         let listen = variable("LISTEN_FDS").filter(|_| ours).and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
         let count = listen.saturating_add(preserve);
         if count > FD_LIMIT {

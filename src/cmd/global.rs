@@ -57,9 +57,9 @@ pub struct Global {
     /// Print the version
     #[arg(short = 'v', long)]
     pub version: bool,
-    /// The process that was called: with `--timeout` another one does the work
-    #[arg(skip = std::process::id())]
-    pub pid: u32,
+    /// The process that was called, where another one does the work (`--timeout`)
+    #[arg(skip)]
+    pub called: Option<u32>,
 }
 
 /// An ordinary user records containers where their session has its files.

@@ -70,7 +70,7 @@ pub fn global(root: &Path, options: &Options) -> Global {
         criu: if options.criu_path.is_empty() { "criu".into() } else { PathBuf::from(&options.criu_path) },
         rootless: None,
         version: false,
-        pid: std::process::id(),
+        called: None,
     }
 }
 
