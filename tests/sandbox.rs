@@ -118,3 +118,13 @@ fn the_order_of_options_does_not_matter() {
     assert_eq!(as_given.len(), 4);
     assert!(as_given[0].contains("/home/a/.ssh"), "{as_given:?}");
 }
+
+#[test]
+fn a_disk_below_what_is_put_there_is_not_seen() {
+    let args = ["make".to_string()];
+    let placed = [bind("/src", "/mnt", Access::Read), placed("/opt", Kind::HiddenFolder)];
+    let disks = ["/mnt/a", "/opt/b", "/mnt2"].map(|path| Part::Layered(path.into()));
+    let plan = plan_of(&sandbox(Caller::Root, &disks, &placed, &args), None);
+    assert!(plan.contains("mount /mnt2 overlay"), "{plan}");
+    assert!(!plan.contains("/mnt/a") && !plan.contains("/opt/b"), "{plan}");
+}

@@ -10,10 +10,10 @@ scheduler() { # FILTER EXPECTED
 }
 test_scheduler_other_with_nice() { scheduler '{policy: "SCHED_OTHER", nice: 7}' '7 0 0'; }
 test_scheduler_batch() { scheduler '{policy: "SCHED_BATCH", nice: 3}' '3 0 3'; }
-test_scheduler_idle() { scheduler '{policy: "SCHED_IDLE"}' '0 0 5'; }
+test_scheduler_idle() { scheduler '{policy: "SCHED_IDLE"}' "$(nice) 0 5"; }
 # Kernels with CONFIG_RT_GROUP_SCHED, like User-mode Linux's, give no real-time policy in a cgroup v2.
-test_scheduler_fifo() { requires native; scheduler '{policy: "SCHED_FIFO", priority: 12}' '0 12 1'; }
-test_scheduler_rr() { requires native; scheduler '{policy: "SCHED_RR", priority: 99}' '0 99 2'; }
+test_scheduler_fifo() { requires native; scheduler '{policy: "SCHED_FIFO", priority: 12}' "$(nice) 12 1"; }
+test_scheduler_rr() { requires native; scheduler '{policy: "SCHED_RR", priority: 99}' "$(nice) 99 2"; }
 test_scheduler_reset_on_fork() {
   requires native 'real-time scheduling in a cgroup'
   # The shell has the policy, and cut, its child, has not.

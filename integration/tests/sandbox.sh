@@ -111,6 +111,25 @@ print(open(sys.argv[1] + "/file").read() + "a b" * os.path.exists(sys.argv[1] + 
   kill %1 %2
 }
 
+test_a_disk_below_what_is_bound_is_not_in_the_way() {
+  only_knarr
+  mkdir -p "$T/disk" "$T/bound" "$T/above/below"
+  [[ $(findmnt -no SOURCE --target "$T/disk") == /dev/* ]] || skip 'needs /tmp on a disk'
+  echo -n bound >"$T/bound/file"
+  mount --bind "$T/above" /mnt
+  mount --bind "$T/disk" /mnt/below
+  local what
+  for what in "--ro-bind $T/bound:/mnt" "--bind $T/bound:/mnt"; do
+    # shellcheck disable=SC2086
+    run_ok run --host-root $what box -- sh -c 'cat /mnt/file; ls /mnt'
+    assert_eq "$OUT" boundfile
+  done
+  assert_absent "$T/bound/below"
+  run_ok run --host-root --hide /mnt box -- ls -A /mnt
+  assert_eq "$OUT" ''
+  umount /mnt/below /mnt
+}
+
 test_of_an_ordinary_user() {
   only_knarr
   as_user box -- \

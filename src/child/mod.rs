@@ -88,6 +88,8 @@ struct Init<'a> {
     descriptors: Option<OwnedFd>,
     /// The root filesystem, once it is attached.
     root: Option<OwnedFd>,
+    /// The tmpfs that it was stacked on, and covers.
+    bench: Option<OwnedFd>,
     /// Mounts that later steps go on from, with their names in the container, in the order in which
     /// they were made.
     held: Vec<(String, OwnedFd)>,
@@ -130,6 +132,7 @@ pub fn run(inherited: Inherited<'_>) -> ! {
             .count(),
         descriptors: None,
         root: None,
+        bench: None,
         held: Vec::new(),
         budget: Budget(copy_up::LIMIT),
         callers_umask: None,

@@ -43,6 +43,7 @@ impl Init<'_> {
         let root = open(bench.as_fd(), "root")?;
         mount::move_mount(root.as_fd(), bench.as_fd()).call(|| "move_mount of an overlay".into())?;
         self.root = Some(root);
+        self.bench = Some(bench);
         Ok(())
     }
 
@@ -70,36 +71,47 @@ impl Init<'_> {
     }
 
     /// Mount an overlay of one layer on its target. The sockets and FIFOs of an overlay are not
-    /// those of its layers: nobody listens there. The tmpfs that it is put together on goes at
-    /// once, and with it the way to the layer.
+    /// those of its layers: nobody listens there. It is put together where the root was, whose
+    /// overlay covers it; else on a tmpfs that covers the root meanwhile.
     pub(super) fn glass(&mut self, glass: &GlassStep) -> Outcome {
-        let GlassStep { target, slot, attrs, upper, of_user } = glass;
+        let GlassStep { target, slot, .. } = glass;
         let onto = self.target(target, Make::Directory, Lookup::Follow)?;
+        if let Some(bench) = &self.bench {
+            let name = format!("glass-{slot}");
+            make(bench.as_fd(), &name)?;
+            let place = open(bench.as_fd(), &name)?;
+            return self.glass_at(place.as_fd(), glass, onto.as_fd());
+        }
         let bench = workbench()?;
-        mount::move_mount(bench.as_fd(), onto.as_fd()).call(|| "move_mount of a tmpfs".into())?;
-        nix::unistd::fchdir(&bench).call(|| "fchdir".into())?;
-        self.attach_layer(bench.as_fd(), "0", *slot)?;
+        mount::move_mount(bench.as_fd(), self.root()?).call(|| "move_mount of a tmpfs".into())?;
+        self.glass_at(bench.as_fd(), glass, onto.as_fd())?;
+        mount::detach_here().call(|| "umount2 of a tmpfs".into())?;
+        nix::unistd::chdir("/").call(|| "chdir /".into())
+    }
+
+    fn glass_at(&mut self, place: BorrowedFd<'_>, glass: &GlassStep, onto: BorrowedFd<'_>) -> Outcome {
+        let GlassStep { target, slot, attrs, upper, of_user } = glass;
+        nix::unistd::fchdir(place).call(|| "fchdir".into())?;
+        self.attach_layer(place, "0", *slot)?;
         let mut options = if let Some(upper) = upper {
-            let [upper, work] = self.changes(bench.as_fd(), upper, "0", !of_user)?;
+            let [upper, work] = self.changes(place, upper, "0", !of_user)?;
             format!("lowerdir=0,{upper},{work}")
         } else {
-            make(bench.as_fd(), "empty")?;
+            make(place, "empty")?;
             "lowerdir=0:empty".into()
         };
         if *of_user {
             options.push_str(",userxattr");
         }
-        make(bench.as_fd(), "root")?;
+        make(place, "root")?;
         mount::overlay("root", &options).call(|| format!("mount overlay of {target}"))?;
-        let root = open(bench.as_fd(), "root")?;
-        let overlay =
-            mount::clone_tree_fd(root.as_fd(), Reach::Top).call(|| "open_tree of an overlay".into())?;
-        let change = Change { set: *attrs, ..Change::default() };
-        mount::mount_setattr(overlay.as_fd(), Reach::Top, change)
-            .call(|| format!("mount_setattr {target}"))?;
-        mount::detach_here().call(|| "umount2 of a tmpfs".into())?;
-        nix::unistd::chdir("/").call(|| "chdir /".into())?;
-        mount::move_mount(overlay.as_fd(), onto.as_fd()).call(|| format!("move_mount {target}"))
+        let overlay = open(place, "root")?;
+        if *attrs != 0 {
+            let change = Change { set: *attrs, ..Change::default() };
+            mount::mount_setattr(overlay.as_fd(), Reach::Top, change)
+                .call(|| format!("mount_setattr {target}"))?;
+        }
+        mount::move_mount(overlay.as_fd(), onto).call(|| format!("move_mount {target}"))
     }
 
     fn attach_layer(&mut self, bench: BorrowedFd<'_>, name: &str, slot: usize) -> Outcome {

@@ -197,11 +197,7 @@ impl Dir {
 
     /// When `start` has let the process go, if it did.
     pub(super) fn start_mark(&self) -> Option<SystemTime> {
-        let mark = fs::statat(self.fd.as_fd(), START_SOCKET).ok()?;
-        // A socket that nobody has marked was accessed when it was bound.
-        if mark.st_atime != 0 {
-            return None;
-        }
+        let mark = fs::statat(self.fd.as_fd(), START_SOCKET).ok().filter(is_marked)?;
         let since = Duration::new(mark.st_mtime.try_into().ok()?, mark.st_mtime_nsec.try_into().ok()?);
         Some(UNIX_EPOCH + since)
     }
@@ -217,10 +213,13 @@ impl Dir {
         }
     }
 
-    /// Whether an init waits for `start`. A full backlog means that it does, but has no time to
-    /// answer.
+    /// Whether an init, which is there, waits for `start`. It is asked only if a `start` was under
+    /// way: that may have been killed before it let the process go. A full backlog means that it
+    /// waits, but has no time to answer.
     pub(super) fn awaits_start(&self) -> bool {
-        matches!(socket::connect_to(&self.start_socket(), SockType::SeqPacket), Ok(_) | Err(Errno::EAGAIN))
+        let Ok(socket) = fs::statat(self.fd.as_fd(), START_SOCKET) else { return false };
+        let asked = || socket::connect_to(&self.start_socket(), SockType::SeqPacket);
+        !is_marked(&socket) || matches!(asked(), Ok(_) | Err(Errno::EAGAIN))
     }
 
     /// An empty folder, for CRIU to have cgroup trees in, in a mount namespace of its own.
@@ -259,6 +258,11 @@ impl Dir {
         }
         std::fs::remove_dir(&self.path).with_context(place)
     }
+}
+
+/// Whether `start` has marked the start socket. One that it has not was accessed when it was bound.
+fn is_marked(socket: &libc::stat) -> bool {
+    socket.st_atime == 0
 }
 
 /// Whether SIGKILL waits for a process: it never comes back from the kernel to do anything more.

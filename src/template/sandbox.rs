@@ -169,7 +169,9 @@ fn place(config: &mut Value, sandbox: &Sandbox<'_>) {
     });
     let Some(mounts) = config["mounts"].as_array_mut() else { return };
     let others = std::mem::take(mounts);
-    mounts.extend(sandbox.parts.iter().map(Part::mount).chain(empty).chain(others));
+    // What is put somewhere is all that is seen below.
+    let seen = |part: &&Part| placed.iter().all(|place| places::below(part.path(), &place.path).is_none());
+    mounts.extend(sandbox.parts.iter().filter(seen).map(Part::mount).chain(empty).chain(others));
     mounts.retain(|mount| mounted.iter().all(|place| mount["destination"] != place.path.as_str()));
     mounts.extend(mounted.iter().map(|place| place.mount()));
     mounts.sort_by_key(|mount| depth(mount["destination"].as_str().unwrap_or_default()));

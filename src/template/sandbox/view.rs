@@ -43,6 +43,12 @@ pub enum EntryKind {
 }
 
 impl Part {
+    /// Where it is.
+    pub(super) fn path(&self) -> &str {
+        let (Part::Layered(path) | Part::Bound(path)) = self;
+        path
+    }
+
     /// The part that a disk is.
     pub fn of_disk(disk: &Disk) -> Part {
         // What has neither sockets nor FIFOs cannot be a layer either.
