@@ -235,7 +235,7 @@ test_kills_for_memory_are_told_with_their_numbers() {
   differs runc,crun "prints what is used, and kills for memory"
   requires controller memory
   bundle c1 '.linux.resources.memory = {limit: 16777216, swap: 16777216} | tmpfs("/tmp"; []) |
-    sh("while :; do while [ ! -e /tmp/go ]; do sleep 0.05; done; rm /tmp/go; head -c 33554432 /dev/zero >/tmp/big; : >/tmp/big; done")'
+    sh("while :; do while [ ! -e /tmp/go ]; do sleep 0.05; done; rm /tmp/go; (echo 1000 >/proc/self/oom_score_adj; exec head -c 33554432 /dev/zero >/tmp/big); : >/tmp/big; done")'
   run_ok run --detach --bundle "$B" c1
   pid_of c1
   eventually test -e "/proc/$PID/root/tmp"

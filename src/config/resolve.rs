@@ -1,5 +1,6 @@
 //! From oci-spec's types to this project's: defaults filled in, strings turned into numbers.
 
+use super::seccomp::{Seccomp, Unknown};
 use super::{
     Capabilities, Config, Device, Hook, HookEnv, Hooks, Invalid, Mount, Namespace, Namespaces, Place,
     Process, Propagation, Rlimit, Root, TimeOffset, User, annotation, ids, mounts, resources, scheduling,
@@ -33,6 +34,8 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
     let annotations = spec.annotations().clone().unwrap_or_default().into_iter().collect();
     let overlay = super::overlay::resolve(&annotations, &mounts, asked, &mut root, bundle)?;
     let traced = is_wanted(&annotations, annotation::TRACE_HOOKS)?;
+    let is_strict = is_wanted(&annotations, annotation::SECCOMP_STRICT)?;
+    let unknown = if is_strict { Unknown::Refused } else { Unknown::Skipped };
     let resources = linux.resources().as_ref().map(|r| resources::resolve(r, warnings)).transpose()?;
     if linux.resources().as_ref().and_then(|r| *r.pids()).is_some_and(|pids| pids.limit() == 0) {
         let reason = "0 allows one process, so nothing can be forked; -1 is no limit";
@@ -64,7 +67,7 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         mount_label: given(linux.mount_label()),
         rootfs_propagation: linux.rootfs_propagation().as_deref().and_then(Propagation::parse),
         device_rules: super::device_rules::resolve(device_rules)?,
-        seccomp: linux.seccomp().as_ref().map(super::seccomp::resolve).transpose()?,
+        seccomp: linux.seccomp().as_ref().map(|profile| seccomp(profile, unknown)).transpose()?,
         masked_paths: paths(linux.masked_paths()),
         readonly_paths: paths(linux.readonly_paths()),
     })
@@ -79,6 +82,10 @@ fn paths(list: &Option<Vec<String>>) -> Vec<String> {
         }
     }
     paths
+}
+
+fn seccomp(profile: &oci::LinuxSeccomp, unknown: Unknown) -> Result<Seccomp, Invalid> {
+    Ok(Seccomp { unknown, ..super::seccomp::resolve(profile)? })
 }
 
 fn is_wanted(annotations: &BTreeMap<String, String>, name: &str) -> Result<bool, Invalid> {
