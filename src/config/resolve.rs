@@ -32,10 +32,9 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         root.readonly = false;
     }
     let annotations = spec.annotations().clone().unwrap_or_default().into_iter().collect();
+    mounts::subset_of_proc(&annotations, &namespaces, &mut mounts)?;
     let overlay = super::overlay::resolve(&annotations, &mounts, asked, &mut root, bundle)?;
     let traced = is_wanted(&annotations, annotation::TRACE_HOOKS)?;
-    let is_strict = is_wanted(&annotations, annotation::SECCOMP_STRICT)?;
-    let unknown = if is_strict { Unknown::Refused } else { Unknown::Skipped };
     let resources = linux.resources().as_ref().map(|r| resources::resolve(r, warnings)).transpose()?;
     if linux.resources().as_ref().and_then(|r| *r.pids()).is_some_and(|pids| pids.limit() == 0) {
         let reason = "0 allows one process, so nothing can be forked; -1 is no limit";
@@ -52,6 +51,7 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         domainname: given(spec.domainname()),
         mounts,
         hooks: spec.hooks().as_ref().map(|asked| hooks(asked, traced)).unwrap_or_default(),
+        seccomp: seccomp(&linux, &annotations)?,
         annotations,
         namespaces,
         id_maps: ids::resolve(linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref()),
@@ -67,7 +67,6 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         mount_label: given(linux.mount_label()),
         rootfs_propagation: linux.rootfs_propagation().as_deref().and_then(Propagation::parse),
         device_rules: super::device_rules::resolve(device_rules)?,
-        seccomp: linux.seccomp().as_ref().map(|profile| seccomp(profile, unknown)).transpose()?,
         masked_paths: paths(linux.masked_paths()),
         readonly_paths: paths(linux.readonly_paths()),
     })
@@ -84,8 +83,11 @@ fn paths(list: &Option<Vec<String>>) -> Vec<String> {
     paths
 }
 
-fn seccomp(profile: &oci::LinuxSeccomp, unknown: Unknown) -> Result<Seccomp, Invalid> {
-    Ok(Seccomp { unknown, ..super::seccomp::resolve(profile)? })
+fn seccomp(linux: &oci::Linux, annotations: &BTreeMap<String, String>) -> Result<Option<Seccomp>, Invalid> {
+    let is_strict = is_wanted(annotations, annotation::SECCOMP_STRICT)?;
+    let unknown = if is_strict { Unknown::Refused } else { Unknown::Skipped };
+    let resolved = linux.seccomp().as_ref().map(super::seccomp::resolve).transpose()?;
+    Ok(resolved.map(|profile| Seccomp { unknown, ..profile }))
 }
 
 fn is_wanted(annotations: &BTreeMap<String, String>, name: &str) -> Result<bool, Invalid> {
