@@ -250,7 +250,7 @@ impl Dir {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(errno) => Err(anyhow::Error::new(errno).context(place())),
         };
-        for name in [STATE, CONFIG, START_SOCKET] {
+        for name in [STATE, CONFIG, START_SOCKET, JOURNAL] {
             remove(name, fs::Unlink::File)?;
         }
         // What few containers have is looked for where something is left.
@@ -263,9 +263,7 @@ impl Dir {
             remove(NOTIFY_FOLDER, fs::Unlink::Dir)?;
         }
         remove(YARD, fs::Unlink::Dir)?;
-        for name in [".state.json", JOURNAL] {
-            remove(name, fs::Unlink::File)?;
-        }
+        remove(".state.json", fs::Unlink::File)?;
         std::fs::remove_dir(&self.path).with_context(place)
     }
 }
