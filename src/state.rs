@@ -3,6 +3,7 @@
 
 mod about;
 mod dir;
+mod journal;
 mod past;
 mod status;
 
@@ -22,7 +23,8 @@ use std::time::Duration;
 
 pub use about::About;
 pub use dir::Dir;
-pub use past::Ended;
+pub use journal::{Event, Farewell, Journal, Listening, Piece, What};
+pub use past::{Ended, exit_of};
 pub use status::{Command, Status, refuse};
 
 /// The agent that answers seccomp notifications, `linux.seccomp.listenerPath` and
@@ -141,6 +143,16 @@ impl Store {
     /// The store at `root`.
     pub fn new(root: PathBuf) -> Store {
         Store { root }
+    }
+
+    /// The directory of all containers.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The directory of one container.
+    pub fn folder(&self, id: &Id) -> PathBuf {
+        self.path(id)
     }
 
     /// Where the folder of a container's notification socket is on the host.
@@ -330,6 +342,11 @@ pub struct Container {
 }
 
 impl Container {
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.state.about.id
+    }
+
     /// A pidfd of init, if that very process is still there and not a zombie. Where that cannot be
     /// asked, for want of descriptors or memory, it is an error: who takes it for stopped deletes
     /// what runs.

@@ -596,3 +596,36 @@ test_a_source_in_the_own_root_that_is_missing() {
   bundle c1
   refused 'rootfs/mnt/none.*no such file|no such file.*rootfs/mnt/none' "bind(\"$T/c1/rootfs/mnt/none\"; \"/srv\"; [])"
 }
+
+# ---- proc without masks ----
+nested() { # OPTIONS: a user namespace in the container mounts a proc of its own
+  echo 'unshare -U -r -p -f -m sh -c "mount -t proc '"${1:-}"' proc /proc && echo pid \$\$ of \$(ls -d /proc/[0-9]* | head -1)" 2>&1'
+}
+
+test_a_proc_of_processes_alone_may_be_mounted_again_in_a_user_namespace() {
+  differs runc,crun "no such annotation"
+  # Whoever maps user 0 takes CAP_SETFCAP for it; another user does not.
+  local user='.process.user = {uid: 1000, gid: 1000}'
+  # Linux 7 lets it be of processes alone, too, and only that; older ones a whole one as well.
+  in_container "$(nested) || $(nested '-o subset=pid') || echo refused" "$user | .annotations[\"org.knarr.proc-subset\"] = \"pid\""
+  assert_match "$OUT" 'pid 1 of /proc/1'
+  # A control: what masks cover keeps another one from being mounted.
+  rm -rf "$T/c1"
+  in_container "$(nested) || echo refused" "$user"
+  assert_match "$OUT" 'mount.*refused'
+}
+
+test_a_proc_of_processes_alone_has_nothing_else() {
+  differs runc,crun "no such annotation"
+  in_container 'ls /proc | grep -v "^[0-9]" | sort | tr "\n" " "; for f in kcore sysrq-trigger sys; do [ ! -e "/proc/$f" ]; done && grep -c " /proc/" /proc/self/mountinfo || :' \
+    '.annotations["org.knarr.proc-subset"] = "pid"'
+  assert_match "$OUT" '^self thread-self'
+  assert_match "$OUT" $'\n?0$'
+  for wrong in all ''; do
+    rm -rf "$T/c1"
+    refused "annotations.org.knarr.proc-subset: \"$wrong\" is not \"pid\"" ".annotations[\"org.knarr.proc-subset\"] = \"$wrong\""
+  done
+  rm -rf "$T/c1"
+  refused 'annotations.org.knarr.proc-subset: no mount is of type proc' \
+    '.annotations["org.knarr.proc-subset"] = "pid" | .mounts |= map(select(.type != "proc"))'
+}

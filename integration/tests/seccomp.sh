@@ -281,3 +281,21 @@ test_flag_log_reaches_the_log_of_the_kernel() {
   [ "$RC" != 0 ] || fail 'the call passed'
   dmesg | grep 'type=1326.*exe="/bin/busybox"' >/dev/null || fail "$(dmesg | tail -5)"
 }
+
+test_a_strict_profile_has_no_name_that_is_no_call() {
+  local profile
+  # A name of another machine's is one; without the annotation a mistyped one is skipped.
+  profile=$(profile SCMP_ACT_ALLOW "$(rule '["mkdir", "s390_pci_mmio_read"]' SCMP_ACT_ERRNO)")
+  in_container 'echo runs' "$profile | .annotations[\"org.knarr.seccomp-strict\"] = \"true\""
+  assert_eq "$OUT" runs
+  profile=$(profile SCMP_ACT_ALLOW "$(rule '["mkdir", "mkdri", "chmodd"]' SCMP_ACT_ERRNO)")
+  in_container 'echo runs' "$profile"
+  assert_eq "$OUT" runs
+  differs runc,crun "no such annotation"
+  rm -rf "$T/c1"
+  refused 'linux.seccomp.syscalls\[0\].names\[1\]: "mkdri" is no system call of any machine, syscalls\[0\].names\[2\] "chmodd"' \
+    "$profile | .annotations[\"org.knarr.seccomp-strict\"] = \"true\""
+  rm -rf "$T/c1"
+  refused 'annotations.org.knarr.seccomp-strict: "yes" is neither "true" nor "false"' \
+    "$profile | .annotations[\"org.knarr.seccomp-strict\"] = \"yes\""
+}

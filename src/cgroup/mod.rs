@@ -9,6 +9,7 @@ mod devices;
 mod freezer;
 mod limits;
 mod owner;
+mod pressure;
 mod record;
 pub mod stats;
 pub mod systemd;
@@ -17,8 +18,9 @@ mod watch;
 
 pub use devices::Filters;
 pub use owner::Owner;
+pub use pressure::{Pressing, Resource, Share, Trigger};
 pub use record::Record;
-pub use watch::{Kills, News, Watch};
+pub use watch::{Counts, Kills, News, Watch};
 
 use crate::fault::{Call, Outcome, Refusal};
 use crate::sys::{self, Errno, fs, mount, process};

@@ -286,7 +286,7 @@ fn cpu(stat: &BTreeMap<String, u64>, psi: Option<Psi>) -> Cpu {
     }
 }
 
-fn psi(text: &str) -> Psi {
+pub(super) fn psi(text: &str) -> Psi {
     let mut psi = Psi::default();
     for line in text.lines() {
         let mut words = line.split(' ');

@@ -13,7 +13,16 @@ use std::time::{Duration, Instant};
 pub struct Kills {
     /// memory.events; none where the memory controller is not.
     memory: Option<OwnedFd>,
-    count: u64,
+    counts: Counts,
+}
+
+/// Of memory.events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// How often memory was short.
+    pub oom: u64,
+    /// How many processes were killed for it.
+    pub oom_kill: u64,
 }
 
 impl Kills {
@@ -23,7 +32,7 @@ impl Kills {
             Err(Errno::ENOENT) => None,
             opened => Some(opened.map_err(|errno| cgroup.refused("open", "memory.events", errno))?),
         };
-        let mut kills = Kills { memory, count: 0 };
+        let mut kills = Kills { memory, counts: Counts::default() };
         kills.have_come();
         Ok(kills)
     }
@@ -36,10 +45,23 @@ impl Kills {
     /// Whether more have come since this was last asked. Reading the file makes poll(2) report the
     /// next change of it.
     pub fn have_come(&mut self) -> bool {
-        let Some(memory) = &self.memory else { return false };
-        let read = reread(memory).map(|text| keyed(&text).get("oom_kill").copied().unwrap_or(0));
-        let count = read.unwrap_or(self.count);
-        count > std::mem::replace(&mut self.count, count)
+        let before = self.counts;
+        self.read().oom_kill > before.oom_kill
+    }
+
+    /// How many there are by now, as have_come does.
+    pub fn read(&mut self) -> Counts {
+        match self.memory.as_ref().map(reread) {
+            None => {}
+            Some(Ok(text)) => {
+                let events = keyed(&text);
+                let count = |key: &str| events.get(key).copied().unwrap_or(0);
+                self.counts = Counts { oom: count("oom"), oom_kill: count("oom_kill") };
+            }
+            // The cgroup is gone, which poll(2) would report for ever.
+            Some(Err(_)) => self.memory = None,
+        }
+        self.counts
     }
 }
 

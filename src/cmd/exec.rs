@@ -11,6 +11,7 @@ use crate::note::{self, Mark};
 use crate::parent::exec::{ExecOrder, Target, Wait, WhenPaused, exec};
 use crate::parent::foreground::attend;
 use crate::plan::{self, ExecCgroup, ExecRequest, Keyring};
+use crate::state::Event;
 use crate::sys::cred;
 use anyhow::{Context, Result, anyhow, bail};
 use std::path::{Component, Path, PathBuf};
@@ -202,7 +203,7 @@ fn run_process(args: &Args, global: &Global) -> Result<u8> {
         (None, true) => Console::None,
     };
     check_console(Some(&process), console)?;
-    let running = exec(&ExecOrder {
+    let order = ExecOrder {
         target,
         plan: &plan,
         host: &host,
@@ -210,13 +211,21 @@ fn run_process(args: &Args, global: &Global) -> Result<u8> {
         console: connect("--console-socket", args.console_socket.as_deref())?,
         pidfd_socket: connect("--pidfd-socket", args.pidfd_socket.as_deref())?,
         wait: if args.detach { Wait::Detached } else { Wait::Foreground },
-    })?;
+    };
+    let running = exec(&order)?;
     note::mark(Mark::Done);
     warnings.iter().for_each(|warning| global.log().warning(warning));
-    match running.signals {
-        Some(signals) => Ok(attend(&running.pidfd, &signals, running.terminal, None)?.code() as u8),
-        None => Ok(0),
-    }
+    let dir = &order.target.container().dir;
+    let begun = Event::exec(order.target.container().id(), running.pid, &process.args[0]);
+    let Some(signals) = running.signals else {
+        global.noted(dir.note(&begun.detached()));
+        return Ok(0);
+    };
+    let journal = dir.journal().and_then(|journal| journal.append(&begun).map(|()| journal));
+    let exit = attend(&running.pidfd, &signals, running.terminal, None)?;
+    let ended = Event::exec_exit(order.target.container().id(), running.pid, exit);
+    global.noted(journal.and_then(|journal| journal.close(&ended)));
+    Ok(exit.code() as u8)
 }
 
 /// The process of `--process`, or that of config.json with what the command line changes.

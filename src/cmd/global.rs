@@ -80,6 +80,13 @@ impl Global {
         Log { file: self.log.clone(), format: self.log_format, level }
     }
 
+    /// Warn of what was done and could not be noted in the container's journal.
+    pub fn noted(&self, noted: anyhow::Result<()>) {
+        if let Err(err) = noted {
+            self.log().warning(&format!("not among the events: {}", crate::log::message(&err)));
+        }
+    }
+
     /// The driver that `--cgroup-manager` chooses, or `--systemd-cgroup`.
     pub fn cgroup_driver(&self) -> CgroupDriver {
         let default = if self.systemd_cgroup { CgroupDriver::Systemd } else { CgroupDriver::Cgroupfs };

@@ -137,9 +137,7 @@ fn run_with(args: &Args, create: &create::Args, net: &Net, global: &Global) -> R
     note::mark(Mark::Done);
     let pid = container.state.pid;
     let unlocked = container.unlock();
-    if let Some(signals) = reaper {
-        signals.reap_all_but(pid);
-    }
+    reaper.into_iter().for_each(|signals| signals.reap_all_but(pid));
     let Some(signals) = signals else {
         notify.map_or(Ok(()), |notify| notify.until_ready(pid, pidfd.as_fd()))?;
         return Ok(0);
@@ -156,7 +154,8 @@ fn run_with(args: &Args, create: &create::Args, net: &Net, global: &Global) -> R
         }
     } else {
         // Somebody else may have deleted it meanwhile.
-        if let Some(container) = unlocked.lock_again()? {
+        if let Some(mut container) = unlocked.lock_again()? {
+            container.state.ended = exit.as_ref().ok().map(|exit| Ended::now(*exit));
             for warning in delete::destroy_with(container, exit.is_err().then_some(&pidfd))? {
                 global.log().warning(&warning);
             }

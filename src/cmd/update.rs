@@ -13,7 +13,7 @@ use crate::host::{self, OwnCgroup};
 use crate::parent::added_devices::Devices;
 use crate::parent::rdt::Schemata;
 use crate::plan;
-use crate::state::{Command, Container};
+use crate::state::{Command, Container, Event, What};
 use crate::sys::{cred, fs};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
@@ -98,7 +98,7 @@ pub struct Args {
 /// Change the container's limits.
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
     let mut warnings = Vec::new();
-    let update = || {
+    let update = || -> Result<()> {
         let resources = asked(args)?;
         let mut container = global.store().open_locked(&args.id.parse()?)?;
         container.allow(Command::Update)?;
@@ -107,7 +107,9 @@ pub fn run(args: &Args, global: &Global) -> Result<u8> {
         change().map_err(|cause| match previous {
             Some(previous) => previous.put_back(cause),
             None => cause,
-        })
+        })?;
+        global.noted(container.dir.note(&Event::now(What::Update, &args.id)));
+        Ok(())
     };
     let mut update = update;
     update().with_context(|| format!("update {}", args.id.escape_debug()))?;

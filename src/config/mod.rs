@@ -58,6 +58,10 @@ pub mod annotation {
     pub const INIT: &str = "org.knarr.init";
     /// `true`: hooks of the host's are told what the caller is traced by.
     pub const TRACE_HOOKS: &str = "org.knarr.trace-hooks";
+    /// `pid`: new mounts of proc show processes alone, so that nothing of it has to be masked.
+    pub const PROC_SUBSET: &str = "org.knarr.proc-subset";
+    /// `true`: a name in `linux.seccomp` that no machine has a system call of is an error.
+    pub const SECCOMP_STRICT: &str = "org.knarr.seccomp-strict";
     /// What landlock(7) keeps the process from: `true`, or rules in JSON.
     pub const LANDLOCK: &str = "org.knarr.landlock";
 

@@ -1,9 +1,10 @@
 //! `mounts`: what is attached, where, and how its ids are mapped.
 
 use super::mount_options::{Asked, Options};
-use super::{IdMaps, Invalid, Namespace, Namespaces, Place, ids, resolve};
+use super::{IdMaps, Invalid, Namespace, Namespaces, Place, annotation, ensure, ids, resolve};
 use crate::sys::mount::Reach;
 use oci_spec::runtime as oci;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// One of `mounts`.
@@ -121,4 +122,31 @@ impl Mount {
         let reason = "needs uidMappings and gidMappings, of the mount or of a user namespace";
         Err(Invalid::new(format!("{field}.options"), format!("\"{option}\" {reason}")))
     }
+}
+
+/// What `org.knarr.proc-subset` asks for: a parameter of each new mount of proc (proc(5)). What
+/// shows processes alone has nothing that a mask covers. So in a user namespace below the kernel
+/// sees a whole one, and lets another be mounted.
+pub(super) fn subset_of_proc(
+    annotations: &BTreeMap<String, String>,
+    namespaces: &Namespaces,
+    mounts: &mut [Mount],
+) -> Result<(), Invalid> {
+    let name = annotation::PROC_SUBSET;
+    let Some(asked) = annotations.get(name) else { return Ok(()) };
+    let field = || format!("annotations.{name}");
+    ensure!(asked == "pid", field(), "{asked:?} is not \"pid\"");
+    // Its proc is a copy of the host's.
+    let is_hosts = namespaces.own(Namespace::User) && !namespaces.own(Namespace::Pid);
+    ensure!(!is_hosts, field(), "in a user namespace it takes a pid namespace of the container's own");
+    let is_proc = |mount: &&mut Mount| matches!(&mount.source, MountSource::New(new) if new.fstype == "proc");
+    let mut found = false;
+    for mount in mounts.iter_mut().filter(is_proc) {
+        found = true;
+        let parameters = &mut mount.options.parameters;
+        parameters.retain(|(key, _)| key != "subset");
+        parameters.push(("subset".into(), Some("pid".into())));
+    }
+    ensure!(found, field(), "no mount is of type proc");
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! From oci-spec's types to this project's: defaults filled in, strings turned into numbers.
 
+use super::seccomp::{Seccomp, Unknown};
 use super::{
     Capabilities, Config, Device, Hook, HookEnv, Hooks, Invalid, Mount, Namespace, Namespaces, Place,
     Process, Propagation, Rlimit, Root, TimeOffset, User, annotation, ids, mounts, resources, scheduling,
@@ -31,6 +32,7 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         root.readonly = false;
     }
     let annotations = spec.annotations().clone().unwrap_or_default().into_iter().collect();
+    mounts::subset_of_proc(&annotations, &namespaces, &mut mounts)?;
     let overlay = super::overlay::resolve(&annotations, &mounts, asked, &mut root, bundle)?;
     let traced = is_wanted(&annotations, annotation::TRACE_HOOKS)?;
     let resources = linux.resources().as_ref().map(|r| resources::resolve(r, warnings)).transpose()?;
@@ -49,6 +51,7 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         domainname: given(spec.domainname()),
         mounts,
         hooks: spec.hooks().as_ref().map(|asked| hooks(asked, traced)).unwrap_or_default(),
+        seccomp: seccomp(&linux, &annotations)?,
         annotations,
         namespaces,
         id_maps: ids::resolve(linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref()),
@@ -64,7 +67,6 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         mount_label: given(linux.mount_label()),
         rootfs_propagation: linux.rootfs_propagation().as_deref().and_then(Propagation::parse),
         device_rules: super::device_rules::resolve(device_rules)?,
-        seccomp: linux.seccomp().as_ref().map(super::seccomp::resolve).transpose()?,
         masked_paths: paths(linux.masked_paths()),
         readonly_paths: paths(linux.readonly_paths()),
     })
@@ -79,6 +81,13 @@ fn paths(list: &Option<Vec<String>>) -> Vec<String> {
         }
     }
     paths
+}
+
+fn seccomp(linux: &oci::Linux, annotations: &BTreeMap<String, String>) -> Result<Option<Seccomp>, Invalid> {
+    let is_strict = is_wanted(annotations, annotation::SECCOMP_STRICT)?;
+    let unknown = if is_strict { Unknown::Refused } else { Unknown::Skipped };
+    let resolved = linux.seccomp().as_ref().map(super::seccomp::resolve).transpose()?;
+    Ok(resolved.map(|profile| Seccomp { unknown, ..profile }))
 }
 
 fn is_wanted(annotations: &BTreeMap<String, String>, name: &str) -> Result<bool, Invalid> {

@@ -21,8 +21,18 @@ pub struct Seccomp {
     pub listener: Option<Listener>,
     /// In the order of the profile.
     pub rules: Vec<Rule>,
+    /// What becomes of names that no machine has a call of.
+    pub unknown: Unknown,
     /// What this program is told of; the profile itself never asks for that.
     pub watch: Watch,
+}
+
+/// What becomes of names in a profile that no machine has a call of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// They are skipped, as the specification allows.
+    Skipped,
+    Refused,
 }
 
 impl Seccomp {
@@ -34,6 +44,7 @@ impl Seccomp {
             flags: FLAG_SPEC_ALLOW,
             listener: None,
             rules: Vec::new(),
+            unknown: Unknown::Skipped,
             watch: Watch::Nothing,
         }
     }
@@ -235,6 +246,7 @@ pub fn resolve(spec: &oci::LinuxSeccomp) -> Result<Seccomp, Invalid> {
         flags: flags(spec, listener.is_some()),
         listener,
         rules,
+        unknown: Unknown::Skipped,
         watch: Watch::Nothing,
     })
 }

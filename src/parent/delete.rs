@@ -27,10 +27,12 @@ pub fn destroy_with(container: Container, init: Option<&OwnedFd>) -> Result<Vec<
     if let Some(pidfd) = init {
         kill_and_wait(pidfd, &container.state)?;
     }
+    let untold = container.say_farewell().err();
     // Processes that outlive init, in a pid namespace that is not their own, are in the cgroup.
     container.state.remove_cgroup()?;
     let Container { dir, state } = container;
     let mut warnings = rdt::remove(&state.resctrl);
+    warnings.extend(untold.map(|err| crate::log::message(&err)));
     warnings.extend(run_poststop(&state.poststop, &state.about));
     dir.remove()?;
     Ok(warnings)

@@ -13,6 +13,7 @@ use super::work;
 use crate::cgroup::Kills;
 use crate::log::say;
 use crate::protobuf::Declared;
+use crate::state::{Event, What};
 use crate::sys::{describe, process};
 use std::time::Instant;
 
@@ -153,6 +154,7 @@ impl Shim {
         };
         container.private_pids = record.state.private_pids;
         container.cgroup = record.state.open_cgroup().ok().flatten();
+        container.dir = Some(record.dir);
         container.kills = container.cgroup.as_ref().and_then(|cgroup| Kills::new(cgroup).ok());
     }
 
@@ -211,11 +213,26 @@ impl Shim {
             exited_at: ended.time(),
         };
         self.publisher.publish("/tasks/exit", "TaskExit", &event);
+        self.note_end(
+            &container_id,
+            event.pid as i32,
+            if exec_id.is_empty() { What::Exit } else { What::ExecExit },
+            ended,
+        );
         for caller in waiting {
             self.reply(caller, Ok(waited(ended)));
         }
         if let Some(container) = self.containers.get(&container_id).filter(|_| !exec_id.is_empty()) {
             self.tell_end(container.init);
+        }
+    }
+
+    /// Note the end of a process among the container's events.
+    fn note_end(&self, id: &str, pid: i32, what: What, ended: Ended) {
+        let Some(dir) = self.containers.get(id).and_then(|container| container.dir.as_ref()) else { return };
+        let event = Event { pid: Some(pid), status: Some(ended.status as i32), ..Event::now(what, id) };
+        if let Err(err) = dir.note(&event) {
+            say(&crate::log::message(&err));
         }
     }
 

@@ -3,6 +3,7 @@
 use super::api::{Options, StateResponse, Timestamp, status};
 use super::stdio::{Stdio, Streams};
 use crate::cgroup::{Cgroup, Kills};
+use crate::state::Dir;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -148,6 +149,8 @@ pub struct Container {
     pub execs: BTreeMap<String, Key>,
     /// Its cgroup; none if it has none.
     pub cgroup: Option<Cgroup>,
+    /// Where its events are noted.
+    pub dir: Option<Dir>,
     /// What the kernel has killed there for memory.
     pub kills: Option<Kills>,
     /// Whether all others end with the first process, as that is PID 1 of a namespace of its own.

@@ -168,6 +168,7 @@ impl Shim {
             init: key,
             execs: BTreeMap::new(),
             cgroup: None,
+            dir: None,
             kills: None,
             private_pids: true,
             checkpoint: request.checkpoint.clone(),

@@ -15,7 +15,7 @@ use crate::parent::criu;
 use crate::parent::exec::{ExecOrder, Target, Wait, WhenPaused};
 use crate::parent::{delete, exec, salvage, start};
 use crate::plan::{self, ExecCgroup, ExecRequest, Keyring, Start, restore::externals};
-use crate::state::{Command, Found};
+use crate::state::{Command, Event, Found, What};
 use crate::sys::Errno;
 use crate::sys::process::{self, Cloned};
 use anyhow::{Context, Result, bail};
@@ -189,7 +189,19 @@ pub fn exec(
         wait: Wait::Detached,
     };
     let running = exec::exec(&order)?;
+    let container = order.target.container();
+    let begun = Event::exec(container.id(), running.pid, &process.args[0]);
+    let warnings = warnings.into_iter().chain(noted(container.dir.note(&begun))).collect();
     Ok(Done { pid: running.pid, warnings })
+}
+
+/// The warning of what was done and could not be noted in the container's journal.
+fn noted(noted: Result<()>) -> Vec<String> {
+    noted
+        .err()
+        .map(|err| format!("not among the events: {}", crate::log::message(&err)))
+        .into_iter()
+        .collect()
 }
 
 /// Forget a container, whatever there is of it, and unmount its root filesystem.
@@ -209,7 +221,7 @@ pub fn pause(global: &Global, id: &str) -> Result<Done> {
     let container = global.store().open_locked(&id.parse()?)?;
     container.allow(Command::Pause)?;
     container.cgroup()?.freeze()?;
-    Ok(Done::default())
+    Ok(Done { pid: 0, warnings: noted(container.dir.note(&Event::now(What::Pause, id))) })
 }
 
 /// Let them go on.
@@ -217,7 +229,7 @@ pub fn resume(global: &Global, id: &str) -> Result<Done> {
     let container = global.store().open_locked(&id.parse()?)?;
     container.allow(Command::Resume)?;
     container.cgroup()?.thaw()?;
-    Ok(Done::default())
+    Ok(Done { pid: 0, warnings: noted(container.dir.note(&Event::now(What::Resume, id))) })
 }
 
 /// Change the limits of a container to `resources`, as `linux.resources` of config.json.
@@ -227,6 +239,7 @@ pub fn update(global: &Global, id: &str, resources: &[u8]) -> Result<Done> {
     container.allow(Command::Update)?;
     let mut warnings = Vec::new();
     update::change(&mut container, asked, &mut warnings)?;
+    warnings.extend(noted(container.dir.note(&Event::now(What::Update, id))));
     Ok(Done { pid: 0, warnings })
 }
 

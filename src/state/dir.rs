@@ -1,6 +1,7 @@
 //! The directory of a container, `ROOT/ID`: its lock, its record, its sockets.
 
 use super::State;
+use super::journal::JOURNAL;
 use crate::cgroup::Owner;
 use crate::host;
 use crate::note;
@@ -248,14 +249,20 @@ impl Dir {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(errno) => Err(anyhow::Error::new(errno).context(place())),
         };
+        for name in [STATE, CONFIG, START_SOCKET, JOURNAL] {
+            remove(name, fs::Unlink::File)?;
+        }
+        // What few containers have is looked for where something is left.
+        match std::fs::remove_dir(&self.path) {
+            Err(err) if matches!(err.raw_os_error(), Some(libc::ENOTEMPTY | libc::EEXIST)) => {}
+            removed => return removed.with_context(place),
+        }
         if self.takes_notifications() {
             remove(NOTIFY_SOCKET, fs::Unlink::File)?;
             remove(NOTIFY_FOLDER, fs::Unlink::Dir)?;
         }
         remove(YARD, fs::Unlink::Dir)?;
-        for name in [STATE, ".state.json", CONFIG, START_SOCKET] {
-            remove(name, fs::Unlink::File)?;
-        }
+        remove(".state.json", fs::Unlink::File)?;
         std::fs::remove_dir(&self.path).with_context(place)
     }
 }

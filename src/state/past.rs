@@ -6,15 +6,21 @@
 use super::Container;
 use crate::host;
 use crate::proc::stat;
+use crate::sys::pidfd;
 use crate::sys::process::Exit;
 use crate::time;
 use serde::{Deserialize, Serialize};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 /// How a container's process ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// As of `run`: of a signal 128 and its number.
     pub status: i32,
+    /// The signal that it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
     /// When it was waited for, RFC 3339; none where nobody has done so yet.
     pub at: Option<String>,
 }
@@ -22,7 +28,12 @@ pub struct Ended {
 impl Ended {
     /// It has just been waited for.
     pub fn now(exit: Exit) -> Ended {
-        Ended { status: exit.code(), at: Some(time::now()) }
+        Ended::of(exit, Some(time::now()))
+    }
+
+    fn of(exit: Exit, at: Option<String>) -> Ended {
+        let signal = if let Exit::Signal(signal) = exit { Some(signal) } else { None };
+        Ended { status: exit.code(), signal, at }
     }
 }
 
@@ -37,22 +48,44 @@ impl Container {
         self.state.ended.clone().or_else(|| self.unreaped())
     }
 
-    /// What the kernel keeps of a process that its parent has not reaped.
     fn unreaped(&self) -> Option<Ended> {
         if self.state.pid == 0 {
             return None;
         }
-        let text = host::read(format!("/proc/{}/stat", self.state.pid)).ok()?;
-        let ours = stat::field(&text, stat::STARTTIME) == Some(self.state.pid_start);
-        let code = i32::try_from(stat::field(&text, stat::EXIT_CODE)?).ok()?;
-        // To whom may not look into it the kernel says 0, whatever it was.
-        if code == 0 && !nix::unistd::geteuid().is_root() {
-            return None;
-        }
-        let exit = match code & 0x7f {
-            0 => Exit::Status(code >> 8 & 0xff),
-            signal => Exit::Signal(signal),
-        };
-        (ours && stat::has_ended(&text)).then(|| Ended { status: exit.code(), at: None })
+        exit_of_zombie(self.state.pid, self.state.pid_start).map(|exit| Ended::of(exit, None))
     }
 }
+
+/// What the kernel keeps of a process that its parent has not reaped.
+fn exit_of_zombie(pid: i32, started: u64) -> Option<Exit> {
+    let text = host::read(format!("/proc/{pid}/stat")).ok()?;
+    let ours = stat::field(&text, stat::STARTTIME) == Some(started);
+    let code = i32::try_from(stat::field(&text, stat::EXIT_CODE)?).ok()?;
+    // To whom may not look into it the kernel says 0, whatever it was.
+    if code == 0 && !nix::unistd::geteuid().is_root() {
+        return None;
+    }
+    (ours && stat::has_ended(&text)).then(|| Exit::of_code(code))
+}
+
+/// How often a process is asked about, of which nothing can be told yet.
+const ASKED: u32 = 10;
+
+/// How a process ended, which has: as its parent sees it, or as the kernel keeps it once it is
+/// reaped. None where that is not told: to an ordinary user of what nobody has reaped, and before
+/// Linux 6.15 of what somebody has.
+pub fn exit_of(pidfd: &OwnedFd, pid: i32, started: u64) -> Option<Exit> {
+    for asked in 0..ASKED {
+        let told = || pidfd::exit_of_reaped(pidfd.as_fd()).ok().flatten();
+        // It may be reaped between the first and the second.
+        if let Some(exit) = told().or_else(|| exit_of_zombie(pid, started)).or_else(told) {
+            return Some(exit);
+        }
+        if asked + 1 < ASKED {
+            std::thread::sleep(NAP);
+        }
+    }
+    None
+}
+
+const NAP: Duration = Duration::from_millis(20);

@@ -289,3 +289,35 @@ pub fn rename_unless_there(from: BorrowedFd<'_>, old: &str, to: BorrowedFd<'_>, 
     };
     Errno::result(renamed).map(drop)
 }
+
+/// flock(2), shared; blocks while somebody has it alone.
+pub fn lock_shared(fd: BorrowedFd<'_>) -> Result<()> {
+    loop {
+        // SAFETY: no pointers are passed.
+        match Errno::result(unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_SH) }) {
+            Err(Errno::EINTR) => {}
+            result => return result.map(drop),
+        }
+    }
+}
+
+/// lseek(2): where the next read or write goes.
+pub fn tell(fd: BorrowedFd<'_>) -> Result<u64> {
+    nix::unistd::lseek(fd, 0, nix::unistd::Whence::SeekCur).map(|place| place as u64)
+}
+
+/// lseek(2) to the first data from `place` on; none if there is none.
+pub fn next_data(fd: BorrowedFd<'_>, place: u64) -> Result<Option<u64>> {
+    let place = i64::try_from(place).map_err(|_| Errno::EOVERFLOW)?;
+    match nix::unistd::lseek(fd, place, nix::unistd::Whence::SeekData) {
+        Err(Errno::ENXIO) => Ok(None),
+        found => found.map(|place| Some(place as u64)),
+    }
+}
+
+/// fallocate(2): a hole from the beginning of a file, which stays as long as it is.
+pub fn punch_hole(fd: BorrowedFd<'_>, end: u64) -> Result<()> {
+    use nix::fcntl::FallocateFlags as Flags;
+    let end = i64::try_from(end).map_err(|_| Errno::EOVERFLOW)?;
+    nix::fcntl::fallocate(fd, Flags::FALLOC_FL_PUNCH_HOLE | Flags::FALLOC_FL_KEEP_SIZE, 0, end)
+}

@@ -233,6 +233,14 @@ impl Exit {
         if info.si_code == libc::CLD_EXITED { Exit::Status(status) } else { Exit::Signal(status) }
     }
 
+    /// From the kernel's own form, as of wait(2).
+    pub fn of_code(code: i32) -> Exit {
+        match code & 0x7f {
+            0 => Exit::Status(code >> 8 & 0xff),
+            signal => Exit::Signal(signal),
+        }
+    }
+
     /// The status as a shell gives it: the process's own, or 128 + the signal.
     pub fn code(self) -> i32 {
         match self {

@@ -95,6 +95,11 @@ pub static S390: Machine = Machine {
     table: S390_TABLE.columns(),
 };
 
+/// Whether any machine has a call of this name.
+pub fn is_known(name: &str) -> bool {
+    [&X86, &ARM, &RISCV, &POWER, &S390].iter().any(|machine| machine.call(name).is_some())
+}
+
 /// The ways into a machine's kernel, the native one first.
 #[derive(Debug)]
 pub struct Machine {

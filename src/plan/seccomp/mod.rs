@@ -20,7 +20,7 @@ mod verdicts;
 pub mod watch;
 
 use crate::config::Invalid;
-use crate::config::seccomp::{Action, FLAG_NEW_LISTENER, Listener, Rule, Seccomp, Watch};
+use crate::config::seccomp::{Action, FLAG_NEW_LISTENER, Listener, Rule, Seccomp, Unknown, Watch};
 use machine::{Machine, NATIVE, Space};
 use program::{Program, Test};
 
@@ -73,6 +73,9 @@ pub fn compile(profile: &Seccomp) -> Result<Filter, Invalid> {
 
 /// Compiles a profile for any machine that has a table.
 pub fn compile_for(machine: &Machine, profile: &Seccomp) -> Result<Filter, Invalid> {
+    if profile.unknown == Unknown::Refused {
+        refuse_unknown(profile)?;
+    }
     let profile = &*watch::prepared(profile)?;
     let native = machine.entries[0].spaces[0].arch;
     let listed = |space: &Space| space.arch == native || profile.arches.contains(&space.arch);
@@ -124,4 +127,17 @@ fn passes(profile: &Seccomp, name: &str) -> bool {
 pub fn unknown(profile: &Seccomp) -> Vec<&str> {
     let names = profile.rules.iter().flat_map(|rule| &rule.names);
     names.map(String::as_str).filter(|name| NATIVE.call(name).is_none()).collect()
+}
+
+/// An error if a name is of no call of any machine: the first, with its field, and all others. A
+/// profile for several machines has names that this one has no call of.
+fn refuse_unknown(profile: &Seccomp) -> Result<(), Invalid> {
+    let mut unknown = profile.rules.iter().enumerate().flat_map(|(i, rule)| {
+        let names = rule.names.iter().enumerate().filter(|(_, name)| !machine::is_known(name));
+        names.map(move |(j, name)| (format!("syscalls[{i}].names[{j}]"), name))
+    });
+    let Some((field, name)) = unknown.next() else { return Ok(()) };
+    let others: String = unknown.map(|(field, name)| format!(", {field} {name:?}")).collect();
+    let reason = format!("{name:?} is no system call of any machine{others}");
+    Err(Invalid::new(format!("linux.seccomp.{field}"), reason))
 }
