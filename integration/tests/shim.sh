@@ -73,6 +73,26 @@ test_a_container_from_start_to_end() {
   assert_jq "$(jq -s . "$T/events")" ".[2] | .exit_status == 7 and .pid == $PID and .container_id == \"c1\" and .namespace == \"rows\""
 }
 
+test_state_tells_how_a_container_has_ended() {
+  local holder
+  ready c1 'sh("exit 7")'
+  create c1; call Start id=c1; call Wait id=c1
+  OUT=$("$RUNTIME" --root "$T/root/$NAMESPACE" state c1)
+  assert_jq "$OUT" '.status == "stopped" and .exitStatus == 7 and (.exited | startswith("20"))'
+  forget c1; over
+  # Nobody waits for who has its lock.
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  mkfifo hold; flock "$T/root/$NAMESPACE/c1" sh -c 'echo >has; read x <hold' & holder=$!
+  eventually test -e has
+  kill -TERM "$PID"; kill -KILL "$PID"
+  call Wait id=c1; assert_jq "$OUT" '.exit_status == 137'
+  OUT=$("$RUNTIME" --root "$T/root/$NAMESPACE" state c1); assert_jq "$OUT" '.status == "stopped" and (has("exitStatus") | not)'
+  echo >hold; wait "$holder"
+  eventually eval '"$RUNTIME" --root "$T/root/$NAMESPACE" state c1 | jq -e ".exitStatus == 137" >/dev/null'
+  forget c1; over
+}
+
 test_both_versions_of_the_service() {
   ready c1 'sh("sleep 100")'
   create c1
@@ -587,8 +607,8 @@ nothing_left() {
 }
 AGES='0 0.003 0.008 0.5' # of a call, in seconds
 [ "$MODE" = native ] || AGES='0 1' # where each command takes its time
-test_containerd_is_killed_during_create() {
-  local age found=''
+test_containerd_is_killed_during_create() { # what is found depends on who is faster
+  local age
   cp -al "$WORK/rootfs" lower
   for age in $AGES 0; do
     ready c1 'sh("sleep 1000")'
@@ -596,10 +616,27 @@ test_containerd_is_killed_during_create() {
     killed "$age" Create id=c1 bundle="$B" "$(OPTIONS '')" "rootfs=[{\"type\": \"bind\", \"source\": \"$T/lower\", \"options\": [\"rbind\"]}]"
     [ "$FOUND" = deleted ] || { call State id=c1; assert_jq "$OUT" '.status == 1'; call Start id=c1; finish c1; }
     nothing_left c1
-    found+=" $FOUND"
   done
   kill "$LISTENER" 2>/dev/null || :
-  assert_match "$found" 'deleted .*kept .*deleted'
+}
+test_who_asked_for_a_container_is_gone() { # whatever containerd says before it is made, and after
+  local asker made
+  for made in last 'before Shutdown' 'before Delete'; do
+    rm -f hold asked; mkfifo hold
+    ready c1 --arg hook "echo >$T/asked; read x <$T/hold" 'sh("sleep 1000") | .hooks.createRuntime = [{path: "/bin/sh", args: ["sh", "-c", $hook]}]'
+    : >events
+    "$CONTAINERD" call "$ADDRESS" Create id=c1 bundle="$B" "$(OPTIONS '')" >/dev/null 2>&1 & asker=$!
+    eventually test -e asked
+    kill -KILL "$asker"; wait "$asker" || :
+    refuses 5 'not found' Pids id=c1
+    [ "$made" != 'before Delete' ] || { echo >hold; eventually told create; }
+    if [ "$made" = 'before Delete' ]; then forget c1; else refuses 5 'not found' Delete id=c1; fi
+    [ "$made" != 'before Shutdown' ] || { echo >hold; eventually told create; }
+    "$CONTAINERD" call "$ADDRESS" Shutdown >/dev/null 2>&1 || assert_absent "${ADDRESS#unix://}" # having nothing left it may have ended
+    [ "$made" != last ] || echo >hold
+    nothing_left c1
+  done
+  kill "$LISTENER"
 }
 test_containerd_is_killed_during_start() {
   local age

@@ -31,6 +31,8 @@ pub enum Task {
     Resume(String),
     /// Of a container's limits.
     Update,
+    /// Of how a container has ended.
+    Keep,
     /// Of this container, to this folder.
     Checkpoint(String, String),
 }
@@ -76,6 +78,8 @@ impl Shim {
             Task::Pause(id) => outcome.map(|_| self.tell("/tasks/paused", "TaskPaused", &id)),
             Task::Resume(id) => outcome.map(|_| self.tell("/tasks/resumed", "TaskResumed", &id)),
             Task::Update => outcome.map(|_| NOTHING),
+            // Whoever had the lock may have deleted it.
+            Task::Keep => return,
             Task::Checkpoint(container_id, checkpoint) => outcome.map(|_| {
                 let event = TaskCheckpointed { container_id, checkpoint };
                 self.publisher.publish("/tasks/checkpointed", "TaskCheckpointed", &event);
@@ -198,6 +202,7 @@ impl Shim {
                 return;
             }
             self.tell_kills(key);
+            self.keep_end(key, ended);
         }
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.is_told = true;
@@ -216,6 +221,23 @@ impl Shim {
         }
         if let Some(container) = self.containers.get(&container_id).filter(|_| !exec_id.is_empty()) {
             self.tell_end(container.init);
+        }
+    }
+
+    /// Record how a container has ended, before anybody is told. Who has its lock is not waited for.
+    fn keep_end(&mut self, key: Key, ended: Ended) {
+        let Some(process) = self.processes.get(&key).filter(|_| !self.is_forgetting(key)) else { return };
+        let (id, pid) = (process.container.clone(), process.pid);
+        let Some(container) = self.containers.get(&id) else { return };
+        let (root, options) = (container.root.clone(), container.options.clone());
+        let told = crate::state::Ended::at(ended.status as i32, ended.at);
+        match work::keep_end(&work::global(&root, &options), &id, pid, told.clone()) {
+            Ok(true) => {}
+            Ok(false) => {
+                let work = move |_| work::keep_end_later(&work::global(&root, &options), &id, pid, told);
+                let _ = self.later(Caller::NOBODY, Task::Keep, None, work);
+            }
+            Err(err) => say(&format!("{id}: {}", crate::log::message(&err))),
         }
     }
 
@@ -280,10 +302,12 @@ impl Shim {
     }
 
     /// What is being made for a client that is gone is not wanted: who is there now was told that
-    /// there is nothing.
-    pub(super) fn abandon(&mut self) {
+    /// there is nothing. That is so from `Delete` of this container on, and from `Shutdown` on of
+    /// all.
+    pub(super) fn abandon(&mut self, whose: Option<&str>) {
         for pending in self.pending.values() {
             if let Task::Create(request) = &pending.task
+                && whose.is_none_or(|id| id == request.id)
                 && !self.is_connected(pending.caller)
                 && let Some(container) = self.containers.get_mut(&request.id)
             {

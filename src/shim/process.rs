@@ -20,6 +20,11 @@ pub struct Caller {
     pub stream: u32,
 }
 
+impl Caller {
+    /// Of what the shim does unasked.
+    pub const NOBODY: Caller = Caller { connection: 0, stream: 0 };
+}
+
 /// How and when a process has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// The answer to a call; none: it comes later.
-type Answer = Result<Option<Vec<u8>>, Refused>;
+pub(super) type Answer = Result<Option<Vec<u8>>, Refused>;
 
 /// What a call answers that has nothing to tell.
 const NOTHING: Answer = Ok(Some(Vec::new()));
@@ -73,7 +73,7 @@ impl Shim {
             "Stats" => self.stats(&decoded(payload)?),
             "Connect" => self.connect(&decoded(payload)?),
             "Shutdown" => {
-                self.abandon();
+                self.abandon(None);
                 self.end();
                 NOTHING
             }
@@ -109,7 +109,7 @@ impl Shim {
     }
 
     /// Have a job done, and answer when it is.
-    fn later(
+    pub(super) fn later(
         &mut self,
         caller: Caller,
         task: Task,
@@ -238,6 +238,9 @@ impl Shim {
     }
 
     fn delete(&mut self, caller: Caller, request: &ProcessRequest) -> Answer {
+        if request.exec_id.is_empty() {
+            self.abandon(Some(&request.id));
+        }
         let key = self.key(&request.id, &request.exec_id)?;
         let process = self.process(&request.id, &request.exec_id)?;
         if process.phase == Phase::Starting || (process.phase == Phase::Started && process.is_alive()) {
