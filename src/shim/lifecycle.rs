@@ -45,11 +45,15 @@ impl Shim {
     pub(super) fn hear_job(&mut self, number: u64) {
         let Some(pending) = self.pending.get_mut(&number) else { return };
         let Some(outcome) = pending.job.hear() else { return };
-        let Some(Pending { job, task, caller }) = self.pending.remove(&number) else { return };
+        let Some(pending) = self.pending.remove(&number) else { return };
         if let Ok(done) = &outcome {
             done.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
         }
         let outcome = outcome.map_err(refused);
+        if self.mend(&pending, outcome.as_ref().err()) {
+            return;
+        }
+        let Pending { job, task, caller, is_foreign } = pending;
         let key = match &task {
             Task::Create(request) => self.containers.get(&request.id).map(|container| container.init),
             Task::Start(key) => Some(*key),
@@ -87,6 +91,7 @@ impl Shim {
             }),
         };
         self.reply(caller, answer);
+        key.into_iter().filter(|_| is_foreign).for_each(|key| self.look_after(key));
         // Whoever was told that it has started is told now that it has ended.
         key.into_iter().for_each(|key| self.tell_end(key));
     }
@@ -224,7 +229,7 @@ impl Shim {
         }
     }
 
-    /// Record how a container has ended, before anybody is told. Who has its lock is not waited for.
+    /// Record how a container has ended, before anybody is told. Its lock is not waited for.
     fn keep_end(&mut self, key: Key, ended: Ended) {
         let Some(process) = self.processes.get(&key).filter(|_| !self.is_forgetting(key)) else { return };
         let (id, pid) = (process.container.clone(), process.pid);
@@ -348,6 +353,8 @@ impl Shim {
         if let Err(refused) = outcome {
             if let Some(container) = self.containers.get_mut(&id) {
                 container.is_busy = false;
+                let asker = container.asker.take();
+                asker.into_iter().for_each(|asker| self.reply(asker, Err(prefixed("create", &refused))));
             }
             let others = self.processes.get_mut(&key).map(|process| std::mem::take(&mut process.forgetting));
             return self.answer_all(caller, others.unwrap_or_default(), &Err(prefixed("delete", &refused)));
@@ -371,6 +378,10 @@ impl Shim {
         };
         self.publisher.publish("/tasks/delete", "TaskDelete", &event);
         self.answer_all(caller, process.forgetting, &Ok(forgotten(pid, end)));
+        if let Some(asker) = container.asker {
+            let killed = Refused::new(code::UNAVAILABLE, super::job::KILLED);
+            self.reply(asker, Err(prefixed("create", &killed)));
+        }
         if container.is_abandoned {
             self.end();
         }

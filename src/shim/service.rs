@@ -122,7 +122,7 @@ impl Shim {
         let job = Job::begin(&standard, work)
             .map_err(|errno| Refused::new(code::UNKNOWN, format!("clone3: {}", sys::describe(errno))))?;
         let number = self.number();
-        self.pending.insert(number, Pending { job, task, caller });
+        self.pending.insert(number, Pending { job, task, caller, is_foreign: false });
         Ok(None)
     }
 
@@ -173,6 +173,7 @@ impl Shim {
             checkpoint: request.checkpoint.clone(),
             is_busy: true,
             is_abandoned: false,
+            asker: None,
         };
         self.containers.insert(id.clone(), container);
         let logger = self.logger(&mut ends, &id);
@@ -264,9 +265,9 @@ impl Shim {
         let Some(container) = self.containers.get_mut(&id) else { return };
         container.is_busy = true;
         let rootfs = PathBuf::from(&container.bundle).join("rootfs");
-        let name = id.clone();
-        let begun =
-            self.later_on(caller, &id, Task::Delete(key), move |global| work::forget(global, &name, &rootfs));
+        let (name, root, options) = (id.clone(), container.root.clone(), container.options.clone());
+        let work = move |_| work::forget(&work::global(&root, &options), &name, &rootfs);
+        let begun = self.later(caller, Task::Delete(key), None, work);
         if let Err(refused) = begun {
             self.containers.get_mut(&id).into_iter().for_each(|container| container.is_busy = false);
             self.reply(caller, Err(refused));

@@ -16,6 +16,7 @@ pub mod mount;
 pub mod net;
 pub mod netlink;
 pub mod notification;
+pub mod pidfd;
 pub mod process;
 pub mod refusals;
 pub mod rlimit;
