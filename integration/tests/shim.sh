@@ -315,6 +315,23 @@ test_the_first_process_is_told_of_last() {
   forget c1; over
 }
 
+test_a_container_ends_while_an_exec_begins() {
+  local asker rc=0
+  printf '#!/bin/bash\necho >%q\nread x <%q\nexec 5>&-\n' "$T/asked" "$T/hold" >logger
+  chmod +x logger; mkfifo hold
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  call Exec id=c1 exec_id=e1 stdout="binary://$T/logger" stderr="binary://$T/logger" "$(spec sleep 1000)"
+  "$CONTAINERD" call "$ADDRESS" Start id=c1 exec_id=e1 2>said & asker=$!
+  eventually test -e asked
+  call Kill id=c1 signal=9; eventually ended "$PID"
+  echo >hold
+  wait "$asker" || rc=$?
+  assert_eq "$rc" 1; assert_match "$(cat said)" 'exec failed'
+  OUT=$(timeout 20 "$CONTAINERD" call "$ADDRESS" Wait id=c1); assert_jq "$OUT" '.exit_status == 137'
+  forget c1; over
+}
+
 test_without_a_pid_namespace_all_end_with_the_first() {
   ready c1 'no_ns("pid") | sh("sleep 1000 & exec sleep 1000")'
   create c1; call Start id=c1
@@ -524,6 +541,22 @@ test_a_shim_that_is_killed_is_cleaned_up() {
   assert_absent "$C"; assert_absent "${ADDRESS#unix://}"
   assert_no_match "$(cat /proc/mounts)" "$B/rootfs"
   OUT=$("$CONTAINERD" delete "$SHIM" "$NAMESPACE" c1 "$B"); assert_jq "$OUT" '.exit_status == 137' # again, for nothing
+  kill "$LISTENER"
+}
+
+test_how_it_has_ended_is_known_without_the_shim() {
+  local shim
+  ready c1 'sh("exit 7")'
+  create c1; call Start id=c1; call Wait id=c1
+  shim=$(shim_pid); kill -KILL "$shim"; eventually ended "$shim"
+  OUT=$("$CONTAINERD" delete "$SHIM" "$NAMESPACE" c1 "$B"); assert_jq "$OUT" ".exit_status == 7 and .pid == $PID"
+  # What ends when there is no shim to see it is said to be unknown.
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  shim=$(shim_pid); kill -KILL "$shim"; eventually ended "$shim"
+  kill -TERM "$PID"; kill -KILL "$PID"; eventually ended "$PID"
+  OUT=$("$CONTAINERD" delete "$SHIM" "$NAMESPACE" c1 "$B"); assert_jq "$OUT" ".exit_status == 255 and .pid == $PID"
+  nothing_left c1
   kill "$LISTENER"
 }
 

@@ -93,7 +93,13 @@ impl Shim {
         self.reply(caller, answer);
         key.into_iter().filter(|_| is_foreign).for_each(|key| self.look_after(key));
         // Whoever was told that it has started is told now that it has ended.
-        key.into_iter().for_each(|key| self.tell_end(key));
+        let Some(key) = key else { return };
+        self.tell_end(key);
+        // The first process's end waits for those of `exec`, one that did not begin among them.
+        let container = self.processes.get(&key).and_then(|process| self.containers.get(&process.container));
+        if let Some(init) = container.map(|container| container.init) {
+            self.tell_end(init);
+        }
     }
 
     /// Tell of something that has happened to a container.
