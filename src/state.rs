@@ -273,6 +273,13 @@ impl Store {
         Ok(Container { state, ..container })
     }
 
+    /// The container `id`, locked; none if another command has the lock, or if there is no such.
+    pub fn open_if_free(&self, id: &Id) -> Result<Option<Container>> {
+        let Some(dir) = self.open_dir(id)? else { return Ok(None) };
+        let is_free = dir.try_lock()?;
+        Ok(if is_free { loaded(&dir)?.map(|state| Container { dir, state }) } else { None })
+    }
+
     /// What there is of `id`, locked, for a command that takes it away by force: none if there is
     /// nothing, and what was made even where its record cannot be read.
     pub fn open_by_force(&self, id: &Id) -> Result<Option<Found>> {

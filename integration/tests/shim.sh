@@ -16,7 +16,7 @@ ready() {
     eventually test -S "$TTRPC_ADDRESS"
   fi
   bundle "$@"
-  OUT=$("$CONTAINERD" start "$SHIM" "$NAMESPACE" "$1" "$B")
+  OUT=$("$CONTAINERD" start "$SHIM" "$NAMESPACE" "$1" "$B" ${STARTED:+"$STARTED"})
   ADDRESS=$(jq -r .address <<<"$OUT")
 }
 # call METHOD [FIELD=VALUE...]: OUT is the answer
@@ -42,7 +42,7 @@ over() {
   kill "$LISTENER"
   rm "$TTRPC_ADDRESS"
 }
-shim_pid() { pgrep -fo "^$SHIM -namespace"; }
+shim_pid() { pgrep -fo "^$SHIM -namespace" ${SESSION:+-s "$SESSION"}; }
 ended() { [ ! -e "/proc/$1" ]; }
 # finish ID: kill it, wait for it, forget it, and let the shim go
 finish() {
@@ -71,6 +71,26 @@ test_a_container_from_start_to_end() {
   assert_absent "${ADDRESS#unix://}"
   assert_eq "$(topics)" '/tasks/create /tasks/start /tasks/exit /tasks/delete '
   assert_jq "$(jq -s . "$T/events")" ".[2] | .exit_status == 7 and .pid == $PID and .container_id == \"c1\" and .namespace == \"rows\""
+}
+
+test_state_tells_how_a_container_has_ended() {
+  local holder
+  ready c1 'sh("exit 7")'
+  create c1; call Start id=c1; call Wait id=c1
+  OUT=$("$RUNTIME" --root "$T/root/$NAMESPACE" state c1)
+  assert_jq "$OUT" '.status == "stopped" and .exitStatus == 7 and (.exited | startswith("20"))'
+  forget c1; over
+  # Nobody waits for who has its lock.
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  mkfifo hold; flock "$T/root/$NAMESPACE/c1" sh -c 'echo >has; read x <hold' & holder=$!
+  eventually test -e has
+  kill -TERM "$PID"; kill -KILL "$PID"
+  call Wait id=c1; assert_jq "$OUT" '.exit_status == 137'
+  OUT=$("$RUNTIME" --root "$T/root/$NAMESPACE" state c1); assert_jq "$OUT" '.status == "stopped" and (has("exitStatus") | not)'
+  echo >hold; wait "$holder"
+  eventually eval '"$RUNTIME" --root "$T/root/$NAMESPACE" state c1 | jq -e ".exitStatus == 137" >/dev/null'
+  forget c1; over
 }
 
 test_both_versions_of_the_service() {
@@ -295,6 +315,23 @@ test_the_first_process_is_told_of_last() {
   forget c1; over
 }
 
+test_a_container_ends_while_an_exec_begins() {
+  local asker rc=0
+  printf '#!/bin/bash\necho >%q\nread x <%q\nexec 5>&-\n' "$T/asked" "$T/hold" >logger
+  chmod +x logger; mkfifo hold
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  call Exec id=c1 exec_id=e1 stdout="binary://$T/logger" stderr="binary://$T/logger" "$(spec sleep 1000)"
+  "$CONTAINERD" call "$ADDRESS" Start id=c1 exec_id=e1 2>said & asker=$!
+  eventually test -e asked
+  call Kill id=c1 signal=9; eventually ended "$PID"
+  echo >hold
+  wait "$asker" || rc=$?
+  assert_eq "$rc" 1; assert_match "$(cat said)" 'exec failed'
+  OUT=$(timeout 20 "$CONTAINERD" call "$ADDRESS" Wait id=c1); assert_jq "$OUT" '.exit_status == 137'
+  forget c1; over
+}
+
 test_without_a_pid_namespace_all_end_with_the_first() {
   ready c1 'no_ns("pid") | sh("sleep 1000 & exec sleep 1000")'
   create c1; call Start id=c1
@@ -507,6 +544,22 @@ test_a_shim_that_is_killed_is_cleaned_up() {
   kill "$LISTENER"
 }
 
+test_how_it_has_ended_is_known_without_the_shim() {
+  local shim
+  ready c1 'sh("exit 7")'
+  create c1; call Start id=c1; call Wait id=c1
+  shim=$(shim_pid); kill -KILL "$shim"; eventually ended "$shim"
+  OUT=$("$CONTAINERD" delete "$SHIM" "$NAMESPACE" c1 "$B"); assert_jq "$OUT" ".exit_status == 7 and .pid == $PID"
+  # What ends when there is no shim to see it is said to be unknown.
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  shim=$(shim_pid); kill -KILL "$shim"; eventually ended "$shim"
+  kill -TERM "$PID"; kill -KILL "$PID"; eventually ended "$PID"
+  OUT=$("$CONTAINERD" delete "$SHIM" "$NAMESPACE" c1 "$B"); assert_jq "$OUT" ".exit_status == 255 and .pid == $PID"
+  nothing_left c1
+  kill "$LISTENER"
+}
+
 test_what_is_no_ttrpc_does_it_no_harm() {
   ready c1 'sh("sleep 1000")'
   create c1
@@ -587,8 +640,8 @@ nothing_left() {
 }
 AGES='0 0.003 0.008 0.5' # of a call, in seconds
 [ "$MODE" = native ] || AGES='0 1' # where each command takes its time
-test_containerd_is_killed_during_create() {
-  local age found=''
+test_containerd_is_killed_during_create() { # what is found depends on who is faster
+  local age
   cp -al "$WORK/rootfs" lower
   for age in $AGES 0; do
     ready c1 'sh("sleep 1000")'
@@ -596,10 +649,27 @@ test_containerd_is_killed_during_create() {
     killed "$age" Create id=c1 bundle="$B" "$(OPTIONS '')" "rootfs=[{\"type\": \"bind\", \"source\": \"$T/lower\", \"options\": [\"rbind\"]}]"
     [ "$FOUND" = deleted ] || { call State id=c1; assert_jq "$OUT" '.status == 1'; call Start id=c1; finish c1; }
     nothing_left c1
-    found+=" $FOUND"
   done
   kill "$LISTENER" 2>/dev/null || :
-  assert_match "$found" 'deleted .*kept .*deleted'
+}
+test_who_asked_for_a_container_is_gone() { # whatever containerd says before it is made, and after
+  local asker made
+  for made in last 'before Shutdown' 'before Delete'; do
+    rm -f hold asked; mkfifo hold
+    ready c1 --arg hook "echo >$T/asked; read x <$T/hold" 'sh("sleep 1000") | .hooks.createRuntime = [{path: "/bin/sh", args: ["sh", "-c", $hook]}]'
+    : >events
+    "$CONTAINERD" call "$ADDRESS" Create id=c1 bundle="$B" "$(OPTIONS '')" >/dev/null 2>&1 & asker=$!
+    eventually test -e asked
+    kill -KILL "$asker"; wait "$asker" || :
+    refuses 5 'not found' Pids id=c1
+    [ "$made" != 'before Delete' ] || { echo >hold; eventually told create; }
+    if [ "$made" = 'before Delete' ]; then forget c1; else refuses 5 'not found' Delete id=c1; fi
+    [ "$made" != 'before Shutdown' ] || { echo >hold; eventually told create; }
+    "$CONTAINERD" call "$ADDRESS" Shutdown >/dev/null 2>&1 || assert_absent "${ADDRESS#unix://}" # having nothing left it may have ended
+    [ "$made" != last ] || echo >hold
+    nothing_left c1
+  done
+  kill "$LISTENER"
 }
 test_containerd_is_killed_during_start() {
   local age
@@ -687,6 +757,124 @@ test_a_container_that_is_killed_while_it_is_made() {
     nothing_left c1
   done
   kill "$LISTENER"
+}
+
+# ---- one shim for all containers ----
+# shared ID [JQ-OPTION...] [FILTER]: as `ready`. Its copy is in the shim's session, which a process that is not started yet is not.
+shared() { local STARTED='options=ShimGroup = "all"'; ready "$@"; [ -n "${SESSION:-}" ] || SESSION=$(cut -d' ' -f6 "/proc/$(shim_pid)/stat"); }
+shims() { pgrep -fc "^$SHIM -namespace" -s "$SESSION"; }
+# shim_is_killed: there is another one then
+shim_is_killed() {
+  local shim; shim=$(shim_pid)
+  eventually eval '[ "$(shims)" = 2 ]'
+  kill -KILL "$shim"
+  eventually ended "$shim"
+}
+# What is known of processes whose parent was killed depends on the kernel.
+since_6_15() { local major minor; IFS=. read -r major minor _ </proc/sys/kernel/osrelease; [ $((major * 100 + minor)) -ge 615 ]; }
+ended_with() { if since_6_15; then assert_jq "$OUT" ".exit_status == $1"; else assert_jq "$OUT" '.exit_status == 255'; fi; } # STATUS
+test_one_shim_for_all_containers() {
+  local SESSION='' first i
+  shared c1 'sh("sleep 1000")'; first=$ADDRESS
+  create c1; call Start id=c1
+  for i in 2 3; do # whatever others would group them by
+    shared "c$i" '.annotations["io.kubernetes.cri.sandbox-id"] = "pod" | sh("exit 3")'
+    assert_eq "$ADDRESS" "$first"
+    create "c$i"; call Start id="c$i"; call Wait id="c$i"; assert_jq "$OUT" '.exit_status == 3'
+    forget "c$i"; call Shutdown id="c$i"
+  done
+  assert_eq "$(shims)" 2 # and its copy
+  call Kill id=c1 signal=9; call Wait id=c1; forget c1; call Shutdown id=c1
+  shared c4 'sh("true")'; assert_eq "$ADDRESS" "$first" # it waits for a while
+  create c4; call Start id=c4; call Wait id=c4; forget c4
+  over
+  eventually eval '! shim_pid'
+  assert_absent "${ADDRESS#unix://}"
+}
+test_a_shared_shim_that_is_killed_goes_on() {
+  local SESSION='' id
+  fifos in out; cat out >got &
+  shared c1 'sh("echo one; read x; echo two; exit 7")'
+  create c1 stdin="$T/in" stdout="$T/out"; call Start id=c1
+  shared c2 'sh("sleep 1000")'
+  create c2; call Start id=c2; process c2 e1 sleep 1000
+  shared c3 'sh("sleep 1000")'
+  create c3
+  "$CONTAINERD" call "$ADDRESS" Wait id=c1 >waited & local waiter=$!
+  eventually is_line_in one got
+  shim_is_killed
+  # Who was connected still is.
+  echo >in
+  wait "$waiter"; OUT=$(cat waited); ended_with 7
+  eventually is_line_in two got
+  call State id=c1; assert_jq "$OUT" '.status == 3'; forget c1
+  for id in c2 c3; do call State id="$id"; assert_jq "$OUT" ".status == $([ "$id" = c2 ] && echo 2 || echo 1)"; done
+  call Kill id=c2 exec_id=e1 signal=15; call Wait id=c2 exec_id=e1; ended_with 143
+  call Start id=c3
+  process c2 e2 sh -c 'exit 9'; call Wait id=c2 exec_id=e2; assert_jq "$OUT" '.exit_status == 9'
+  # And again: there is a copy of the copy.
+  shim_is_killed
+  call Kill id=c3 signal=9; call Wait id=c3; ended_with 137; forget c3
+  eventually told '/tasks/delete'
+  finish c2
+  eventually eval '! shim_pid'
+  assert_absent "${ADDRESS#unix://}"
+}
+test_what_ends_while_no_shim_is_there() {
+  local SESSION=''
+  shared c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  eventually eval '[ "$(shims)" = 2 ]'
+  local pids; pids=$(pgrep -f "^$SHIM -namespace" -s "$SESSION")
+  kill -STOP $pids
+  kill -KILL "$PID"; kill -KILL "$(head -1 <<<"$pids")"
+  eventually ended "$(head -1 <<<"$pids")"
+  kill -CONT $(tail -1 <<<"$pids")
+  call Wait id=c1; ended_with 137
+  forget c1; over
+}
+test_the_copy_of_a_shared_shim_is_killed() {
+  local SESSION='' copy
+  shared c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  eventually eval '[ "$(shims)" = 2 ]'
+  copy=$(pgrep -fn "^$SHIM -namespace" -s "$SESSION"); kill -KILL "$copy"; eventually ended "$copy"
+  shim_is_killed
+  call State id=c1; assert_jq "$OUT" '.status == 2'
+  finish c1
+  eventually eval '! shim_pid'
+}
+test_a_shared_shim_that_is_killed_during_a_call() {
+  local SESSION='' moment what rc shim
+  shared c0 'sh("sleep 1000")'; create c0; call Start id=c0
+  for moment in $MOMENTS; do
+    for what in Create Start exec Delete; do
+      shared c1 'sh("sleep 1000")'
+      [ "$what" = Create ] || create c1
+      case $what in
+        exec) call Start id=c1; call Exec id=c1 exec_id=e1 "$(spec sleep 1000)"; set -- Start id=c1 exec_id=e1 ;;
+        Delete) call Kill id=c1 signal=9; call Wait id=c1; set -- Delete id=c1 ;;
+        Create) set -- Create id=c1 bundle="$B" "$(OPTIONS '')" ;;
+        *) set -- "$what" id=c1 ;;
+      esac
+      eventually eval '[ "$(shims)" = 2 ]'
+      shim=$(shim_pid); "$CONTAINERD" call "$ADDRESS" "$@" >said 2>&1 & local caller=$!
+      sleep "$moment"
+      kill -KILL "$shim"; eventually ended "$shim"
+      rc=0; wait "$caller" || rc=$? # each call is answered
+      [ "$rc" = 0 ] || grep -qE '^(2|14): .*was killed|EOFError|ConnectionRe' said || fail "$what: $(cat said)"
+      call State id=c0; assert_jq "$OUT" '.status == 2'
+      # What is left of it goes.
+      "$CONTAINERD" call "$ADDRESS" Kill id=c1 signal=9 all=1 >/dev/null 2>&1 || :
+      "$CONTAINERD" call "$ADDRESS" Wait id=c1 >/dev/null 2>&1 || :
+      "$CONTAINERD" call "$ADDRESS" Delete id=c1 >/dev/null 2>&1 || :
+      eventually eval '[ ! -e "$T/root/$NAMESPACE/c1" ]'
+      call Shutdown id=c1
+      assert_absent "$C"; rm -rf "$B"
+    done
+  done
+  B=$T/c0; finish c0
+  eventually eval '! shim_pid'
 }
 
 test_thirty_pods_at_once() {

@@ -12,7 +12,7 @@ use crate::parent::notify::Notify;
 use crate::parent::timer::Timer;
 use crate::parent::{delete, start};
 use crate::plan::Start;
-use crate::state::{Container, Ended};
+use crate::state::Ended;
 use anyhow::{Context, Result, bail};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -148,9 +148,8 @@ fn run_with(args: &Args, create: &create::Args, net: &Net, global: &Global) -> R
     drop(timer);
     // What cannot be waited for is not left to itself.
     if let (true, Ok(exit)) = (is_kept(args), &exit) {
-        if let Some(Container { dir, mut state }) = unlocked.lock_again()? {
-            state.ended = Some(Ended::now(*exit));
-            dir.save(&state)?;
+        if let Some(mut container) = unlocked.lock_again()? {
+            container.keep_end(Ended::now(*exit))?;
         }
     } else {
         // Somebody else may have deleted it meanwhile.

@@ -62,6 +62,8 @@ declare! {
         systemd_cgroup: bool = 9,
         criu_image_path: String = 10,
         criu_work_path: String = 11,
+        // This shim's own.
+        shim_group: String = 1000,
     }
     /// `containerd.linux.runc.CreateOptions`: what containerd's client before 2.0 has for any
     /// runtime but runc's.

@@ -2,10 +2,12 @@
 
 use super::api::{DeleteResponse, Options, ProcessRequest, Request, TASK_SERVICES};
 use super::flags::Flags;
+use super::process::UNKNOWN;
 use super::wire::{Inbox, frame, kind};
 use super::work;
 use crate::host;
 use crate::protobuf::Declared;
+use crate::state::{Container, Status};
 use crate::sys::{Errno, socket};
 use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, poll};
@@ -19,6 +21,9 @@ use std::time::SystemTime;
 /// seconds.
 const PATIENCE_MS: u16 = 1000;
 
+/// The exit status of a process that was killed.
+const KILLED: u32 = 128 + libc::SIGKILL as u32;
+
 /// Take away what the shim has left, and say how the container has ended as far as that is known.
 pub fn delete(flags: &Flags) -> Result<()> {
     let bundle = if flags.bundle.as_os_str().is_empty() {
@@ -31,17 +36,23 @@ pub fn delete(flags: &Flags) -> Result<()> {
     let root = work::recalled(&bundle).unwrap_or_else(|| Options::default().root(&flags.namespace));
     let global = work::global(&root, &Options::default());
     let id = flags.id.parse()?;
-    let pid = global.store().find(&id).ok().flatten().map_or(0, |found| found.state.pid);
+    let found = global.store().find(&id).ok().flatten();
+    let (pid, exit_status) = found.map_or((0, KILLED), |found| (found.state.pid, exit_status(&found)));
     let done = work::forget(&global, &flags.id, &bundle.join("rootfs"))?;
     done.warnings.iter().for_each(|warning| crate::log::say(&format!("warning: {warning}")));
     forget_socket(&bundle, &flags.id);
-    // What ended it nobody knows; SIGKILL is what others say.
-    let response = DeleteResponse {
-        pid: pid as u32,
-        exit_status: 128 + libc::SIGKILL as u32,
-        exited_at: Some(SystemTime::now().into()),
-    };
+    let response = DeleteResponse { pid: pid as u32, exit_status, exited_at: Some(SystemTime::now().into()) };
     std::io::stdout().write_all(&response.encode()).context("standard output")
+}
+
+/// How a container ends that is about to be taken away: as the shim has recorded it, or by that.
+fn exit_status(container: &Container) -> u32 {
+    match container.status() {
+        Ok(Status::Stopped) if container.state.pid != 0 => {
+            container.ended().map_or(UNKNOWN, |ended| ended.status as u32)
+        }
+        _ => KILLED,
+    }
 }
 
 /// The socket of a shim that was killed. One that is there is told, and ends if it has no other

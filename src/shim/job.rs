@@ -8,6 +8,9 @@ use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+/// What is said of a job that says nothing itself.
+pub const KILLED: &str = "the process that does this was killed";
+
 /// The longest message, in bytes.
 const MESSAGE_MAX: usize = 16 << 10;
 
@@ -103,7 +106,7 @@ impl Job {
         Some(match Outcome::decode(&data[..received.length]).unwrap_or_default() {
             Outcome { pid, warnings, done: true, .. } => Ok(Done { pid, warnings }),
             Outcome { error, .. } if !error.is_empty() => Err(error),
-            _ => Err("the process that does this was killed".into()),
+            _ => Err(KILLED.into()),
         })
     }
 }

@@ -32,6 +32,8 @@ pub enum Task {
     Resume(String),
     /// Of a container's limits.
     Update,
+    /// Of how a container has ended.
+    Keep,
     /// Of this container, to this folder.
     Checkpoint(String, String),
 }
@@ -44,11 +46,15 @@ impl Shim {
     pub(super) fn hear_job(&mut self, number: u64) {
         let Some(pending) = self.pending.get_mut(&number) else { return };
         let Some(outcome) = pending.job.hear() else { return };
-        let Some(Pending { job, task, caller }) = self.pending.remove(&number) else { return };
+        let Some(pending) = self.pending.remove(&number) else { return };
         if let Ok(done) = &outcome {
             done.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
         }
         let outcome = outcome.map_err(refused);
+        if self.mend(&pending, outcome.as_ref().err()) {
+            return;
+        }
+        let Pending { job, task, caller, is_foreign } = pending;
         let key = match &task {
             Task::Create(request) => self.containers.get(&request.id).map(|container| container.init),
             Task::Start(key) => Some(*key),
@@ -77,6 +83,8 @@ impl Shim {
             Task::Pause(id) => outcome.map(|_| self.tell("/tasks/paused", "TaskPaused", &id)),
             Task::Resume(id) => outcome.map(|_| self.tell("/tasks/resumed", "TaskResumed", &id)),
             Task::Update => outcome.map(|_| NOTHING),
+            // Whoever had the lock may have deleted it.
+            Task::Keep => return,
             Task::Checkpoint(container_id, checkpoint) => outcome.map(|_| {
                 let event = TaskCheckpointed { container_id, checkpoint };
                 self.publisher.publish("/tasks/checkpointed", "TaskCheckpointed", &event);
@@ -84,8 +92,15 @@ impl Shim {
             }),
         };
         self.reply(caller, answer);
+        key.into_iter().filter(|_| is_foreign).for_each(|key| self.look_after(key));
         // Whoever was told that it has started is told now that it has ended.
-        key.into_iter().for_each(|key| self.tell_end(key));
+        let Some(key) = key else { return };
+        self.tell_end(key);
+        // The first process's end waits for those of `exec`, one that did not begin among them.
+        let container = self.processes.get(&key).and_then(|process| self.containers.get(&process.container));
+        if let Some(init) = container.map(|container| container.init) {
+            self.tell_end(init);
+        }
     }
 
     /// Tell of something that has happened to a container.
@@ -200,6 +215,7 @@ impl Shim {
                 return;
             }
             self.tell_kills(key);
+            self.keep_end(key, ended);
         }
         let Some(process) = self.processes.get_mut(&key) else { return };
         process.is_told = true;
@@ -213,12 +229,10 @@ impl Shim {
             exited_at: ended.time(),
         };
         self.publisher.publish("/tasks/exit", "TaskExit", &event);
-        self.note_end(
-            &container_id,
-            event.pid as i32,
-            if exec_id.is_empty() { What::Exit } else { What::ExecExit },
-            ended,
-        );
+        // A container's own end is in its record.
+        if !exec_id.is_empty() {
+            self.note_end(&container_id, event.pid as i32, ended);
+        }
         for caller in waiting {
             self.reply(caller, Ok(waited(ended)));
         }
@@ -227,12 +241,30 @@ impl Shim {
         }
     }
 
-    /// Note the end of a process among the container's events.
-    fn note_end(&self, id: &str, pid: i32, what: What, ended: Ended) {
+    /// Note the end of a process of exec among the container's events.
+    fn note_end(&self, id: &str, pid: i32, ended: Ended) {
         let Some(dir) = self.containers.get(id).and_then(|container| container.dir.as_ref()) else { return };
-        let event = Event { pid: Some(pid), status: Some(ended.status as i32), ..Event::now(what, id) };
+        let event =
+            Event { pid: Some(pid), status: Some(ended.status as i32), ..Event::now(What::ExecExit, id) };
         if let Err(err) = dir.note(&event) {
             say(&crate::log::message(&err));
+        }
+    }
+
+    /// Record how a container has ended, before anybody is told. Its lock is not waited for.
+    fn keep_end(&mut self, key: Key, ended: Ended) {
+        let Some(process) = self.processes.get(&key).filter(|_| !self.is_forgetting(key)) else { return };
+        let (id, pid) = (process.container.clone(), process.pid);
+        let Some(container) = self.containers.get(&id) else { return };
+        let (root, options) = (container.root.clone(), container.options.clone());
+        let told = crate::state::Ended::at(ended.status as i32, ended.at);
+        match work::keep_end(&work::global(&root, &options), &id, pid, told.clone()) {
+            Ok(true) => {}
+            Ok(false) => {
+                let work = move |_| work::keep_end_later(&work::global(&root, &options), &id, pid, told);
+                let _ = self.later(Caller::NOBODY, Task::Keep, None, work);
+            }
+            Err(err) => say(&format!("{id}: {}", crate::log::message(&err))),
         }
     }
 
@@ -297,10 +329,12 @@ impl Shim {
     }
 
     /// What is being made for a client that is gone is not wanted: who is there now was told that
-    /// there is nothing.
-    pub(super) fn abandon(&mut self) {
+    /// there is nothing. That is so from `Delete` of this container on, and from `Shutdown` on of
+    /// all.
+    pub(super) fn abandon(&mut self, whose: Option<&str>) {
         for pending in self.pending.values() {
             if let Task::Create(request) = &pending.task
+                && whose.is_none_or(|id| id == request.id)
                 && !self.is_connected(pending.caller)
                 && let Some(container) = self.containers.get_mut(&request.id)
             {
@@ -341,6 +375,8 @@ impl Shim {
         if let Err(refused) = outcome {
             if let Some(container) = self.containers.get_mut(&id) {
                 container.is_busy = false;
+                let asker = container.asker.take();
+                asker.into_iter().for_each(|asker| self.reply(asker, Err(prefixed("create", &refused))));
             }
             let others = self.processes.get_mut(&key).map(|process| std::mem::take(&mut process.forgetting));
             return self.answer_all(caller, others.unwrap_or_default(), &Err(prefixed("delete", &refused)));
@@ -364,6 +400,10 @@ impl Shim {
         };
         self.publisher.publish("/tasks/delete", "TaskDelete", &event);
         self.answer_all(caller, process.forgetting, &Ok(forgotten(pid, end)));
+        if let Some(asker) = container.asker {
+            let killed = Refused::new(code::UNAVAILABLE, super::job::KILLED);
+            self.reply(asker, Err(prefixed("create", &killed)));
+        }
         if container.is_abandoned {
             self.end();
         }

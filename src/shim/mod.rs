@@ -17,6 +17,7 @@ mod server;
 mod service;
 mod start;
 mod stdio;
+mod understudy;
 pub mod wire;
 mod work;
 

@@ -74,6 +74,7 @@ impl Options {
             "SystemdCgroup" => self.systemd_cgroup = flag()?,
             "CriuImagePath" => self.criu_image_path = text()?,
             "CriuWorkPath" => self.criu_work_path = text()?,
+            "ShimGroup" => self.shim_group = text()?,
             // Of the task service that runs elsewhere, which this is not.
             "TaskApiAddress" | "TaskApiVersion" => {}
             _ => bail!("no such option"),
@@ -165,6 +166,8 @@ mod tests {
         let read = body(table).unwrap();
         assert!(read.systemd_cgroup);
         assert_eq!(read.root("k8s.io"), Path::new("/r/k8s.io"));
+        let read = body("ShimGroup = \"all\"").unwrap();
+        assert_eq!(Options { shim_group: "all".into(), ..Options::default() }, read);
         let old = CreateOptions { io_uid: 7, no_new_keyring: true, ..CreateOptions::default() };
         let read = Options::read(Some(&Any::pack(OLD, &old))).unwrap();
         assert_eq!((read.io_uid, read.no_new_keyring), (7, true));

@@ -7,7 +7,7 @@ use crate::state::Dir;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// A process, by a number that is never used again.
 pub type Key = u64;
@@ -20,6 +20,15 @@ pub struct Caller {
     /// The call.
     pub stream: u32,
 }
+
+impl Caller {
+    /// Of what the shim does unasked.
+    pub const NOBODY: Caller = Caller { connection: 0, stream: 0 };
+}
+
+/// The exit status of a process of which nobody knows how it has ended, containerd's
+/// `UnknownExitStatus`.
+pub const UNKNOWN: u32 = 255;
 
 /// How and when a process has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +72,10 @@ pub struct Process {
     pub phase: Phase,
     /// Its end, once it is seen.
     pub ended: Option<Ended>,
+    /// Whether it is the child of a shim that was killed.
+    pub is_foreign: bool,
+    /// Of such a one that has ended: until when somebody else may take to reap it.
+    pub reaped_until: Option<Instant>,
     /// Whether its end is told.
     pub is_told: bool,
     /// Who waits for its end.
@@ -89,6 +102,8 @@ impl Process {
             pidfd: None,
             phase: Phase::Made,
             ended: None,
+            is_foreign: false,
+            reaped_until: None,
             is_told: false,
             waiting: Vec::new(),
             forgetting: Vec::new(),
@@ -97,6 +112,11 @@ impl Process {
             terminal: None,
             spec: Vec::new(),
         }
+    }
+
+    /// Whether it has ended and is somebody else's to reap.
+    pub fn waits_for_reaping(&self) -> bool {
+        self.reaped_until.is_some() && self.ended.is_none()
     }
 
     /// Its end, if that is told.
@@ -161,4 +181,6 @@ pub struct Container {
     pub is_busy: bool,
     /// Whether who has asked for it is gone, and who came after that wants none.
     pub is_abandoned: bool,
+    /// Who is told that it was not made, once it is gone.
+    pub asker: Option<Caller>,
 }

@@ -52,6 +52,11 @@ impl Publisher {
         }
     }
 
+    /// containerd's namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// Tell of an event.
     pub fn publish(&mut self, topic: &str, name: &str, event: &impl Declared) {
         if self.address.is_none() {
@@ -112,6 +117,13 @@ impl Publisher {
         if !is_open {
             self.hang_up();
         }
+        self.advance();
+    }
+
+    /// The answer to what was sent may have come to somebody else.
+    pub fn begin_anew(&mut self) {
+        self.hang_up();
+        self.deadline = None;
         self.advance();
     }
 

@@ -6,6 +6,7 @@ use super::job::Job;
 use super::lifecycle::Task;
 use super::process::{Caller, Container, Ended, Key, Process};
 use super::publisher::Publisher;
+use super::understudy::Understudy;
 use super::wire::{Frame, PAYLOAD_MAX, Refused, code, kind, response};
 use crate::protobuf::Declared;
 use crate::sys::{Errno, describe, signal, socket};
@@ -21,6 +22,10 @@ use std::time::{Duration, Instant, SystemTime};
 /// How long the last events and answers may take.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// How long a shim that is many containers' waits for another one, which may be about to come: its
+/// `start` has answered with this shim's address.
+const IDLE: Duration = Duration::from_secs(3);
+
 /// What poll(2) waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
@@ -33,6 +38,8 @@ enum Source {
     Pump(Key, usize),
     /// Processes killed for memory, of the container whose first process this is.
     Kills(Key),
+    /// The end of a process that is nobody's child here.
+    End(Key),
 }
 
 /// A child at work, for what and for whom.
@@ -41,6 +48,8 @@ pub(super) struct Pending {
     pub(super) job: Job,
     pub(super) task: Task,
     pub(super) caller: Caller,
+    /// Whether a shim has begun it that was killed.
+    pub(super) is_foreign: bool,
 }
 
 /// A process that is to be forgotten as soon as its output has gone where it goes.
@@ -70,8 +79,14 @@ pub struct Shim {
     pub(super) strays: BTreeMap<i32, Ended>,
     /// The last number that was given.
     last: u64,
+    /// When to end if nothing comes until then.
+    idle_until: Option<Instant>,
     /// Until when what is left to say may take.
     pub(super) ending: Option<Instant>,
+    /// Who goes on if it is killed; none unless that is asked for.
+    pub(super) understudy: Option<Understudy>,
+    /// Whether something has happened that this one does not know.
+    pub(super) is_changed: bool,
 }
 
 /// The signals that a shim hears of. What is a fault of its own ends it.
@@ -88,10 +103,10 @@ fn hear_signals() -> Result<SignalFd> {
 
 impl Shim {
     /// One that serves `listener`, which is bound to `path`.
-    pub fn new(listener: OwnedFd, path: PathBuf, namespace: &str, publisher: Publisher) -> Result<Shim> {
+    pub fn new(listener: OwnedFd, path: PathBuf, publisher: Publisher) -> Result<Shim> {
         signal::adopt_orphans().context("PR_SET_CHILD_SUBREAPER")?;
         Ok(Shim {
-            namespace: namespace.into(),
+            namespace: publisher.namespace().into(),
             listener,
             path,
             signals: hear_signals()?,
@@ -103,16 +118,33 @@ impl Shim {
             publisher,
             strays: BTreeMap::new(),
             last: 0,
+            idle_until: None,
             ending: None,
+            understudy: None,
+            is_changed: true,
         })
+    }
+
+    /// Have somebody who goes on if this process is killed.
+    pub fn with_understudy(self) -> Result<Shim> {
+        Ok(Shim { understudy: Some(Understudy::new()?), ..self })
     }
 
     /// Serve until there is nothing left to do.
     pub fn serve(&mut self) -> Result<()> {
+        let served = self.turns();
+        self.understudy.as_mut().into_iter().for_each(Understudy::retire);
+        let _ = std::fs::remove_file(&self.path);
+        served
+    }
+
+    fn turns(&mut self) -> Result<()> {
         while !self.is_over() {
+            while self.is_changed {
+                self.rehearse()?;
+            }
             self.turn()?;
         }
-        let _ = std::fs::remove_file(&self.path);
         Ok(())
     }
 
@@ -121,8 +153,28 @@ impl Shim {
         self.ending.is_some_and(|until| is_said() || Instant::now() >= until)
     }
 
-    /// End, unless there is a container.
+    /// End, unless there is a container or may soon be one.
     pub(super) fn end(&mut self) {
+        if self.understudy.is_some() {
+            self.idle_until = Some(Instant::now() + IDLE);
+        } else {
+            self.end_now();
+        }
+    }
+
+    fn end_if_idle(&mut self) {
+        if self.idle_until.is_none_or(|until| Instant::now() < until) {
+            return;
+        }
+        self.idle_until = None;
+        if self.connections.is_empty() {
+            self.end_now();
+        } else if self.containers.is_empty() {
+            self.end();
+        }
+    }
+
+    fn end_now(&mut self) {
         if self.containers.is_empty() && self.ending.is_none() {
             // Who starts the next one does not find this one.
             let _ = std::fs::remove_file(&self.path);
@@ -156,13 +208,18 @@ impl Shim {
             self.attend(source, flags)?;
         }
         self.publisher.advance();
+        self.take_late_ends();
+        self.end_if_idle();
         self.delete_drained();
         Ok(())
     }
 
     fn timeout(&self) -> PollTimeout {
         let deadlines = self.deletions.iter().map(|deletion| deletion.deadline);
-        let next = deadlines.chain(self.publisher.deadline()).chain(self.ending).min();
+        let late = self.processes.values().filter(|process| process.waits_for_reaping());
+        let late = late.filter_map(|process| process.reaped_until);
+        let next = deadlines.chain(self.publisher.deadline()).chain(self.ending).chain(self.idle_until);
+        let next = next.chain(late).min();
         next.map_or(PollTimeout::NONE, |at| {
             // Rounded up to milliseconds, or the last one would be spent polling.
             let left = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
@@ -187,6 +244,12 @@ impl Shim {
                 pump.interest().map(|(fd, flags)| (Source::Pump(*key, n), fd, flags))
             }));
         }
+        for (key, process) in self.processes.iter().filter(|(_, process)| process.is_foreign) {
+            // Once it has ended: when it is reaped, which POLLHUP tells, that is always waited for.
+            let flags = if process.reaped_until.is_some() { PollFlags::empty() } else { PollFlags::POLLIN };
+            let pidfd = process.pidfd.as_ref().filter(|_| process.ended.is_none());
+            all.extend(pidfd.map(|pidfd| (Source::End(*key), pidfd.as_fd(), flags)));
+        }
         for container in self.containers.values() {
             let kills = container.kills.as_ref().and_then(crate::cgroup::Kills::as_fd);
             all.extend(kills.map(|fd| (Source::Kills(container.init), fd, PollFlags::POLLPRI)));
@@ -195,6 +258,10 @@ impl Shim {
     }
 
     fn attend(&mut self, source: Source, flags: PollFlags) -> Result<()> {
+        self.is_changed |= matches!(
+            source,
+            Source::Listener | Source::Connection(_) | Source::Job(_) | Source::End(_) | Source::Kills(_)
+        );
         match source {
             Source::Listener => self.accept(),
             Source::Signals => self.take_signals()?,
@@ -203,9 +270,14 @@ impl Shim {
             Source::Job(number) => self.hear_job(number),
             Source::Pump(key, n) => {
                 let pump = self.processes.get_mut(&key).and_then(|process| process.streams.pumps.get_mut(n));
-                pump.into_iter().for_each(super::pump::Pump::go);
+                if let Some(pump) = pump {
+                    pump.go();
+                    // A copy that has a fifo open keeps it from ending.
+                    self.is_changed |= pump.is_done();
+                }
             }
             Source::Kills(init) => self.tell_kills(init),
+            Source::End(key) => self.take_end(key),
         }
         Ok(())
     }
@@ -240,12 +312,19 @@ impl Shim {
     pub(super) fn reap(&mut self) -> Result<()> {
         let mut seen = Vec::new();
         while let Some((pid, exit)) = signal::reap().context("waitid")? {
+            if let Some(understudy) = &mut self.understudy
+                && understudy.is_copy(pid)
+            {
+                self.is_changed |= !understudy.is_there();
+                continue;
+            }
             let ended = Ended { status: exit.code() as u32, at: SystemTime::now() };
             match self.processes.iter_mut().find(|(_, process)| process.pid == pid && process.ended.is_none())
             {
                 Some((key, process)) => {
                     process.ended = Some(ended);
                     seen.push((process.exec_id.is_empty(), *key));
+                    self.is_changed = true;
                 }
                 None => drop(self.strays.insert(pid, ended)),
             }
@@ -287,6 +366,7 @@ impl Shim {
             }
             Frame::Whole { stream, payload, .. } => {
                 let caller = Caller { connection, stream };
+                self.understudy.iter().for_each(|understudy| understudy.note(caller));
                 let answer = match Request::decode(&payload) {
                     None => Err(Refused::new(code::INVALID_ARGUMENT, "the request is not well formed")),
                     Some(request) => self.route(caller, &request),

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// The answer to a call; none: it comes later.
-type Answer = Result<Option<Vec<u8>>, Refused>;
+pub(super) type Answer = Result<Option<Vec<u8>>, Refused>;
 
 /// What a call answers that has nothing to tell.
 const NOTHING: Answer = Ok(Some(Vec::new()));
@@ -73,7 +73,7 @@ impl Shim {
             "Stats" => self.stats(&decoded(payload)?),
             "Connect" => self.connect(&decoded(payload)?),
             "Shutdown" => {
-                self.abandon();
+                self.abandon(None);
                 self.end();
                 NOTHING
             }
@@ -109,7 +109,7 @@ impl Shim {
     }
 
     /// Have a job done, and answer when it is.
-    fn later(
+    pub(super) fn later(
         &mut self,
         caller: Caller,
         task: Task,
@@ -122,7 +122,7 @@ impl Shim {
         let job = Job::begin(&standard, work)
             .map_err(|errno| Refused::new(code::UNKNOWN, format!("clone3: {}", sys::describe(errno))))?;
         let number = self.number();
-        self.pending.insert(number, Pending { job, task, caller });
+        self.pending.insert(number, Pending { job, task, caller, is_foreign: false });
         Ok(None)
     }
 
@@ -174,6 +174,7 @@ impl Shim {
             checkpoint: request.checkpoint.clone(),
             is_busy: true,
             is_abandoned: false,
+            asker: None,
         };
         self.containers.insert(id.clone(), container);
         let logger = self.logger(&mut ends, &id);
@@ -239,6 +240,9 @@ impl Shim {
     }
 
     fn delete(&mut self, caller: Caller, request: &ProcessRequest) -> Answer {
+        if request.exec_id.is_empty() {
+            self.abandon(Some(&request.id));
+        }
         let key = self.key(&request.id, &request.exec_id)?;
         let process = self.process(&request.id, &request.exec_id)?;
         if process.phase == Phase::Starting || (process.phase == Phase::Started && process.is_alive()) {
@@ -262,9 +266,9 @@ impl Shim {
         let Some(container) = self.containers.get_mut(&id) else { return };
         container.is_busy = true;
         let rootfs = PathBuf::from(&container.bundle).join("rootfs");
-        let name = id.clone();
-        let begun =
-            self.later_on(caller, &id, Task::Delete(key), move |global| work::forget(global, &name, &rootfs));
+        let (name, root, options) = (id.clone(), container.root.clone(), container.options.clone());
+        let work = move |_| work::forget(&work::global(&root, &options), &name, &rootfs);
+        let begun = self.later(caller, Task::Delete(key), None, work);
         if let Err(refused) = begun {
             self.containers.get_mut(&id).into_iter().for_each(|container| container.is_busy = false);
             self.reply(caller, Err(refused));

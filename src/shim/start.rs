@@ -90,9 +90,13 @@ fn socket_path(sockets: &Path, flags: &Flags, group: &str) -> PathBuf {
     sockets.join(digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
-/// The group that the container in the working directory belongs to: that of its annotations, or
-/// one of its own.
-fn group(flags: &Flags) -> Result<String> {
+/// The group that the container in the working directory belongs to: that of the options, that of
+/// its annotations, or one of its own.
+fn group(flags: &Flags, options: &Options) -> Result<String> {
+    if !options.shim_group.is_empty() {
+        // Apart from those that others name: such a shim has an understudy.
+        return Ok(format!("ShimGroup/{}", options.shim_group));
+    }
     let glance: Glance = serde_json::from_str(&host::read("config.json")?).context("config.json")?;
     let named = GROUPS.iter().find_map(|key| glance.annotations.get(*key));
     Ok(named.unwrap_or(&flags.id).clone())
@@ -126,7 +130,7 @@ pub fn start(flags: &Flags) -> Result<()> {
     seal::enter()?;
     let input = fs::read_all(process::stdin(), INPUT_MAX).context("standard input")?;
     let asked = Asked::read(&input, flags)?;
-    let path = socket_path(&asked.sockets, flags, &group(flags)?);
+    let path = socket_path(&asked.sockets, flags, &group(flags, &asked.options)?);
     let answer = asked.answer(&path);
     if let Some(listener) = listen(&path)?
         && let Err(cause) = begin(&asked, flags, listener, &path)
@@ -154,7 +158,11 @@ fn begin(asked: &Asked, flags: &Flags, listener: OwnedFd, path: &Path) -> Result
         Cloned::Child => {
             let served = settle(&log, score).and_then(|()| {
                 let publisher = Publisher::new(&asked.events, &flags.namespace);
-                Shim::new(listener, path.into(), &flags.namespace, publisher)?.serve()
+                let mut shim = Shim::new(listener, path.into(), publisher)?;
+                if !asked.options.shim_group.is_empty() {
+                    shim = shim.with_understudy()?;
+                }
+                shim.serve()
             });
             if let Err(err) = &served {
                 crate::log::say(&crate::log::message(err));

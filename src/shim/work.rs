@@ -15,7 +15,7 @@ use crate::parent::criu;
 use crate::parent::exec::{ExecOrder, Target, Wait, WhenPaused};
 use crate::parent::{delete, exec, salvage, start};
 use crate::plan::{self, ExecCgroup, ExecRequest, Keyring, Start, restore::externals};
-use crate::state::{Command, Event, Found, What};
+use crate::state::{Command, Ended, Event, Found, What};
 use crate::sys::Errno;
 use crate::sys::process::{self, Cloned};
 use anyhow::{Context, Result, bail};
@@ -214,6 +214,24 @@ pub fn forget(global: &Global, id: &str, rootfs: &Path) -> Result<Done> {
     };
     mounts::unmount(rootfs)?;
     Ok(Done { pid: 0, warnings })
+}
+
+/// Keep how a container's process has ended, for `state`; false if another command has the lock.
+pub fn keep_end(global: &Global, id: &str, pid: i32, ended: Ended) -> Result<bool> {
+    let Some(mut container) = global.store().open_if_free(&id.parse()?)? else { return Ok(false) };
+    if container.state.pid == pid {
+        container.keep_end(ended)?;
+    }
+    Ok(true)
+}
+
+/// The same, once it is free.
+pub fn keep_end_later(global: &Global, id: &str, pid: i32, ended: Ended) -> Result<Done> {
+    let mut container = global.store().open_locked(&id.parse()?)?;
+    if container.state.pid == pid {
+        container.keep_end(ended)?;
+    }
+    Ok(Done::default())
 }
 
 /// Stop all processes of a container where they are.

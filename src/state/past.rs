@@ -1,7 +1,8 @@
 //! When a container's process was let go, and how it ended, as far as that can be known.
 //!
-//! A process that has ended is told about to its parent alone. That is this program only as long as
-//! it waits in the foreground; of any other container it is known until its parent has reaped it.
+//! A process that has ended is told about to its parent alone. That is this program as long as it
+//! waits in the foreground, and as containerd's shim. Of any other container it is known until its
+//! parent has reaped it.
 
 use super::Container;
 use crate::host;
@@ -9,9 +10,10 @@ use crate::proc::stat;
 use crate::sys::pidfd;
 use crate::sys::process::Exit;
 use crate::time;
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How a container's process ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,12 +37,23 @@ impl Ended {
         let signal = if let Exit::Signal(signal) = exit { Some(signal) } else { None };
         Ended { status: exit.code(), signal, at }
     }
+
+    /// It was waited for at this time.
+    pub fn at(status: i32, time: SystemTime) -> Ended {
+        Ended { status, signal: None, at: Some(time::rfc3339(time)) }
+    }
 }
 
 impl Container {
     /// When the process was let go, RFC 3339, of a container that does not wait for `start`.
     pub fn started(&self) -> Option<String> {
         self.state.started.clone().or_else(|| self.dir.start_mark().map(time::rfc3339))
+    }
+
+    /// Keep how its process ended, of a container that is locked.
+    pub fn keep_end(&mut self, ended: Ended) -> Result<()> {
+        self.state.ended = Some(ended);
+        self.dir.save(&self.state)
     }
 
     /// How the process of a container that has stopped ended.

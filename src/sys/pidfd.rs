@@ -1,7 +1,7 @@
-//! What a pidfd still tells of a process that is gone.
+//! What a pidfd tells of a process that is nobody's child here.
 
+use super::Result;
 use super::process::Exit;
-use super::{Errno, Result};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// struct pidfd_info of `linux/pidfd.h`, in its first form (Linux 6.13).
@@ -19,15 +19,11 @@ const INFO_EXIT: u64 = 1 << 3;
 
 nix::ioctl_readwrite!(pidfd_get_info, 0xff, 11, PidfdInfo);
 
-/// `PIDFD_GET_INFO`: how a process ended that its parent has reaped, Linux 6.15. None before that,
-/// and on older kernels.
+/// `PIDFD_GET_INFO`: how a process ended that its parent has reaped; none as long as it has not.
+/// Before Linux 6.15 an error: ESRCH, EINVAL or ENOTTY.
 pub fn exit_of_reaped(pidfd: BorrowedFd<'_>) -> Result<Option<Exit>> {
     let mut info = PidfdInfo { mask: INFO_EXIT, ..PidfdInfo::default() };
     // SAFETY: `info` is of the size that is in the call's number, and lives over the call.
-    match unsafe { pidfd_get_info(pidfd.as_raw_fd(), &raw mut info) } {
-        // ESRCH: it is gone, and this kernel keeps nothing of it.
-        Err(Errno::ENOTTY | Errno::EINVAL | Errno::ESRCH) => Ok(None),
-        Err(errno) => Err(errno),
-        Ok(_) => Ok((info.mask & INFO_EXIT != 0).then(|| Exit::of_code(info.exit_code))),
-    }
+    unsafe { pidfd_get_info(pidfd.as_raw_fd(), &raw mut info) }?;
+    Ok((info.mask & INFO_EXIT != 0).then(|| Exit::of_code(info.exit_code)))
 }
