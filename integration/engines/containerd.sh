@@ -120,6 +120,44 @@ row_shim_reports_the_runtime() { # containerd keeps what `features` says
   "$RUNTIME" features | jq -e '.ociVersionMax' >/dev/null
 }
 row_containerd_restarts() { up c1; did systemctl restart containerd; did ctr tasks exec --exec-id e1 c1 echo still; assert_eq "$OUT" still; did ctr tasks kill -s KILL c1; eventually has STOPPED ctr tasks ls; }
+row_containerd_is_killed_in_the_middle_of_a_call() { # at a moment that chance chooses: what was asked for is there, or it can be removed
+  local moment id main
+  up c0
+  for moment in 0.02 0.05 0.1 0.15 0.2 0.3 0.5; do
+    ctr run -d "${BY[@]}" "$BOX_IMAGE" c1 sleep 1000 & ctr tasks exec --exec-id "e$moment" c0 sleep 0.3 &
+    sleep "$moment"
+    main=$(systemctl show -P MainPID containerd); kill -KILL "$main"
+    wait || :
+    did systemctl restart containerd
+    did ctr tasks exec --exec-id "f$moment" c0 echo still; assert_eq "$OUT" still
+    for id in $(ctr tasks ls -q); do [ "$id" = c0 ] || did ctr tasks rm -f "$id"; done
+    for id in $(ctr containers ls -q); do [ "$id" = c0 ] || did ctr containers rm "$id"; done
+    ctr snapshots rm c1 2>/dev/null || : # which ctr makes first
+    did ctr run --rm "${BY[@]}" "$BOX_IMAGE" c1 echo again; assert_eq "$OUT" again
+  done
+  did ctr tasks kill -s KILL c0; eventually has STOPPED ctr tasks ls
+}
+row_one_shim_for_all_containers_is_killed() {
+  [[ $RT == *-shim ]] || skip 'it has no such shim'
+  local id shim session
+  echo 'ShimGroup = "all"' >options
+  BY+=(--runtime-config-path "$T/options")
+  for id in c1 c2 c3; do up "$id"; done
+  shim=$(pgrep -fo containerd-shim); session=$(ps -o sid= -p "$shim")
+  assert_eq "$(pgrep -fc containerd-shim -s $session)" "$(pgrep -fc containerd-shim)"
+  eventually gives 2 pgrep -fc containerd-shim -s $session # and its copy
+  kill -KILL "$shim"
+  eventually gives 2 pgrep -fc containerd-shim -s $session
+  for id in c1 c2 c3; do
+    did ctr tasks exec --exec-id e1 "$id" echo still; assert_eq "$OUT" still
+    has "$id .*RUNNING" ctr tasks ls
+  done
+  did systemctl restart containerd
+  did ctr tasks exec --exec-id e2 c2 echo still
+  did ctr tasks kill -s KILL c1; eventually has 'c1 .*STOPPED' ctr tasks ls; did ctr tasks rm c1
+  up c4; did ctr tasks exec --exec-id e3 c4 true
+  assert_eq "$(pgrep -fc containerd-shim -s $session)" 2
+}
 
 # ---- what the kubelet asks ----
 cri() { "$HERE/cri" "$@"; }

@@ -318,7 +318,7 @@ row_exec_of_what_is_not_there() {
   refuses '126|127' 'no such file or directory' docker exec -w /nowhere c1 true
   refuses 126 'unable to find user' docker exec -u nobody-here c1 true
 }
-row_exec_sessions_end_with_the_container() { up c1; docker exec c1 sleep 1000 & eventually has 'sleep 1000' docker top c1; did docker kill c1; wait $! || assert_eq "$?" 137; }
+row_exec_sessions_end_with_the_container() { up c1; docker exec c1 sleep 999 & eventually has 'sleep 999' docker top c1; did docker kill c1; wait $! || assert_eq "$?" 137; }
 row_healthcheck() {
   up c1 --health-cmd 'test -e /tmp/well' --health-interval 1s --health-retries 2
   eventually gives unhealthy inspect c1 '{{.State.Health.Status}}'

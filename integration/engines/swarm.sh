@@ -4,7 +4,7 @@ PATIENCE=150 ROW_LIMIT=400
 
 versions() {
   echo "Docker Engine $(on 1 version -f '{{.Server.Version}}')"
-  "$RT" --version | head -1
+  "$RUNTIME" --version | head -1
 }
 on() { docker -H "unix:///run/node$1.sock" "${@:2}"; } # NODE COMMAND...
 
@@ -22,7 +22,7 @@ engine_start() {
     ip -n node$n addr add 10.9.0.$n/24 dev eth0
     ip -n node$n link set eth0 up
     ip -n node$n link set lo up
-    echo '{"runtimes": {"knarr": {"path": "/usr/local/sbin/knarr"}}, "default-runtime": "'"$RT"'"}' >/var/lib/node$n/daemon.json
+    echo '{"runtimes": {"knarr": {"path": "/usr/local/sbin/knarr"}, "knarr-shim": {"runtimeType": "io.containerd.knarr.v2"}}, "default-runtime": "'"$RT"'"}' >/var/lib/node$n/daemon.json
     systemd-run --quiet --collect --unit node$n -p Delegate=yes -p TasksMax=infinity nsenter --net=/run/netns/node$n unshare --uts sh -c "hostname node$n; exec dockerd --config-file /var/lib/node$n/daemon.json \
       --data-root /var/lib/node$n/data --exec-root /run/node$n --pidfile /run/node$n.pid -H unix:///run/node$n.sock"
   done
@@ -52,7 +52,10 @@ tidy() {
   for n in 1 2 3; do eventually gives '' on $n ps -q; all=$(on $n ps -aq); [ -z "$all" ] || on $n rm -f $all; done
   eventually gives $'Ready\nReady\nReady' on 1 node ls --format '{{.Status}}'
 }
-left_behind() { find /run/node1 /run/node2 /run/node3 -mindepth 3 -maxdepth 3 -path '*/runtime-*/moby/*'; }
+left_behind() {
+  find /run/node1 /run/node2 /run/node3 -mindepth 3 -maxdepth 3 -path '*/runtime-*/moby/*'
+  find /run/containerd/knarr/moby -mindepth 1
+}
 
 service() { did on 1 service create --quiet --detach --no-resolve-image --stop-grace-period 1s --update-monitor 1s --rollback-monitor 1s "$@"; }
 tasks() { on 1 service ps --filter desired-state=running --format '{{.CurrentState}}' "$1" | grep -c '^Running'; }
@@ -68,7 +71,8 @@ row_service_of_six() {
   eventually gives 6 tasks s
   assert_eq "$(nodes_of s)" 'node1 node2 node3 '
   did on 2 ps -q; did on 2 inspect -f '{{.HostConfig.Runtime}}' "${OUT%%$'\n'*}"; assert_match "$OUT" "^($RT)?\$"
-  assert_exists "$(find /run/node2/runtime-*/moby -name state.json | head -1)"
+  if [[ $RT == *-shim ]]; then assert_exists "/run/containerd/knarr/moby/$(on 2 ps -q --no-trunc | head -1)/state.json"
+  else assert_exists "$(find /run/node2/runtime-*/moby -name state.json | head -1)"; fi
   did on 1 service scale -d s=2; eventually gives 2 tasks s
 }
 row_rolling_update() {

@@ -184,3 +184,24 @@ pub struct Container {
     /// Who is told that it was not made, once it is gone.
     pub asker: Option<Caller>,
 }
+
+impl Container {
+    /// One that is asked for.
+    pub fn new(bundle: &str, options: Options, root: PathBuf, init: Key) -> Container {
+        Container {
+            bundle: bundle.into(),
+            options,
+            root,
+            init,
+            execs: BTreeMap::new(),
+            cgroup: None,
+            dir: None,
+            kills: None,
+            private_pids: true,
+            checkpoint: String::new(),
+            is_busy: true,
+            is_abandoned: false,
+            asker: None,
+        }
+    }
+}

@@ -6,7 +6,7 @@ use super::job::Job;
 use super::lifecycle::Task;
 use super::process::{Caller, Container, Ended, Key, Process};
 use super::publisher::Publisher;
-use super::understudy::Understudy;
+use super::understudy::{Note, Understudy};
 use super::wire::{Frame, PAYLOAD_MAX, Refused, code, kind, response};
 use crate::protobuf::Declared;
 use crate::sys::{Errno, describe, signal, socket};
@@ -366,7 +366,7 @@ impl Shim {
             }
             Frame::Whole { stream, payload, .. } => {
                 let caller = Caller { connection, stream };
-                self.understudy.iter().for_each(|understudy| understudy.note(caller));
+                self.understudy.iter().for_each(|understudy| understudy.note(&Note::of(caller)));
                 let answer = match Request::decode(&payload) {
                     None => Err(Refused::new(code::INVALID_ARGUMENT, "the request is not well formed")),
                     Some(request) => self.route(caller, &request),

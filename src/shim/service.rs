@@ -12,13 +12,13 @@ use super::metrics;
 use super::process::{Caller, Container, Key, Phase, Process};
 use super::server::{Deletion, Pending, Shim};
 use super::stdio::{self, Ends, Logger, Owner, Stdio};
+use super::understudy::Note;
 use super::wire::{Refused, code};
 use super::work::{self, Restoration};
 use crate::cmd::kill::{self, Whom};
 use crate::protobuf::Declared;
 use crate::sys::{self, Errno, process, tty};
 use anyhow::Context;
-use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -161,21 +161,12 @@ impl Shim {
         }
         let key = self.number();
         self.processes.insert(key, init);
-        let container = Container {
-            bundle: request.bundle.clone(),
-            options: options.clone(),
-            root: root.clone(),
-            init: key,
-            execs: BTreeMap::new(),
-            cgroup: None,
-            dir: None,
-            kills: None,
-            private_pids: true,
-            checkpoint: request.checkpoint.clone(),
-            is_busy: true,
-            is_abandoned: false,
-            asker: None,
-        };
+        let mut container = Container::new(&request.bundle, options.clone(), root.clone(), key);
+        container.checkpoint.clone_from(&request.checkpoint);
+        self.understudy.iter().for_each(|understudy| {
+            let (id, bundle, root) = (id.clone(), request.bundle.clone(), root.display().to_string());
+            understudy.note(&Note { id, bundle, root, ..Note::of(caller) });
+        });
         self.containers.insert(id.clone(), container);
         let logger = self.logger(&mut ends, &id);
         let asked = request.clone();

@@ -6,12 +6,15 @@
 //! sees no connection end. Only what the last turn did is not in it; the calls of that turn the
 //! shim has noted before.
 
+use super::api::Options;
 use super::job::KILLED;
 use super::lifecycle::Task;
-use super::process::{Caller, Ended, Key, UNKNOWN};
+use super::process::{Caller, Container, Ended, Key, Process, UNKNOWN};
 use super::server::{Pending, Shim};
+use super::stdio::Stdio;
 use super::wire::{Refused, code};
 use crate::log::say;
+use crate::protobuf::{Declared, declare};
 use crate::sys::process::{self, Cloned};
 use crate::sys::{Errno, describe, fs, pidfd, signal};
 use anyhow::{Context, Result};
@@ -25,6 +28,25 @@ const LIFE_MIN: Duration = Duration::from_secs(1);
 
 /// How long who has got an orphan may take to reap it.
 pub(super) const REAPING: Duration = Duration::from_secs(1);
+
+/// What a pipe holds (pipe(7)).
+const NOTES_MAX: usize = 64 << 10;
+
+declare! {
+    /// A call that the copy does not know of; of a container that it makes, where that is.
+    struct Note { connection: i64 = 1, stream: u32 = 2, id: String = 3, bundle: String = 4, root: String = 5 }
+}
+
+impl Note {
+    /// Of a call.
+    pub fn of(caller: Caller) -> Note {
+        Note { connection: caller.connection as i64, stream: caller.stream, ..Note::default() }
+    }
+
+    fn caller(&self) -> Caller {
+        Caller { connection: self.connection as u64, stream: self.stream }
+    }
+}
 
 /// A pipe whose ends stay in one process.
 #[derive(Debug)]
@@ -70,23 +92,27 @@ impl Understudy {
         })
     }
 
-    /// Note a call, before it is done.
-    pub fn note(&self, caller: Caller) {
-        let mut note = caller.connection.to_le_bytes().to_vec();
-        note.extend_from_slice(&caller.stream.to_le_bytes());
-        // A full pipe: the calls that do not fit are not answered if the shim is killed now.
-        let _ = fs::write_once(self.notes.write.as_fd(), &note);
+    /// Note a call, before it is done; and once more what it makes, before that is begun.
+    pub fn note(&self, note: &Note) {
+        let data = note.encode();
+        let mut framed = (data.len() as u32).to_le_bytes().to_vec();
+        framed.extend_from_slice(&data);
+        // Whole or not at all (pipe(7)). Of a full pipe: the calls that do not fit are not answered
+        // if the shim is killed now.
+        let _ = fs::write_once(self.notes.write.as_fd(), &framed);
     }
 
-    fn noted(&self) -> Vec<Caller> {
-        let mut data = [0; 12 << 10];
+    fn noted(&self) -> Vec<Note> {
+        let mut data = vec![0; NOTES_MAX];
         let length = nix::unistd::read(&self.notes.read, &mut data).unwrap_or(0);
-        let caller = |note: &[u8]| {
-            let (connection, stream) = note.split_first_chunk()?;
-            let connection = u64::from_le_bytes(*connection);
-            Some(Caller { connection, stream: u32::from_le_bytes(stream.try_into().ok()?) })
-        };
-        data[..length].chunks(12).filter_map(caller).collect()
+        let (mut rest, mut notes) = (&data[..length], Vec::new());
+        while let Some((length, after)) = rest.split_first_chunk()
+            && let Some((note, after)) = after.split_at_checked(u32::from_le_bytes(*length) as usize)
+        {
+            notes.extend(Note::decode(note));
+            rest = after;
+        }
+        notes
     }
 
     /// Whether a child that has ended was a copy. If it was the one that is there, another is
@@ -162,11 +188,24 @@ impl Shim {
         }
         self.pending.values_mut().for_each(|pending| pending.is_foreign = true);
         self.publisher.begin_anew();
-        for caller in lost {
+        let (made, calls): (Vec<Note>, Vec<Note>) = lost.into_iter().partition(|note| !note.id.is_empty());
+        for note in calls.iter().filter(|note| made.iter().all(|made| made.caller() != note.caller())) {
             let text = "the shim was killed; whether this was done is not known";
-            self.reply(caller, Err(Refused::new(code::UNAVAILABLE, text)));
+            self.reply(note.caller(), Err(Refused::new(code::UNAVAILABLE, text)));
         }
+        made.into_iter().for_each(|note| self.unmake(note));
         Ok(())
+    }
+
+    /// Take away what a job has made of a container of which nobody knows.
+    fn unmake(&mut self, note: Note) {
+        let asker = note.caller();
+        let key = self.number();
+        self.processes.insert(key, Process::new(&note.id, "", Stdio::default()));
+        let mut container = Container::new(&note.bundle, Options::default(), note.root.into(), key);
+        (container.asker, container.is_abandoned) = (Some(asker), true);
+        self.containers.insert(note.id, container);
+        self.begin_deletion(key, Caller::NOBODY);
     }
 
     /// What a job of the shim that was killed has made is nobody's child here.
