@@ -150,11 +150,6 @@ impl Store {
         &self.root
     }
 
-    /// The directory of one container.
-    pub fn folder(&self, id: &Id) -> PathBuf {
-        self.path(id)
-    }
-
     /// Where the folder of a container's notification socket is on the host.
     pub fn notify_folder(&self, id: &Id) -> PathBuf {
         self.path(id).join(dir::NOTIFY_FOLDER)
@@ -241,7 +236,8 @@ impl Store {
         }
     }
 
-    fn path(&self, id: &Id) -> PathBuf {
+    /// The directory of one container.
+    pub fn path(&self, id: &Id) -> PathBuf {
         self.root.join(id)
     }
 

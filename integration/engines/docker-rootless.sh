@@ -17,7 +17,7 @@ fi
 
 # A shim of its own records containers where the daemon sees /run.
 eval "usual_$(declare -f kept)"
-kept() { if [[ $RT == *-shim ]]; then echo "/proc/$(pgrep -of '^dockerd ')/root$(usual_kept)"; else usual_kept "$1"; fi; }
+kept() { if [[ $RT == *-shim ]]; then echo "/proc/$(pgrep -ox dockerd)/root$(usual_kept)"; else usual_kept "$1"; fi; }
 
 engine_start() {
   mkdir -p /etc/systemd/system/user@.service.d

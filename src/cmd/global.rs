@@ -68,6 +68,11 @@ fn default_root() -> PathBuf {
     session.map_or_else(|| DEFAULT_ROOT.into(), |folder| PathBuf::from(folder).join("knarr"))
 }
 
+/// The warning of what was done and could not be noted in the container's journal.
+pub fn unnoted(noted: anyhow::Result<()>) -> Option<String> {
+    noted.err().map(|err| format!("not among the events: {}", crate::log::message(&err)))
+}
+
 impl Global {
     /// The store that `--root` names.
     pub fn store(&self) -> Store {
@@ -82,8 +87,8 @@ impl Global {
 
     /// Warn of what was done and could not be noted in the container's journal.
     pub fn noted(&self, noted: anyhow::Result<()>) {
-        if let Err(err) = noted {
-            self.log().warning(&format!("not among the events: {}", crate::log::message(&err)));
+        if let Some(warning) = unnoted(noted) {
+            self.log().warning(&warning);
         }
     }
 

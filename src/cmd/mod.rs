@@ -31,7 +31,7 @@ pub mod timings;
 pub mod update;
 mod watch;
 
-pub use global::{Global, SPEC_VERSION};
+pub use global::{Global, SPEC_VERSION, unnoted};
 
 use anyhow::{Context, Result, bail};
 use std::io::Write;

@@ -5,7 +5,7 @@ use super::job::{Done, Standard};
 use super::mounts;
 use super::stdio::Logger;
 use crate::cmd::create::{self, Bundle, Common, Fds};
-use crate::cmd::{Global, update};
+use crate::cmd::{Global, unnoted, update};
 use crate::config;
 use crate::host::{self, Asked, OwnCgroup};
 use crate::id::Id;
@@ -15,7 +15,7 @@ use crate::parent::criu;
 use crate::parent::exec::{ExecOrder, Target, Wait, WhenPaused};
 use crate::parent::{delete, exec, salvage, start};
 use crate::plan::{self, ExecCgroup, ExecRequest, Keyring, Start, restore::externals};
-use crate::state::{Command, Ended, Event, Found, What};
+use crate::state::{Command, Container, Ended, Event, Found, What};
 use crate::sys::Errno;
 use crate::sys::process::{self, Cloned};
 use anyhow::{Context, Result, bail};
@@ -191,17 +191,8 @@ pub fn exec(
     let running = exec::exec(&order)?;
     let container = order.target.container();
     let begun = Event::exec(container.id(), running.pid, &process.args[0]);
-    let warnings = warnings.into_iter().chain(noted(container.dir.note(&begun))).collect();
+    let warnings = warnings.into_iter().chain(unnoted(container.dir.note(&begun))).collect();
     Ok(Done { pid: running.pid, warnings })
-}
-
-/// The warning of what was done and could not be noted in the container's journal.
-fn noted(noted: Result<()>) -> Vec<String> {
-    noted
-        .err()
-        .map(|err| format!("not among the events: {}", crate::log::message(&err)))
-        .into_iter()
-        .collect()
 }
 
 /// Forget a container, whatever there is of it, and unmount its root filesystem.
@@ -218,20 +209,22 @@ pub fn forget(global: &Global, id: &str, rootfs: &Path) -> Result<Done> {
 
 /// Keep how a container's process has ended, for `state`; false if another command has the lock.
 pub fn keep_end(global: &Global, id: &str, pid: i32, ended: Ended) -> Result<bool> {
-    let Some(mut container) = global.store().open_if_free(&id.parse()?)? else { return Ok(false) };
-    if container.state.pid == pid {
-        container.keep_end(ended)?;
-    }
-    Ok(true)
+    let Some(container) = global.store().open_if_free(&id.parse()?)? else { return Ok(false) };
+    keep_end_of(container, pid, ended).map(|()| true)
 }
 
 /// The same, once it is free.
 pub fn keep_end_later(global: &Global, id: &str, pid: i32, ended: Ended) -> Result<Done> {
-    let mut container = global.store().open_locked(&id.parse()?)?;
-    if container.state.pid == pid {
-        container.keep_end(ended)?;
-    }
-    Ok(Done::default())
+    keep_end_of(global.store().open_locked(&id.parse()?)?, pid, ended).map(|()| Done::default())
+}
+
+fn keep_end_of(mut container: Container, pid: i32, ended: Ended) -> Result<()> {
+    if container.state.pid == pid { container.keep_end(ended) } else { Ok(()) }
+}
+
+/// Note what was just done to a container; the warning if that cannot be.
+fn noted(container: &Container, what: What) -> Vec<String> {
+    unnoted(container.dir.note(&Event::now(what, container.id()))).into_iter().collect()
 }
 
 /// Stop all processes of a container where they are.
@@ -239,7 +232,7 @@ pub fn pause(global: &Global, id: &str) -> Result<Done> {
     let container = global.store().open_locked(&id.parse()?)?;
     container.allow(Command::Pause)?;
     container.cgroup()?.freeze()?;
-    Ok(Done { pid: 0, warnings: noted(container.dir.note(&Event::now(What::Pause, id))) })
+    Ok(Done { pid: 0, warnings: noted(&container, What::Pause) })
 }
 
 /// Let them go on.
@@ -247,7 +240,7 @@ pub fn resume(global: &Global, id: &str) -> Result<Done> {
     let container = global.store().open_locked(&id.parse()?)?;
     container.allow(Command::Resume)?;
     container.cgroup()?.thaw()?;
-    Ok(Done { pid: 0, warnings: noted(container.dir.note(&Event::now(What::Resume, id))) })
+    Ok(Done { pid: 0, warnings: noted(&container, What::Resume) })
 }
 
 /// Change the limits of a container to `resources`, as `linux.resources` of config.json.
@@ -257,7 +250,7 @@ pub fn update(global: &Global, id: &str, resources: &[u8]) -> Result<Done> {
     container.allow(Command::Update)?;
     let mut warnings = Vec::new();
     update::change(&mut container, asked, &mut warnings)?;
-    warnings.extend(noted(container.dir.note(&Event::now(What::Update, id))));
+    warnings.extend(noted(&container, What::Update));
     Ok(Done { pid: 0, warnings })
 }
 

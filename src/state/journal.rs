@@ -116,8 +116,7 @@ impl Event {
 
     /// The same with how a process ended.
     pub fn ended(self, exit: Exit) -> Event {
-        let signal = if let Exit::Signal(signal) = exit { Some(signal) } else { None };
-        Event { status: Some(exit.code()), signal, ..self }
+        Event { status: Some(exit.code()), signal: exit.signal(), ..self }
     }
 }
 

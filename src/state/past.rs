@@ -34,8 +34,7 @@ impl Ended {
     }
 
     fn of(exit: Exit, at: Option<String>) -> Ended {
-        let signal = if let Exit::Signal(signal) = exit { Some(signal) } else { None };
-        Ended { status: exit.code(), signal, at }
+        Ended { status: exit.code(), signal: exit.signal(), at }
     }
 
     /// It was waited for at this time.

@@ -241,6 +241,14 @@ impl Exit {
         }
     }
 
+    /// The signal that ended it, if one did.
+    pub fn signal(self) -> Option<i32> {
+        match self {
+            Exit::Status(_) => None,
+            Exit::Signal(signal) => Some(signal),
+        }
+    }
+
     /// The status as a shell gives it: the process's own, or 128 + the signal.
     pub fn code(self) -> i32 {
         match self {

@@ -121,7 +121,7 @@ impl<'a> Watcher<'a> {
             | AddWatchFlags::IN_MOVED_TO
             | AddWatchFlags::IN_ATTRIB
             | AddWatchFlags::IN_ONLYDIR;
-        match self.news.add_watch(&self.store.folder(&id), flags) {
+        match self.news.add_watch(&self.store.path(&id), flags) {
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(Vec::new()),
             Err(Errno::ENOSPC) => {
                 bail!("inotify_add_watch: no more than fs.inotify.max_user_watches (ENOSPC)")
@@ -185,10 +185,11 @@ impl<'a> Watcher<'a> {
                 Err(Errno::EINTR) => continue,
                 news => news.context("read inotify")?,
             };
+            // Whose directory has gone by now has said farewell before.
+            let (farewells, mut lost) = self.listening.hear()?;
+            self.farewells.extend(farewells);
             for event in news {
-                let (farewells, lost) = self.listening.hear()?;
-                self.farewells.extend(farewells);
-                if lost || event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+                if std::mem::take(&mut lost) || event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
                     self.global.log().warning("events came faster than they were read: some may be missing");
                     self.look_at_all()?;
                 }

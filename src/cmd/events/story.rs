@@ -270,11 +270,8 @@ impl Known {
     fn take_lines(&mut self, text: &str, events: &mut Vec<Event>) {
         for line in text.lines() {
             let Ok(event) = serde_json::from_str::<Event>(line) else { continue };
-            match (event.what, event.pid) {
-                (What::Exit, _) if std::mem::replace(&mut self.is_ended, true) => continue,
-                (What::Exit, _) => self.init = None,
-                (What::Exec, Some(pid)) if event.detached => self.execs.extend(executed(pid, &event)),
-                _ => {}
+            if let (What::Exec, Some(pid), true) = (event.what, event.pid, event.detached) {
+                self.execs.extend(executed(pid, &event));
             }
             events.push(event);
         }
@@ -372,10 +369,8 @@ fn of_stranger(farewell: &Farewell, events: &mut Vec<Event>) {
         let (oom, oom_kill) = (Some(farewell.oom), Some(farewell.oom_kill));
         events.push(Event { oom, oom_kill, ..event(What::Oom, Some(time::now())) });
     }
-    if !events.iter().any(|event| event.what == What::Exit) {
-        let exit = Event { pid, ..event(What::Exit, None) };
-        events.push(with(farewell.ended.as_ref(), exit, Some(time::now())));
-    }
+    let exit = Event { pid, ..event(What::Exit, None) };
+    events.push(with(farewell.ended.as_ref(), exit, Some(time::now())));
 }
 
 /// A process of `exec` that is still there: the very one, not another that has its pid by now.
