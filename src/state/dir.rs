@@ -85,7 +85,7 @@ impl Dir {
     }
 
     /// Whether its name still leads to it.
-    pub(super) fn is_there(&self) -> bool {
+    pub fn is_there(&self) -> bool {
         let own = fs::stat_fd(self.fd.as_fd()).map(|stat| (stat.st_dev, stat.st_ino));
         let named = nix::sys::stat::lstat(&self.path).map(|stat| (stat.st_dev, stat.st_ino));
         matches!((own, named), (Ok(own), Ok(named)) if own == named)

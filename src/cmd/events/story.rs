@@ -100,6 +100,18 @@ struct Known {
     age: Age,
 }
 
+/// How a container's process ended, as it is recorded.
+enum Recorded {
+    /// None if nobody has recorded it.
+    There(Option<Ended>),
+    /// The container is deleted.
+    Gone,
+}
+
+/// How often, and how long each time, a record is waited for.
+const NAPS: u32 = 25;
+const NAP: Duration = Duration::from_millis(20);
+
 /// A process that nobody may wait for.
 #[derive(Debug)]
 struct Executed {
@@ -231,12 +243,7 @@ impl Known {
     fn look(&mut self, events: &mut Vec<Event>) -> Result<()> {
         // Before the rest: what is written after this is told by the next look.
         let ended = self.init.as_ref().is_none_or(|init| process::has_ended(init.as_fd()).unwrap_or(true));
-        // A record that is going is as good as the last one.
-        if let Ok(state) = self.container.dir.load()
-            && (state.pid, state.pid_start) == (self.container.state.pid, self.container.state.pid_start)
-        {
-            self.container.state = state;
-        }
+        self.reload();
         if let (false, Some(at)) = (self.is_started, self.container.started()) {
             self.is_started = true;
             events.push(Event { time: Some(at), ..Event::once(What::Start, &self.id()) });
@@ -250,14 +257,15 @@ impl Known {
         let time = (std::mem::replace(&mut self.age, Age::New) == Age::New).then(time::now);
         self.take_counts(counts, time.clone(), events);
         if ended && !self.is_ended {
-            self.is_ended = true;
             let at = if self.init.is_some() { Some(time::now()) } else { time };
-            let exit = self.init.take().and_then(|init| {
-                let state = &self.container.state;
-                exit_of(&init, state.pid, state.pid_start)
-            });
+            let state = &self.container.state;
+            let exit = self.init.as_ref().and_then(|init| exit_of(init, state.pid, state.pid_start));
+            // Of what had ended long ago nothing more will come.
+            let naps = if exit.is_none() && at.is_some() { NAPS } else { 0 };
+            let Recorded::There(recorded) = self.recorded_end(naps) else { return Ok(()) };
+            (self.is_ended, self.init) = (true, None);
             let event = Event { pid: Some(self.container.state.pid), ..Event::once(What::Exit, &self.id()) };
-            events.push(match (exit, self.container.ended()) {
+            events.push(match (exit, recorded) {
                 (Some(exit), recorded) => {
                     Event { time: recorded.and_then(|e| e.at).or(at), ..event.ended(exit) }
                 }
@@ -265,6 +273,31 @@ impl Known {
             });
         }
         Ok(())
+    }
+
+    /// A record that is going is as good as the last one.
+    fn reload(&mut self) {
+        if let Ok(state) = self.container.dir.load()
+            && (state.pid, state.pid_start) == (self.container.state.pid, self.container.state.pid_start)
+        {
+            self.container.state = state;
+        }
+    }
+
+    /// What is recorded of its end. Whoever has waited for it may be about to record that, or to
+    /// delete the container: then its last words have it.
+    fn recorded_end(&mut self, naps: u32) -> Recorded {
+        for nap in 0..=naps {
+            self.reload();
+            let ended = self.container.ended();
+            match self.container.dir.is_there() {
+                _ if ended.is_some() => return Recorded::There(ended),
+                false if naps > 0 => return Recorded::Gone,
+                _ if nap < naps => std::thread::sleep(NAP),
+                _ => {}
+            }
+        }
+        Recorded::There(None)
     }
 
     fn take_lines(&mut self, text: &str, events: &mut Vec<Event>) {
