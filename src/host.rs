@@ -5,6 +5,7 @@ use crate::proc::{cgroup, mountinfo, passwd};
 use crate::sys::mount::{CGROUP2_SUPER_MAGIC, SELINUX_MAGIC};
 use crate::sys::{self, fs};
 use anyhow::{Context, Result, bail};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -161,6 +162,12 @@ pub fn own_cgroup() -> Result<String> {
         Some(path) => Ok(path.to_string()),
         None => bail!("/proc/self/cgroup: no cgroup v2 entry"),
     }
+}
+
+/// Where an open file is, without symlinks, in this process's mount namespace. The kernel knows it.
+pub fn path_of(file: &OwnedFd) -> Option<String> {
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    link.into_os_string().into_string().ok()
 }
 
 /// The whole of a file of the kernel.

@@ -59,7 +59,8 @@ pub fn convert(image: &ImageConfiguration, options: &Options<'_>) -> Result<Stri
     let mut config: Value = serde_json::from_str(&base)?;
     // Nothing of a later version is in it, and older runtimes refuse what they do not know.
     config["ociVersion"] = "1.0.2".into();
-    docker::confine(&mut config)?;
+    docker::confine(&mut config);
+    config["linux"]["seccomp"] = docker::seccomp()?;
     for (maps, (first, count)) in ["uidMappings", "gidMappings"].into_iter().zip(given(options)) {
         if let Some(maps) = config["linux"][maps].as_array_mut() {
             maps.push(json!({ "containerID": 1, "hostID": first, "size": count }));

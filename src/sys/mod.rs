@@ -8,6 +8,7 @@
 pub mod blocks;
 pub mod bpf;
 pub mod cred;
+pub mod directory;
 pub mod fs;
 pub mod image;
 pub mod landlock;

@@ -1,5 +1,6 @@
 //! What Docker allows a container by default, for config.json files that no engine writes.
 
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 /// The capabilities.
@@ -52,9 +53,9 @@ const ARCHITECTURES: &[&str] = if cfg!(target_arch = "x86_64") {
 /// The system calls, for any machine: names that it does not have are skipped.
 const SECCOMP: &str = include_str!("seccomp.json");
 
-/// Confine the container of a config.json as Docker does: setuid programs work, and resource limits
-/// are the caller's.
-pub fn confine(config: &mut Value) -> serde_json::Result<()> {
+/// Confine the container of a config.json as Docker does, but for system calls: setuid programs
+/// work, and resource limits are the caller's.
+pub fn confine(config: &mut Value) {
     let set = json!(CAPABILITIES);
     let process = &mut config["process"];
     process["capabilities"] = json!({ "bounding": set, "effective": set, "permitted": set });
@@ -64,13 +65,36 @@ pub fn confine(config: &mut Value) -> serde_json::Result<()> {
     }
     config["linux"]["maskedPaths"] = json!(MASKED);
     config["linux"]["readonlyPaths"] = json!(READ_ONLY);
-    config["linux"]["seccomp"] = seccomp(cfg!(target_arch = "s390x"))?;
-    Ok(())
 }
 
-/// Refuse these system calls, too.
-pub fn deny(config: &mut Value, names: &[&str]) {
-    let Some(rules) = config["linux"]["seccomp"]["syscalls"].as_array_mut() else { return };
+/// The arguments of clone(2) are in another order on s390.
+const IS_S390: bool = cfg!(target_arch = "s390x");
+
+/// The filter of system calls.
+pub fn seccomp() -> serde_json::Result<Value> {
+    let mut profile: Value = serde_json::from_str(SECCOMP)?;
+    profile["architectures"] = json!(ARCHITECTURES);
+    for rule in profile["syscalls"].as_array_mut().into_iter().flatten().filter(|_| IS_S390) {
+        if rule["names"] == json!(["clone"]) {
+            rule["args"][0]["index"] = 1.into();
+        }
+    }
+    Ok(profile)
+}
+
+/// The same as JSON, without these system calls. With all of them nothing has to be read.
+pub fn seccomp_without(names: &[&str]) -> serde_json::Result<Box<RawValue>> {
+    if names.is_empty() && !IS_S390 {
+        let rest = SECCOMP.trim_start().strip_prefix('{').unwrap_or_default().trim_end();
+        return RawValue::from_string(format!("{{\"architectures\":{},{rest}", json!(ARCHITECTURES)));
+    }
+    let mut profile = seccomp()?;
+    deny(&mut profile, names);
+    to_raw_value(&profile)
+}
+
+fn deny(profile: &mut Value, names: &[&str]) {
+    let Some(rules) = profile["syscalls"].as_array_mut() else { return };
     for rule in rules.iter_mut() {
         if let Some(allowed) = rule["names"].as_array_mut() {
             allowed.retain(|name| name.as_str().is_none_or(|name| !names.contains(&name)));
@@ -85,16 +109,4 @@ pub fn allows(name: &str) -> bool {
     let rules = profile["syscalls"].as_array().into_iter().flatten();
     let mut allowed = rules.filter(|rule| rule["action"] == "SCMP_ACT_ALLOW");
     allowed.any(|rule| rule["names"].as_array().is_some_and(|names| names.iter().any(|other| other == name)))
-}
-
-/// The filter of system calls. The arguments of clone(2) are in another order on s390.
-fn seccomp(is_s390: bool) -> serde_json::Result<Value> {
-    let mut profile: Value = serde_json::from_str(SECCOMP)?;
-    profile["architectures"] = json!(ARCHITECTURES);
-    for rule in profile["syscalls"].as_array_mut().into_iter().flatten().filter(|_| is_s390) {
-        if rule["names"] == json!(["clone"]) {
-            rule["args"][0]["index"] = 1.into();
-        }
-    }
-    Ok(profile)
 }

@@ -7,6 +7,8 @@ pub mod view;
 use super::{docker, spec};
 use crate::config::annotation;
 use places::{Kind, Placed, depth};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use view::Part;
 
@@ -107,10 +109,7 @@ pub fn config(sandbox: &Sandbox<'_>) -> anyhow::Result<String> {
         Caller::User(uid, gid) => spec::rootless(uid, gid)?,
     };
     let mut config: Value = serde_json::from_str(&base)?;
-    docker::confine(&mut config)?;
-    if sandbox.strictness == Strictness::Strict {
-        docker::deny(&mut config, &STRICT);
-    }
+    docker::confine(&mut config);
     config["root"] = json!({ "path": "/", "readonly": false });
     config["hostname"] = "sandbox".into();
     config["annotations"] = json!({ annotation::OVERLAY: "ephemeral", annotation::INIT: "true",
@@ -132,8 +131,31 @@ pub fn config(sandbox: &Sandbox<'_>) -> anyhow::Result<String> {
     }
     limit(&mut config, &sandbox.limits);
     place(&mut config, sandbox);
-    // People see it as a plan; the indentation would be half of what is read again.
-    Ok(format!("{config}\n"))
+    text(config, sandbox.strictness)
+}
+
+/// The text of a config.json, with the filter in it as it is. People see it as a plan; the
+/// indentation would be half of what is read again.
+fn text(mut config: Value, strictness: Strictness) -> anyhow::Result<String> {
+    #[derive(Serialize)]
+    struct Whole<'a> {
+        #[serde(flatten)]
+        rest: &'a Value,
+        linux: Linux<'a>,
+    }
+    #[derive(Serialize)]
+    struct Linux<'a> {
+        #[serde(flatten)]
+        rest: &'a Value,
+        seccomp: Box<RawValue>,
+    }
+    let linux = config.as_object_mut().and_then(|config| config.remove("linux")).unwrap_or_default();
+    let seccomp = docker::seccomp_without(match strictness {
+        Strictness::AsDocker => &[],
+        Strictness::Strict => &STRICT,
+    })?;
+    let whole = Whole { rest: &config, linux: Linux { rest: &linux, seccomp } };
+    Ok(serde_json::to_string(&whole)? + "\n")
 }
 
 fn limit(config: &mut Value, limits: &Limits) {

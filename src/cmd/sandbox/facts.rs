@@ -2,10 +2,12 @@
 
 use crate::host;
 use crate::proc::passwd;
+use crate::sys::{self, Errno, directory, fs};
 use crate::template::sandbox::Caller;
-use crate::template::sandbox::secrets::by_folder;
+use crate::template::sandbox::secrets::{Names, by_folder};
 use crate::template::sandbox::view::{self, Disk, Entry, EntryKind, Part, is_own};
 use anyhow::{Context, Result, bail};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 /// The disks below `/`. A single file of one, mounted on another, is left out: the one below it is
@@ -34,21 +36,25 @@ pub(super) fn folders() -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-fn entries(folder: &str) -> std::io::Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let kind = match entry.file_type()? {
-            kind if kind.is_dir() => EntryKind::Folder,
-            kind if kind.is_file() || kind.is_symlink() => EntryKind::File,
-            _ => EntryKind::Other,
-        };
-        if let Ok(path) = entry.path().into_os_string().into_string() {
-            entries.push(Entry { path, kind });
-        }
-    }
+fn entries(folder: &str) -> Result<Vec<Entry>> {
+    let mut entries: Vec<Entry> = listed(folder)?
+        .into_iter()
+        .filter_map(|entry| {
+            let kind = match entry.kind {
+                libc::S_IFDIR => EntryKind::Folder,
+                libc::S_IFREG | libc::S_IFLNK => EntryKind::File,
+                _ => EntryKind::Other,
+            };
+            let name = String::from_utf8(entry.name).ok()?;
+            Some(Entry { path: format!("{}/{name}", folder.trim_end_matches('/')), kind })
+        })
+        .collect();
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(entries)
+}
+
+fn listed(folder: impl AsRef<Path>) -> sys::Result<Vec<directory::Entry>> {
+    directory::entries(fs::open(folder, fs::O_RDONLY | fs::O_DIRECTORY, 0)?.as_fd())
 }
 
 /// The path without symlinks of what is there.
@@ -89,16 +95,8 @@ pub(super) fn secrets() -> Result<Vec<String>> {
     }
     for (folder, names) in by_folder(&homes) {
         let path = Path::new(&folder);
-        match if names.are_few() { None } else { listed(path) } {
-            Some(listed) => {
-                let mut secrets = listed.into_iter().filter(|(name, _)| names.have(name)).peekable();
-                // Most have none, and the way to one is looked up once.
-                let real_folder = secrets.peek().and_then(|_| real(&folder).ok());
-                found.extend(secrets.filter_map(|(name, is_link)| match &real_folder {
-                    Some(folder) if !is_link => Some(format!("{}/{name}", folder.trim_end_matches('/'))),
-                    _ => real_if_there(&path.join(name)),
-                }));
-            }
+        match if names.are_few() { None } else { secrets_in(path, &names) } {
+            Some(secrets) => found.extend(secrets),
             // What may not be listed may still be looked into.
             None => found.extend(names.plain.iter().filter_map(|name| real_if_there(&path.join(name)))),
         }
@@ -107,24 +105,33 @@ pub(super) fn secrets() -> Result<Vec<String>> {
     Ok(found)
 }
 
-fn real_if_there(path: &Path) -> Option<String> {
-    // Most are not, which one call tells.
-    path.symlink_metadata().ok()?;
-    std::fs::canonicalize(path).ok()?.into_os_string().into_string().ok()
+/// The secrets in a folder that can be listed; none where it cannot be told what it holds.
+fn secrets_in(folder: &Path, names: &Names) -> Option<Vec<String>> {
+    let opened = match fs::open(folder, fs::O_RDONLY | fs::O_DIRECTORY, 0) {
+        Err(errno) => return (errno == Errno::ENOENT).then(Vec::new),
+        Ok(opened) => opened,
+    };
+    let mut secrets = Vec::new();
+    // Most have none, and the way to one is looked up once.
+    let mut real_folder = None;
+    for entry in directory::entries(opened.as_fd()).ok()? {
+        let Ok(name) = String::from_utf8(entry.name) else { continue };
+        if !names.have(&name) {
+            continue;
+        }
+        match real_folder.get_or_insert_with(|| host::path_of(&opened)) {
+            Some(real) if entry.kind != libc::S_IFLNK => {
+                secrets.push(format!("{}/{name}", real.trim_end_matches('/')));
+            }
+            _ => secrets.extend(real_if_there(&folder.join(name))),
+        }
+    }
+    Some(secrets)
 }
 
-/// What is in a folder, and whether it is a symlink; none where that cannot be told.
-fn listed(folder: &Path) -> Option<Vec<(String, bool)>> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(err) => return (err.kind() == std::io::ErrorKind::NotFound).then(Vec::new),
-    };
-    let about = |entry: std::io::Result<std::fs::DirEntry>| {
-        let entry = entry.ok()?;
-        let is_link = entry.file_type().map_or(true, |kind| kind.is_symlink());
-        Some((entry.file_name().into_string().ok()?, is_link))
-    };
-    Some(entries.filter_map(about).collect())
+/// The path without symlinks of what may be there. Most is not, which one call tells.
+fn real_if_there(path: &Path) -> Option<String> {
+    host::path_of(&fs::open(path, fs::O_PATH, 0).ok()?)
 }
 
 /// The homes of root and of people, and the caller's.

@@ -2,11 +2,12 @@
 //! use them (`O_PATH`).
 
 use super::victim::Victim;
+use crate::host;
 use crate::plan::seccomp::judge::Call;
 use crate::plan::seccomp::touches::{Named, Touch};
 use crate::proc::mountinfo::mounts;
 use crate::sys::fs;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::AsFd;
 
 /// What a path leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,13 +118,13 @@ fn find(thread: i32, folder: i32, path: &str) -> Option<Found> {
         let kind = match stat.st_mode & libc::S_IFMT {
             libc::S_IFCHR => 'c',
             libc::S_IFBLK => 'b',
-            _ => return on_mount(&mountinfo, real(&there)?, true),
+            _ => return on_mount(&mountinfo, host::path_of(&there)?, true),
         };
         return Some(Found::Device(kind, libc::major(stat.st_rdev), libc::minor(stat.st_rdev)));
     }
     let (above, name) = whole.trim_end_matches('/').rsplit_once('/')?;
     let above = open(if above.is_empty() { "/" } else { above })?;
-    on_mount(&mountinfo, format!("{}/{name}", real(&above)?.trim_end_matches('/')), false)
+    on_mount(&mountinfo, format!("{}/{name}", host::path_of(&above)?.trim_end_matches('/')), false)
 }
 
 /// On the last mount above the path.
@@ -138,11 +139,6 @@ fn on_mount(mountinfo: &str, path: String, is_there: bool) -> Option<Found> {
     let is_readonly = |options: &str| options.split(',').any(|option| option == "ro");
     let is_readonly = is_readonly(mount.flags) || is_readonly(mount.options);
     Some(Found::File(Place { mount: mount.target, path, is_readonly, is_there }))
-}
-
-/// The path of what is open, in its own mount namespace.
-fn real(fd: &OwnedFd) -> Option<String> {
-    link(&format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
 fn link(path: &str) -> Option<String> {
