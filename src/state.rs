@@ -79,6 +79,9 @@ pub struct State {
     pub resctrl: Vec<PathBuf>,
     /// Who gets the seccomp notifications, if anybody.
     pub listener: Option<Agent>,
+    /// Where what its processes use is written down, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<PathBuf>,
     /// For `start`.
     pub poststart: Vec<Hook>,
     /// For `delete`.
@@ -105,6 +108,7 @@ impl State {
             device_rules: Vec::new(),
             resctrl: Vec::new(),
             listener: None,
+            recorded: None,
             poststart: hooks.poststart.clone(),
             poststop: hooks.poststop.clone(),
         }

@@ -156,8 +156,8 @@ test_what_cannot_be_recorded_is_an_error_and_leaves_nothing() {
   bundle c1 'args(["true"])'
   run_fails 1 '--record: .*/none: no such file' run --record "$T/none/record" --bundle "$B" c1
   run_fails 1 '--record: .*: a folder' run --record "$T" --bundle "$B" c1
-  rt run --detach --record "$T/record" --bundle "$B" c1
-  assert_match "$ERR" 'cannot be used with'
+  run_fails 1 '--record: .*/none: no such file' create --record "$T/none/record" --bundle "$B" c1
+  assert_absent "$ROOT/c1"
   bundle c2 "args([\"true\"]) | $(profile SCMP_ACT_ALLOW "$(rule '["sendmsg"]' SCMP_ACT_ERRNO)")"
   run_fails 1 'linux.seccomp: refuses sendmsg' run --record "$T/record" --bundle "$B" c2
   bundle c3 'args(["/no/such"])'
@@ -175,6 +175,45 @@ test_what_is_no_recording_is_an_error() {
   jq '.syscalls = {}' "$T/record" >"$T/bad"
   run_fails 1 'no program was executed' profile "$T/bad"
   run_fails 1 'no such file' profile "$T/none"
+}
+
+# started NAME: `start` ends, and whoever reads what it says is not held up, while the container runs.
+started() {
+  run_ok start "$1"
+  assert_status "$1" running
+}
+
+test_what_is_created_is_recorded_from_its_start() {
+  only_knarr
+  bundle c1 'sh("mkdir /tmp/x; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo y >/tmp/x/y; cat /dev/zero | head -c 1 >/dev/null") | rw'
+  (cd "$T" && run_ok create --record record --bundle "$B" c1)
+  assert_absent "$T/record"
+  started c1
+  assert_absent "$T/record"
+  : >"$B/rootfs/tmp/go"
+  eventually has_status c1 stopped
+  eventually test -e "$T/record"
+  assert_jq "$(<"$T/record")" '.version == 1 and ([.written[][]] | contains(["/tmp/x", "/tmp/x/y"])) and .devices["c 1:5"].access == ["r"]'
+  run_ok delete c1
+  # A folder that has gone meanwhile is told by start; what is never started is not recorded.
+  mkdir "$T/later"
+  run_ok create --record "$T/later/record" --bundle "$B" c2
+  rmdir "$T/later"
+  run_fails 1 '--record: .*/later: no such file' start c2
+  run_ok delete --force c2
+  run_ok create --record "$T/never" --bundle "$B" c3
+  run_ok delete --force c3
+  assert_absent "$T/never"
+}
+
+test_a_detached_run_is_recorded() {
+  only_knarr
+  bundle c1 'sh("mkdir /tmp/x; sleep 0.3; exit 3") | rw'
+  run_ok run --detach --record "$T/record" --bundle "$B" c1
+  assert_absent "$T/record"
+  eventually test -e "$T/record"
+  assert_jq "$(<"$T/record")" '.syscalls | (.mkdir // .mkdirat).count == 1'
+  run_ok delete --force c1
 }
 
 # The command may write where the record goes: it plants links there, and exchanges the folder.

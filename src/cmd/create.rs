@@ -1,6 +1,6 @@
 //! `knarr create`, and what it shares with `knarr run`.
 
-use super::Global;
+use super::{Global, watch};
 use crate::config::seccomp::Watch;
 use crate::config::{self, Config, Invalid, Loaded, Process, Upper};
 use crate::host::{self, Asked, Host, OwnCgroup};
@@ -60,6 +60,10 @@ pub struct Args {
     /// orphans
     #[arg(long)]
     pub init: bool,
+    /// Write what its processes use to this file when they have ended: system calls, devices,
+    /// paths written, sockets
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// The port of the sandbox's proxy
     #[arg(skip)]
     pub listen: Option<u16>,
@@ -75,14 +79,10 @@ pub struct Args {
 pub fn run(args: &Args, global: &Global) -> Result<u8> {
     Fds::take(args.preserve_fds, global)
         .and_then(|fds| {
-            make(
-                Bundle::read(&args.common.bundle, &args.common.config)?,
-                args,
-                global,
-                Start::OnRequest,
-                Console::None,
-                fds,
-            )
+            let args = &Args { watch: watch::of_create(args), ..args.clone() };
+            watch::check(args.record.as_deref())?;
+            let bundle = Bundle::read(&args.common.bundle, &args.common.config)?;
+            make(bundle, args, global, Start::OnRequest, Console::None, fds)
         })
         .with_context(|| format!("create {}", args.common.id.escape_debug()))?;
     Ok(0)
@@ -154,6 +154,7 @@ impl Compiled {
             pid_file: None,
             pidfd_socket: None,
             console: None,
+            recorded: None,
         }
     }
 }
@@ -186,7 +187,7 @@ pub(crate) fn asked(
     let mut loaded = config::load(&bundle.text, &bundle.folder)?;
     // Who asks for a layer for changes means to make some.
     loaded.config.root.readonly &= args.overlay.is_none();
-    loaded.warnings.extend(super::watch::prepare(&mut loaded.config, args.watch)?);
+    loaded.warnings.extend(watch::prepare(&mut loaded.config, args.watch)?);
     let absolute = loaded.config.cgroups_path.as_deref().is_some_and(|path| path.starts_with('/'));
     let own_cgroup = match global.cgroup_driver() {
         CgroupDriver::Disabled => OwnCgroup::NoCgroup,
@@ -293,6 +294,7 @@ pub(super) fn make(
         pid_file: args.common.pid_file.clone(),
         pidfd_socket: connect("--pidfd-socket", args.pidfd_socket.as_deref())?,
         console: connect("--console-socket", args.common.console_socket.as_deref())?,
+        recorded: args.record.as_ref().map(std::path::absolute).transpose().context("--record")?,
         ..compiled.order(args, &global.store())
     })?;
     let log = global.log();

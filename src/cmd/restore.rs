@@ -91,6 +91,7 @@ fn make(args: &Args, global: &Global, fds: Fds) -> Result<Restored> {
             keyring: Keyring::New,
             pid_file: args.common.pid_file.clone(),
             pidfd_socket: None,
+            recorded: None,
             console: connect("--console-socket", args.common.console_socket.as_deref())?,
         },
         restore: &plan,

@@ -15,7 +15,6 @@ use crate::plan::Start;
 use crate::state::Ended;
 use anyhow::{Context, Result, bail};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 #[group(id = "run")]
@@ -36,9 +35,6 @@ pub struct Args {
     /// Tell of each system call that is refused: who made it, what refused it, what would allow it
     #[arg(long, conflicts_with = "detach")]
     pub explain: bool,
-    /// Write what its processes use to this file: system calls, devices, paths written, sockets
-    #[arg(long, value_name = "FILE", conflicts_with = "detach")]
-    pub record: Option<PathBuf>,
     /// The options of a sandbox
     #[command(flatten)]
     pub sandbox: sandbox::Args,
@@ -81,7 +77,7 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
         {
             bail!("--keep={name}: a name goes with --host-root only");
         }
-        let create = create::Args { watch: watch::of(args), ..args.create.clone() };
+        let create = create::Args { watch: watch::of_run(args), ..args.create.clone() };
         return run_with(args, &create, &Net::Nothing, global);
     }
     let changes = Changes::of(args)?;
@@ -95,7 +91,7 @@ fn run_container(args: &Args, global: &Global) -> Result<u8> {
     let create = create::Args {
         overlay: changes.overlay(),
         listen: net.port(),
-        watch: watch::of(args),
+        watch: watch::of_run(args),
         ..args.create.clone()
     };
     let mut global = global.clone();

@@ -1,13 +1,17 @@
 //! `knarr start`.
 
 use super::Global;
-use super::IdArg;
+use super::{IdArg, watch};
 use crate::parent::start;
 use anyhow::{Context, Result};
 
 /// Start the container.
 pub fn run(args: &IdArg, global: &Global) -> Result<u8> {
-    let open = || global.store().open_locked(&args.id.parse()?);
-    open().and_then(start::start).with_context(|| format!("start {}", args.id.escape_debug()))?;
+    let start = || {
+        let container = global.store().open_locked(&args.id.parse()?)?;
+        let mut watch = watch::Heir::of_created(&container, global)?;
+        start::start(container, &mut |state, fd| watch.take(state, fd))
+    };
+    start().with_context(|| format!("start {}", args.id.escape_debug()))?;
     Ok(0)
 }

@@ -1,26 +1,36 @@
 //! What `run` is told of a container's system calls.
 
-use super::Global;
 use super::run::Args;
+use super::{Global, create};
 use crate::config::seccomp::{FLAG_WAIT_KILLABLE_RECV, Seccomp, Watch};
-use crate::config::{Config, Invalid};
+use crate::config::{self, Config, Invalid};
 use crate::log::Log;
 use crate::parent::create::Watched;
 use crate::parent::start::to_agent;
-use crate::parent::watch::{Blame, Explain, Record, Watcher, Watching};
-use crate::state::State;
+use crate::parent::watch::{Blame, DeviceFilter, Explain, Record, Watcher, Watching};
+use crate::state::{Container, State};
 use crate::sys::bpf::has_seccomp_flags;
 use crate::template::sandbox::STRICT;
 use anyhow::{Context, Result};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
-/// What the command line asks for.
-pub(super) fn of(args: &Args) -> Watch {
-    match (&args.record, args.explain) {
-        (Some(_), _) => Watch::Calls,
-        (None, true) => Watch::Refusals,
-        (None, false) => Watch::Nothing,
+/// What the command line of `create` asks for.
+pub(super) fn of_create(args: &create::Args) -> Watch {
+    if args.record.is_some() { Watch::Calls } else { Watch::Nothing }
+}
+
+/// What that of `run` asks for.
+pub(super) fn of_run(args: &Args) -> Watch {
+    match of_create(&args.create) {
+        Watch::Nothing if args.explain => Watch::Refusals,
+        watch => watch,
     }
+}
+
+/// An error if what is recorded cannot be written to this file.
+pub(super) fn check(record: Option<&Path>) -> Result<()> {
+    record.map(Record::new).transpose().context("--record").map(drop)
 }
 
 /// Have the filter of a container be watched; a warning where there is none.
@@ -56,6 +66,8 @@ pub(super) struct Heir {
     record: Option<Record>,
     watched: Option<Watched>,
     watcher: Option<Watcher>,
+    /// Whether somebody waits for the container.
+    is_awaited: bool,
 }
 
 impl Heir {
@@ -66,8 +78,28 @@ impl Heir {
             (true, true) => Blame::Strict(&STRICT),
         };
         let explain = args.explain.then(|| Explain::new(blame));
-        let record = args.record.as_deref().map(Record::new).transpose().context("--record")?;
-        Ok(Heir { log: global.log(), explain, record, watched: None, watcher: None })
+        let record = args.create.record.as_deref().map(Record::new).transpose().context("--record")?;
+        Ok(Heir {
+            log: global.log(),
+            explain,
+            record,
+            watched: None,
+            watcher: None,
+            is_awaited: !args.detach,
+        })
+    }
+
+    /// For a container that was created with `--record`, or with an agent of its own, or neither.
+    pub(super) fn of_created(container: &Container, global: &Global) -> Result<Heir> {
+        let (mut record, mut watched) = (None, None);
+        if let Some(file) = &container.state.recorded {
+            record = Some(Record::new(file).context("--record")?);
+            let text = container.dir.load_config()?;
+            let mut config = config::load(&text, &container.state.about.bundle)?.config;
+            prepare(&mut config, Watch::Calls)?;
+            watched = Watched::of(&config, DeviceFilter::None);
+        }
+        Ok(Heir { log: global.log(), explain: None, record, watched, watcher: None, is_awaited: false })
     }
 
     /// What of the container is watched, once it is made.
@@ -85,7 +117,8 @@ impl Heir {
         let cgroup = state.cgroup.as_ref().map(|cgroup| cgroup.path.as_path());
         let record = self.record.take().map(|record| record.of_process(cgroup, permitted));
         let explain = self.explain.take().map(|explain| explain.of(places));
-        let watching = Watching { profile, log: self.log.clone(), explain, record };
+        let is_awaited = self.is_awaited;
+        let watching = Watching { profile, log: self.log.clone(), explain, record, is_awaited };
         self.watcher = Some(Watcher::start(listener, watching)?);
         Ok(())
     }

@@ -42,6 +42,8 @@ pub struct CreateOrder<'a> {
     pub pidfd_socket: Option<OwnedFd>,
     /// A connection to `--console-socket`.
     pub console: Option<OwnedFd>,
+    /// `--record`, absolute.
+    pub recorded: Option<PathBuf>,
 }
 
 /// A container that was made and recorded.
@@ -74,11 +76,11 @@ pub struct Watched {
 }
 
 impl Watched {
-    fn of(config: &Config, plan: &Plan) -> Option<Watched> {
+    /// That of a container with this configuration, if anything is.
+    pub fn of(config: &Config, devices: DeviceFilter) -> Option<Watched> {
         let filter = config.seccomp.clone().filter(|filter| filter.watch != Watch::Nothing)?;
         let permitted = config.process.as_ref().map(|process| process.capabilities.permitted);
-        let has_filter = plan.host.iter().any(|step| matches!(step.step, HostStep::DeviceFilter(_)));
-        let places = Places::of(config, if has_filter { DeviceFilter::Its } else { DeviceFilter::None });
+        let places = Places::of(config, devices);
         Some(Watched { filter, permitted: permitted.unwrap_or_default(), places })
     }
 }
@@ -93,7 +95,10 @@ pub fn create(order: &CreateOrder<'_>) -> Result<Made> {
     match bring_up(&mut making, &mut born) {
         Ok(terminal) => {
             let Born { init: Launched { pidfd, channel, .. }, notify, proxy, .. } = born;
-            let watched = Watched::of(order.config, order.plan);
+            let is_filter = |step: &HostStep| matches!(step, HostStep::DeviceFilter(_));
+            let has_filter = order.plan.host.iter().any(|planned| is_filter(&planned.step));
+            let devices = if has_filter { DeviceFilter::Its } else { DeviceFilter::None };
+            let watched = Watched::of(order.config, devices);
             Ok(Made { container: making.finish(), pidfd, channel, terminal, notify, proxy, watched })
         }
         Err(cause) => Err(making.roll_back(Some(born.init.pidfd), cause)),

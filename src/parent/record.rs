@@ -29,6 +29,7 @@ pub(super) fn first_state(order: &CreateOrder<'_>) -> State {
     state.device_rules.clone_from(&order.config.device_rules);
     let listener = order.config.seccomp.as_ref().and_then(|s| s.listener.clone());
     state.listener = listener.map(|l| Agent { path: l.path, metadata: l.metadata });
+    state.recorded.clone_from(&order.recorded);
     state.private_pids = *order.config.namespaces.of(Namespace::Pid) == Place::New;
     state.private_keyring = order.keyring == Keyring::New;
     state.overlay = order.plan.host.iter().find_map(|planned| match &planned.step {

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 /// Let a created container's process run. A failing startContainer hook or execve(2) is this
 /// command's error.
-pub fn start(container: Container) -> Result<()> {
+pub fn start(container: Container, heir: Heir<'_>) -> Result<()> {
     container.allow(Command::Start)?;
     let Some(connection) = container.dir.connect()? else {
         bail!("cannot start an already running container")
@@ -27,7 +27,7 @@ pub fn start(container: Container) -> Result<()> {
     note::mark(Mark::LetGo);
     note::at(|| "the start of the process".into());
     channel.done().context("the container's init is gone")?;
-    let container = finish(container, &channel, &mut to_agent)?;
+    let container = finish(container, &channel, heir)?;
     match (notify, container.pidfd()?) {
         (Some(notify), Some(pidfd)) => {
             let pid = container.state.pid;

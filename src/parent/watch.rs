@@ -37,6 +37,9 @@ pub struct Watching {
     pub explain: Option<Explain>,
     /// Writes down what is used.
     pub record: Option<Record>,
+    /// Whether the caller waits for the container. What it has as standard error is left to it
+    /// otherwise: engines read that to its end.
+    pub is_awaited: bool,
 }
 
 /// The process that listens.
@@ -56,7 +59,9 @@ impl Watcher {
             Cloned::Child => {
                 // Whoever reads what the container writes waits for it alone.
                 let record = watching.record.as_ref().map(Record::descriptor);
-                let _ = close_all_but(record.into_iter().chain([2, listener.as_raw_fd()]));
+                let stderr = watching.is_awaited.then_some(2);
+                let _ = close_all_but(record.into_iter().chain(stderr).chain([listener.as_raw_fd()]));
+                let _ = stderr.map_or_else(|| process::plug(2), |_| Ok(()));
                 serve(listener.as_fd(), &judge, watching);
                 process::exit_now(0)
             }

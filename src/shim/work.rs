@@ -147,7 +147,7 @@ fn make(root: &Path, options: &Options, id: &str, bundle: &Path, console: Option
 
 /// Let a created container's process run.
 pub fn start(global: &Global, id: &str) -> Result<Done> {
-    start::start(global.store().open_locked(&id.parse()?)?)?;
+    start::start(global.store().open_locked(&id.parse()?)?, &mut start::to_agent)?;
     Ok(Done::default())
 }
 
@@ -342,6 +342,7 @@ pub fn restore(
             keyring: Keyring::New,
             pid_file: None,
             pidfd_socket: None,
+            recorded: None,
             console: console
                 .filter(|_| loaded.config.process.as_ref().is_some_and(|process| process.terminal)),
         },
