@@ -897,6 +897,17 @@ test_thirty_pods_at_once() {
   kill "$LISTENER"
 }
 
+test_health_checks_at_the_end_of_a_container() {
+  local after
+  for after in 0.02 0.1 0.15 0.2 0.25 0.3; do
+    ready c1 'sh("sleep 1000")'
+    create c1; call Start id=c1
+    "$CONTAINERD" probed "$ADDRESS" c1 "$after" >"$T/probes" || fail "after $after s"
+    nothing_left c1
+  done
+  assert_match "$(<"$T/probes")" '^[1-9]'
+  kill "$LISTENER"
+}
 test_descriptors_do_not_leak() {
   ready c1 'sh("sleep 1000")'
   create c1; call Start id=c1
