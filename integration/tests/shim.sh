@@ -897,6 +897,24 @@ test_thirty_pods_at_once() {
   kill "$LISTENER"
 }
 
+# An engine starts it again at once, and the shim's address is the same.
+test_a_shim_that_goes_leaves_the_next_one_its_socket() {
+  local first
+  ready c1 'sh("sleep 1000")'
+  create c1; call Start id=c1
+  first=$(shim_pid)
+  # What it has to say is not taken: it stays a while.
+  kill -STOP "$LISTENER"
+  call Kill id=c1 signal=9; call Wait id=c1; forget c1
+  call Shutdown
+  ! ended "$first" || fail 'it has ended'
+  "$CONTAINERD" start "$SHIM" "$NAMESPACE" c1 "$B" >/dev/null
+  ! ended "$first" || fail 'it has ended before the next one was there'
+  eventually ended "$first"
+  kill -CONT "$LISTENER"
+  create c1; call Start id=c1
+  finish c1
+}
 test_health_checks_at_the_end_of_a_container() {
   local after
   for after in 0.02 0.1 0.15 0.2 0.25 0.3; do

@@ -134,7 +134,10 @@ impl Shim {
     pub fn serve(&mut self) -> Result<()> {
         let served = self.turns();
         self.understudy.as_mut().into_iter().for_each(Understudy::retire);
-        let _ = std::fs::remove_file(&self.path);
+        // At its proper end it was removed when that began, and may be the next one's by now.
+        if self.ending.is_none() {
+            let _ = std::fs::remove_file(&self.path);
+        }
         served
     }
 
