@@ -6,10 +6,8 @@ use crate::sys::process::{self, Cloned};
 use crate::sys::{self, Errno, cred, fs, signal, socket};
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
+use std::fmt::{self, Display, Formatter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-/// What is said of a job that says nothing itself.
-pub const KILLED: &str = "the process that does this was killed";
 
 /// The longest message, in bytes.
 const MESSAGE_MAX: usize = 16 << 10;
@@ -26,6 +24,24 @@ pub struct Done {
     pub pid: i32,
     /// What was asked for and is not done.
     pub warnings: Vec<String>,
+}
+
+/// Why a job is not done.
+#[derive(Debug)]
+pub enum Undone {
+    /// It has said why.
+    Failed(String),
+    /// It has said nothing: it was killed.
+    Killed,
+}
+
+impl Display for Undone {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Undone::Failed(why) => why,
+            Undone::Killed => "the process that does this was killed",
+        })
+    }
 }
 
 /// A child at work.
@@ -92,11 +108,11 @@ impl Job {
     }
 
     /// Hear what it says; none where that was not the last word.
-    pub fn hear(&mut self) -> Option<Result<Done, String>> {
+    pub fn hear(&mut self) -> Option<Result<Done, Undone>> {
         let mut data = [0; MESSAGE_MAX];
         let received = match socket::receive(self.channel.as_fd(), &mut data) {
             Err(Errno::EAGAIN | Errno::EINTR) => return None,
-            Err(errno) => return Some(Err(format!("recvmsg: {}", sys::describe(errno)))),
+            Err(errno) => return Some(Err(Undone::Failed(format!("recvmsg: {}", sys::describe(errno))))),
             Ok(received) => received,
         };
         if let Some(terminal) = received.fd {
@@ -105,8 +121,8 @@ impl Job {
         }
         Some(match Outcome::decode(&data[..received.length]).unwrap_or_default() {
             Outcome { pid, warnings, done: true, .. } => Ok(Done { pid, warnings }),
-            Outcome { error, .. } if !error.is_empty() => Err(error),
-            _ => Err(KILLED.into()),
+            Outcome { error, .. } if !error.is_empty() => Err(Undone::Failed(error)),
+            _ => Err(Undone::Killed),
         })
     }
 }

@@ -5,7 +5,7 @@ use super::api::{
     CreateTaskRequest, DeleteResponse, PidResponse, TaskCheckpointed, TaskCreate, TaskDelete,
     TaskExecStarted, TaskExit, TaskIo, TaskStart, TaskTold, WaitResponse,
 };
-use super::job::Done;
+use super::job::{Done, Undone};
 use super::process::{Caller, Ended, Key, Phase};
 use super::server::{Pending, Shim};
 use super::wire::{Refused, code};
@@ -50,10 +50,10 @@ impl Shim {
         if let Ok(done) = &outcome {
             done.warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
         }
-        let outcome = outcome.map_err(refused);
         if self.mend(&pending, outcome.as_ref().err()) {
             return;
         }
+        let outcome = outcome.map_err(|undone| refused(undone.to_string()));
         let Pending { job, task, caller, is_foreign } = pending;
         let key = match &task {
             Task::Create(request) => self.containers.get(&request.id).map(|container| container.init),
@@ -401,7 +401,7 @@ impl Shim {
         self.publisher.publish("/tasks/delete", "TaskDelete", &event);
         self.answer_all(caller, process.forgetting, &Ok(forgotten(pid, end)));
         if let Some(asker) = container.asker {
-            let killed = Refused::new(code::UNAVAILABLE, super::job::KILLED);
+            let killed = Refused::new(code::UNAVAILABLE, Undone::Killed.to_string());
             self.reply(asker, Err(prefixed("create", &killed)));
         }
         if container.is_abandoned {

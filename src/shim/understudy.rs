@@ -7,7 +7,7 @@
 //! shim has noted before.
 
 use super::api::Options;
-use super::job::KILLED;
+use super::job::Undone;
 use super::lifecycle::Task;
 use super::process::{Caller, Container, Ended, Key, Process, UNKNOWN};
 use super::server::{Pending, Shim};
@@ -247,10 +247,8 @@ impl Shim {
 
     /// A job was killed, by whomever: what it had made goes, or, if it was taking something away,
     /// another goes on. True if that is all there is to do.
-    pub(super) fn mend(&mut self, pending: &Pending, refused: Option<&Refused>) -> bool {
-        if refused.is_none_or(|refused| refused.message != KILLED) {
-            return false;
-        }
+    pub(super) fn mend(&mut self, pending: &Pending, undone: Option<&Undone>) -> bool {
+        let Some(Undone::Killed) = undone else { return false };
         match &pending.task {
             Task::Create(request) => {
                 let Some(container) = self.containers.get_mut(&request.id) else { return false };

@@ -37,13 +37,15 @@ const REACH: usize = 254;
 #[derive(Debug, Default)]
 pub(super) struct Program {
     insns: Vec<Insn>,
+    /// The last instruction that returns a value, for each: a search tree has many leaves.
+    returns: Vec<(u32, Label)>,
     watch: Watch,
 }
 
 impl Program {
     /// For a program of about `insns` instructions, which tells a listener what is watched.
     pub(super) fn with_capacity(insns: usize, watch: Watch) -> Program {
-        Program { insns: Vec::with_capacity(insns), watch }
+        Program { insns: Vec::with_capacity(insns), returns: Vec::new(), watch }
     }
 
     /// How many instructions there are.
@@ -60,11 +62,8 @@ impl Program {
     /// Ends the program with `action`: an instruction in reach of a jump, if there is one.
     pub(super) fn ret(&mut self, action: Action) -> Label {
         let value = watch::turned(action, self.watch).0;
-        let recent = self.insns.len().saturating_sub(REACH);
-        match self.insns[recent..].iter().rposition(|insn| insn.code == RETURN && insn.k == value) {
-            Some(at) => Label(recent + at),
-            None => self.push(RETURN, 0, 0, value),
-        }
+        let last = self.returns.iter().find(|(known, _)| *known == value).map(|(_, last)| *last);
+        last.filter(|last| self.is_in_reach(*last)).unwrap_or_else(|| self.push(RETURN, 0, 0, value))
     }
 
     /// Goes to `yes` if the accumulator passes the test against `k`, or else to `no`.
@@ -100,7 +99,11 @@ impl Program {
 
     /// `label`, or a place that leads there, in reach of a conditional jump.
     fn in_reach(&mut self, label: Label) -> Label {
-        if self.insns.len() - label.0 <= REACH { label } else { self.trampoline(label) }
+        if self.is_in_reach(label) { label } else { self.trampoline(label) }
+    }
+
+    fn is_in_reach(&self, label: Label) -> bool {
+        self.insns.len() - label.0 <= REACH
     }
 
     /// An instruction that leads to `label`: a return is repeated rather than jumped to.
@@ -114,6 +117,13 @@ impl Program {
 
     fn push(&mut self, code: u16, jt: u8, jf: u8, k: u32) -> Label {
         self.insns.push(Insn { code, jt, jf, k });
-        Label(self.insns.len() - 1)
+        let label = Label(self.insns.len() - 1);
+        if code == RETURN {
+            match self.returns.iter_mut().find(|(value, _)| *value == k) {
+                Some((_, last)) => *last = label,
+                None => self.returns.push((k, label)),
+            }
+        }
+        label
     }
 }
