@@ -80,15 +80,15 @@ test_a_session_of_its_own() { # CVE-2016-10124, 2017-5226
 
 # with_key COMMAND...: a session keyring with the key user:secret.
 with_key() {
-  /usr/bin/python3 - "$@" <<'PY'
+  /usr/bin/python3 - "$@" <<PY
 import ctypes, os, sys
 libc = ctypes.CDLL(None)
-libc.syscall(250, 1, b"of-the-caller", 0, 0, 0) # keyctl: join session keyring
-if libc.syscall(248, b"user", b"secret", b"hunter2", 7, -3) < 0: sys.exit("add_key")
+libc.syscall(${NR[keyctl]}, 1, b"of-the-caller", 0, 0, 0) # keyctl: join session keyring
+if libc.syscall(${NR[add_key]}, b"user", b"secret", b"hunter2", 7, -3) < 0: sys.exit("add_key")
 os.execvp(sys.argv[1], sys.argv[1:])
 PY
 }
-FIND='($type, $name) = ("user", "secret"); $n = syscall(250, 10, -3, $type, $name, 0); print $n > 0 ? "found\n" : "none\n"' # keyctl: search
+FIND='($type, $name) = ("user", "secret"); $n = syscall('"${NR[keyctl]}"', 10, -3, $type, $name, 0); print $n > 0 ? "found\n" : "none\n"' # keyctl: search
 
 test_keys_of_the_caller() {
   disposable
@@ -97,7 +97,7 @@ test_keys_of_the_caller() {
   requires file /proc/keys
   bundle c1 --arg r "$DEBIAN" --arg s "$FIND" '.root.path = $r | args(["perl", "-e", $s])'
   local real=$RUNTIME
-  printf '#!/bin/bash\n%s\nwith_key "%s" "$@"\n' "$(declare -f with_key)" "$real" >"$T/with-key"
+  printf '#!/bin/bash\n%s\n%s\nwith_key "%s" "$@"\n' "$(declare -p NR)" "$(declare -f with_key)" "$real" >"$T/with-key"
   chmod 755 "$T/with-key"
   RUNTIME=$T/with-key
   run_ok run --no-new-keyring --bundle "$B" c1 # the control
