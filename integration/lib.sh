@@ -7,8 +7,9 @@ shopt -s nullglob dotglob globstar
 # ---- numbers of system calls, for what makes them by number ----
 declare -A NR
 case $HOSTTYPE in
-  x86_64) NR=([add_key]=248 [exit]=60 [keyctl]=250 [lseek]=8 [ptrace]=101 [sched_yield]=24 [setxattr]=188 [unshare]=272) ;;
-  *) NR=([add_key]=217 [exit]=93 [keyctl]=219 [lseek]=62 [ptrace]=117 [sched_yield]=124 [setxattr]=5 [unshare]=97) ;; # asm-generic/unistd.h
+  x86_64) NR=([add_key]=248 [bpf]=321 [exit]=60 [keyctl]=250 [lseek]=8 [ptrace]=101 [sched_yield]=24 [setxattr]=188 [unshare]=272 [userfaultfd]=323) ;;
+  *) # asm-generic/unistd.h
+    NR=([add_key]=217 [bpf]=280 [exit]=93 [keyctl]=219 [lseek]=62 [ptrace]=117 [sched_yield]=124 [setxattr]=5 [unshare]=97 [userfaultfd]=282) ;;
 esac
 
 # ---- conditions: the only ways to skip ----
