@@ -314,8 +314,26 @@ fn compare_with_golden(folder: &Path, at_least: usize, plan_of: impl Fn(&str) ->
             std::fs::write(&golden, &plan).unwrap();
         }
         let expected = std::fs::read_to_string(&golden).unwrap_or_default();
+        let (plan, expected) = (comparable(&plan), comparable(&expected));
         assert_eq!(plan, expected, "{} differs from its golden text", path.display());
     }
+}
+
+/// The golden texts are those of x86-64. Elsewhere filters for the same profile have other lengths.
+fn comparable(plan: &str) -> String {
+    if cfg!(target_arch = "x86_64") {
+        return plan.to_owned();
+    }
+    let mut lines = Vec::new();
+    for line in plan.lines() {
+        lines.push(match line.split_once("seccomp filter of ") {
+            Some((before, after)) => {
+                format!("{before}seccomp filter of{}", after.trim_start_matches(char::is_numeric))
+            }
+            None => line.to_owned(),
+        });
+    }
+    lines.join("\n")
 }
 
 #[test]

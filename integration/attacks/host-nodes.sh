@@ -119,7 +119,7 @@ attributes() {
 $acl = pack("L(SSL)5", 2, 1, 7, ~0, 2, 7, 1, 4, 7, ~0, 0x10, 7, ~0, 0x20, 7, ~0); # user 1 may do all
 for $f (@ARGV) {
   for (["system.posix_acl_access", $acl], ["user.x", "x"], ["trusted.x", "x"], ["security.x", "x"]) {
-    syscall(188, $f, $_->[0], $_->[1], length $_->[1], 0) == 0 and print "$_->[0] of $f\n"; # setxattr
+    syscall(SETXATTR, $f, $_->[0], $_->[1], length $_->[1], 0) == 0 and print "$_->[0] of $f\n";
   }
   $args = pack("Q3", 0x10, 0, 0); # FS_XFLAG_APPEND, by file_setattr
   syscall(469, -100, $f, $args, length $args, 0) == 0 and print "file attributes of $f\n";
@@ -128,7 +128,7 @@ for $f (@ARGV) {
   ioctl($h, 0x40086602, $flags) and print "flags of $f\n"; # FS_IOC_SETFLAGS
 }
 PERL
-  bundle c1 --arg script "$(<"$T/perl")" --arg root "$DEBIAN" --arg files "$1" \
+  bundle c1 --arg script "$(sed "s/SETXATTR/${NR[setxattr]}/" "$T/perl")" --arg root "$DEBIAN" --arg files "$1" \
     ".root = {path: \$root, readonly: true} | args([\"perl\", \"-e\", \$script] + (\$files | split(\" \"))) |
      caps([\"CAP_FOWNER\", \"CAP_CHOWN\", \"CAP_DAC_OVERRIDE\", \"CAP_SETFCAP\", \"CAP_LINUX_IMMUTABLE\"]) | $MASKS | ${2:-.}"
   rt run --bundle "$B" c1

@@ -80,15 +80,15 @@ test_a_session_of_its_own() { # CVE-2016-10124, 2017-5226
 
 # with_key COMMAND...: a session keyring with the key user:secret.
 with_key() {
-  /usr/bin/python3 - "$@" <<'PY'
+  /usr/bin/python3 - "$@" <<PY
 import ctypes, os, sys
 libc = ctypes.CDLL(None)
-libc.syscall(250, 1, b"of-the-caller", 0, 0, 0) # keyctl: join session keyring
-if libc.syscall(248, b"user", b"secret", b"hunter2", 7, -3) < 0: sys.exit("add_key")
+libc.syscall(${NR[keyctl]}, 1, b"of-the-caller", 0, 0, 0) # keyctl: join session keyring
+if libc.syscall(${NR[add_key]}, b"user", b"secret", b"hunter2", 7, -3) < 0: sys.exit("add_key")
 os.execvp(sys.argv[1], sys.argv[1:])
 PY
 }
-FIND='($type, $name) = ("user", "secret"); $n = syscall(250, 10, -3, $type, $name, 0); print $n > 0 ? "found\n" : "none\n"' # keyctl: search
+FIND='($type, $name) = ("user", "secret"); $n = syscall('"${NR[keyctl]}"', 10, -3, $type, $name, 0); print $n > 0 ? "found\n" : "none\n"' # keyctl: search
 
 test_keys_of_the_caller() {
   disposable
@@ -97,7 +97,7 @@ test_keys_of_the_caller() {
   requires file /proc/keys
   bundle c1 --arg r "$DEBIAN" --arg s "$FIND" '.root.path = $r | args(["perl", "-e", $s])'
   local real=$RUNTIME
-  printf '#!/bin/bash\n%s\nwith_key "%s" "$@"\n' "$(declare -f with_key)" "$real" >"$T/with-key"
+  printf '#!/bin/bash\n%s\n%s\nwith_key "%s" "$@"\n' "$(declare -p NR)" "$(declare -f with_key)" "$real" >"$T/with-key"
   chmod 755 "$T/with-key"
   RUNTIME=$T/with-key
   run_ok run --no-new-keyring --bundle "$B" c1 # the control
@@ -133,7 +133,7 @@ test_devices_that_nobody_allows() {
   differs crun "not looked at"
   local try='mknod /dev/disk b 7 0; mknod /dev/log c 1 11; for d in disk log; do (: </dev/$d) 2>/dev/null && echo "$d is read"; (: >>/dev/$d) 2>/dev/null && echo "$d is written"; done; true'
   in_container "$try" 'caps(["CAP_MKNOD", "CAP_DAC_OVERRIDE", "CAP_SYS_RAWIO"]) | .linux.resources.devices = [{allow: true, access: "rwm"}]' # the control
-  assert_match "$OUT" 'log is read'
+  assert_match "$OUT" 'log is (read|written)' # to read it may take CAP_SYSLOG
   local filter
   for filter in '.' 'del(.linux.resources)' '.linux.resources = {}' '.linux.resources.devices = []' '.linux.resources.devices = [{allow: false, access: "rwm"}]'; do
     in_container "$try" "caps([\"CAP_MKNOD\", \"CAP_DAC_OVERRIDE\", \"CAP_SYS_RAWIO\"]) | $filter"

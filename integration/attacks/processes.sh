@@ -7,7 +7,7 @@ threads() {
   bundle c1 --arg r "$DEBIAN" --arg s "use threads; threads->create(sub { sleep 1 while 1 })->detach; $1" \
     ".root.path = \$r | args([\"perl\", \"-e\", \$s]) | ${2:-.}"
 }
-end_alone='sleep 1; syscall(60, 0);' # exit(2) of x86-64 and of one thread
+end_alone="sleep 1; syscall(${NR[exit]}, 0);" # of one thread
 main_thread_is_gone() { local stat; slurp stat "/proc/$PID/stat" && [[ $stat == *') Z '* ]]; }
 # without_main_thread [FILTER]: c1 runs, but /proc says that it is a zombie. PID is its process.
 without_main_thread() {
@@ -72,7 +72,7 @@ test_kill_without_a_pid_namespace() {
 
 test_one_that_outlives_init_without_a_pid_namespace() {
   differs runc,crun "not looked at"
-  threads "fork or do { threads->create(sub { sleep 1 while 1 })->detach; sleep 1; syscall(60, 0) }; sleep 2; exit 0" 'no_ns("pid")'
+  threads "fork or do { threads->create(sub { sleep 1 while 1 })->detach; sleep 1; syscall(${NR[exit]}, 0) }; sleep 2; exit 0" 'no_ns("pid")'
   run_ok run --detach --bundle "$B" c1
   eventually has_status c1 stopped
   run_ok kill --all c1 KILL

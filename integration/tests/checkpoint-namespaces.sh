@@ -59,7 +59,7 @@ test_exec_has_the_session_keyring_of_the_restored_process() {
   with_criu
   differs runc 'gives a restored process the session keyring of its caller'
   requires debian
-  local serial='syscall(250, 0, -3, 0)' # keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0)
+  local serial="syscall(${NR[keyctl]}, 0, -3, 0)" # keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0)
   local told='$SIG{USR1} = sub {open F, ">/dev/shm/k.new"; print F '"$serial"'; close F; rename "/dev/shm/k.new", "/dev/shm/k"}; sleep 1 while 1'
   bundle c1 --arg r "$DEBIAN" --arg s "$told" '.root.path = $r | args(["perl", "-e", $s])'
   detached c1

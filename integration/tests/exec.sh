@@ -58,7 +58,7 @@ test_process_leads_a_session_of_its_own() {
 
 # The serial number of the session keyring by keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0), of init and of exec.
 same_session_keyring() { # FILTER
-  local serial='$| = 1; print syscall(250, 0, -3, 0)' log
+  local serial='$| = 1; print syscall('"${NR[keyctl]}"', 0, -3, 0)' log
   requires debian
   bundle c1 --arg r "$DEBIAN" --arg s "$serial; sleep 100" ".root.path = \$r | args([\"perl\", \"-e\", \$s]) | $1"
   run_ok run --detach --bundle "$B" c1

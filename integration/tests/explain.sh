@@ -97,7 +97,7 @@ test_of_a_sandbox() { both of_a_sandbox; }
 
 test_what_strict_refuses() {
   only_knarr
-  box --explain --strict box -- /usr/bin/perl -e 'syscall(101, 0, 0, 0, 0); print "$!\n"; syscall(272, 0x10000000)'
+  box --explain --strict box -- /usr/bin/perl -e 'syscall('"${NR[ptrace]}"', 0, 0, 0, 0); print "$!\n"; syscall('"${NR[unshare]}"', 0x10000000)'
   assert_eq "$OUT" 'Operation not permitted'
   assert_match "$ERR" 'ptrace\(0x0\) is refused \(EPERM\) by --strict; without it the call is allowed'
   assert_match "$ERR" 'unshare\(CLONE_NEWUSER\) is refused \(EPERM\) by the sandbox'

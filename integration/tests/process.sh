@@ -350,7 +350,7 @@ test_the_program_is_dumpable_again() {
 # ---- session keyring ----
 
 # Its serial number, by keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0).
-serial='print syscall(250, 0, -3, 0)'
+serial="print syscall(${NR[keyctl]}, 0, -3, 0)"
 session_keyring() { # RUN-OPTION...: that of a container, in OUT
   bundle c1 --arg r "$DEBIAN" --arg s "$serial" '.root.path = $r | args(["perl", "-e", $s])'
   run_ok run "$@" --bundle "$B" c1

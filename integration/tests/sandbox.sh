@@ -327,7 +327,7 @@ for path in ["/run/dbus/system_bus_socket", "/var/run/dbus/system_bus_socket", "
     except OSError: pass
 print("bus" if bus else "no bus")
 libc = ctypes.CDLL(None, use_errno=True)
-found = [libc.syscall(250, 6, key, 0, 0, 0) for key in (-3, -4, -5)] # KEYCTL_DESCRIBE
+found = [libc.syscall('"${NR[keyctl]}"', 6, key, 0, 0, 0) for key in (-3, -4, -5)] # KEYCTL_DESCRIBE
 keys = [k for k in open("/proc/keys")] if os.path.exists("/proc/keys") else []
 print("keys" if keys or any(n >= 0 for n in found) else "no keys")
 others = [pid for pid in os.listdir("/proc") if pid.isdigit() and int(pid) > 1 and b"it-" + b"marker" in open("/proc/%s/cmdline" % pid, "rb").read()]

@@ -204,8 +204,8 @@ test_sealed_executable() {
   assert_eq "$(sha256sum <"$RUNTIME")" "$before"
 }
 
-test_the_upper_half_of_an_argument_counts() { # lseek(2) is 8; its second argument has 64 bits
-  by_perl 'for my $n (5, 5 + 2**32) { my $r = syscall(8, -1, $n, 0); print $! + 0, " " }' \
+test_the_upper_half_of_an_argument_counts() { # the second one of lseek(2) has 64 bits
+  by_perl 'for my $n (5, 5 + 2**32) { my $r = syscall('"${NR[lseek]}"', -1, $n, 0); print $! + 0, " " }' \
     "$(profile SCMP_ACT_ALLOW "$(rule '["lseek"]' SCMP_ACT_ERRNO 'errnoRet: 28, args: [{index: 1, value: 5, op: "SCMP_CMP_EQ"}]')")"
   assert_eq "$OUT" '28 9 '
 }
@@ -228,7 +228,7 @@ test_a_profile_that_kills_before_execve_is_named() {
   assert_eq "$RC: $ERR" '159: ' 'a process that was executed'
 }
 
-thread='my $t = threads->create(sub { syscall(24); print "not killed\n" }); sleep 1; $| = 1; print "main goes on\n"; exit 3' # 24: sched_yield
+thread='my $t = threads->create(sub { syscall('"${NR[sched_yield]}"'); print "not killed\n" }); sleep 1; $| = 1; print "main goes on\n"; exit 3'
 test_kill_thread_kills_the_thread_alone() {
   by_perl "$thread" "$(profile SCMP_ACT_ALLOW "$(rule '["sched_yield"]' SCMP_ACT_KILL_THREAD)")"
   assert_match "$OUT" 'main goes on'
@@ -244,7 +244,7 @@ test_kill_process_kills_all_threads() {
   assert_eq "$RC" 159
 }
 test_trap_can_be_caught() {
-  by_perl '$SIG{SYS} = sub { print "caught\n" }; syscall(24); print "goes on\n"' "$(profile SCMP_ACT_ALLOW "$(rule '["sched_yield"]' SCMP_ACT_TRAP)")"
+  by_perl '$SIG{SYS} = sub { print "caught\n" }; syscall('"${NR[sched_yield]}"'); print "goes on\n"' "$(profile SCMP_ACT_ALLOW "$(rule '["sched_yield"]' SCMP_ACT_TRAP)")"
   assert_eq "$OUT" $'caught\ngoes on'
 }
 
