@@ -101,7 +101,7 @@ pub fn memory_flags() -> Vec<Value> {
 
 /// Annotations that change what is done, so that engines let only trusted users set them. A dot at
 /// the end: a prefix.
-pub const UNSAFE_ANNOTATIONS: [&str; 8] = [
+pub const UNSAFE_ANNOTATIONS: [&str; 9] = [
     annotation::SYSTEMD_PROPERTY,
     annotation::KEEP_ORIGINAL_GROUPS,
     annotation::MOUNT_CONTEXT_TYPE,
@@ -109,5 +109,6 @@ pub const UNSAFE_ANNOTATIONS: [&str; 8] = [
     annotation::OVERLAY_LOWER,
     annotation::INIT,
     annotation::LANDLOCK,
+    annotation::CORE_SCHED,
     annotation::CRIU_CONFIG,
 ];

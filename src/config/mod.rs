@@ -5,6 +5,7 @@
 
 pub mod added;
 pub mod bind_flags;
+pub mod core_sched;
 pub mod device_rules;
 pub mod features;
 pub mod ids;
@@ -24,6 +25,7 @@ pub mod unknown;
 pub mod update;
 mod words;
 
+pub use core_sched::CoreSched;
 pub use ids::{IdMaps, IdRange};
 pub use landlock::Landlock;
 pub use load::{Loaded, load, load_process};
@@ -64,6 +66,8 @@ pub mod annotation {
     pub const SECCOMP_STRICT: &str = "org.knarr.seccomp-strict";
     /// What landlock(7) keeps the process from: `true`, or rules in JSON.
     pub const LANDLOCK: &str = "org.knarr.landlock";
+    /// With whom processes share the threads of a core: `own`, or `share:ID`.
+    pub const CORE_SCHED: &str = "org.knarr.core-sched";
 
     /// What annotations that only describe an image begin with, of the image specification.
     pub const IMAGE: &str = "org.opencontainers.image.";
@@ -135,6 +139,8 @@ pub struct Config {
     pub init: bool,
     /// What landlock(7) keeps the process from, if anything.
     pub landlock: Option<Landlock>,
+    /// With whom processes share the threads of a core, unless with all.
+    pub core_sched: Option<CoreSched>,
     /// The process to start. Without one, `create` works and `start` is an error.
     pub process: Option<Process>,
     /// The host name to set in the UTS namespace.

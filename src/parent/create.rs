@@ -129,7 +129,14 @@ fn bring_up(making: &mut Making<'_>, born: &mut Born) -> Result<Option<OwnedFd>>
     let Launched { pid, pidfd, channel } = &born.init;
     making.settle_scope()?;
     if !order.plan.settle.is_empty() {
-        settle(&order.plan.settle, *pid, born.network.take(), &mut making.moved, &making.resctrl)?;
+        settle(
+            &order.plan.settle,
+            *pid,
+            order.store,
+            born.network.take(),
+            &mut making.moved,
+            &making.resctrl,
+        )?;
         channel.done().context("sendmsg to init")?;
     }
     let terminal = until_ready(making, &born.init, &mut born.proxy)?;

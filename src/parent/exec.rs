@@ -265,6 +265,7 @@ fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
                 first_closed_fd: order.plan.first_closed_fd,
                 about: &target.container.state.about,
                 init: Some(init),
+                init_pid: target.container.state.pid,
                 namespaces: Vec::new(),
                 trees: Vec::new(),
                 listener: None,

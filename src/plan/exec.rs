@@ -1,6 +1,7 @@
 //! A process for a container that is there: config.json, the process that is asked for and a
 //! request, to an [`Exec`].
 
+use super::create::CORE_SCHED;
 use super::{
     Console, EnterStep, Keyring, Planned, ProcessStep, RootStep, Step, mounts, numbered, planned, process,
 };
@@ -123,6 +124,8 @@ fn with_the_hosts_rights(config: &Config, process: &Process, host: &Host) -> Vec
     if let Some(uid) = process::stdio_owner(config, process, host) {
         steps.push(planned("process.user", ProcessStep::StdioOwner(uid)));
     }
+    // A child of the caller's has the caller's.
+    steps.extend(config.core_sched.as_ref().map(|_| planned(CORE_SCHED, EnterStep::CoreOfInit)));
     match &process.exec_affinity {
         ExecAffinity { last: Some(cpus), .. } => {
             steps.push(planned("process.execCPUAffinity.final", ProcessStep::Affinity(cpus.clone())));
