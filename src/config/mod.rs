@@ -45,6 +45,8 @@ use std::path::PathBuf;
 pub mod annotation {
     /// Before the name of a property of the container's scope, where systemd makes it.
     pub const SYSTEMD_PROPERTY: &str = "org.systemd.property.";
+    /// The cgroup below the container's that the process is in and manages.
+    pub const DELEGATE_CGROUP: &str = "run.oci.delegate-cgroup";
     /// `1`: the process keeps the caller's supplementary groups.
     pub const KEEP_ORIGINAL_GROUPS: &str = "run.oci.keep_original_groups";
     /// What `linux.mountLabel` is to a new mount: `context` (the default), `fscontext`,

@@ -235,6 +235,11 @@ fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
             order.born_in(&below).context("--cgroup")?
         }
         (ExecCgroup::Below(path), None) => bail!("--cgroup {path}: the container's cgroup is gone"),
+        (ExecCgroup::Inits, _) => {
+            let cgroup = order.inits_cgroup()?;
+            target.refuse_frozen(&cgroup)?;
+            order.born_in(&cgroup)?
+        }
         // The container has none (`--cgroup-manager disabled`).
         (ExecCgroup::Containers, None) if target.container.state.cgroup.is_none() => {
             process::clone3(0, None).context("clone3")?

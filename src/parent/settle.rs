@@ -1,9 +1,11 @@
 //! What the parent does for an init that exists and waits: above all, user namespaces and their
 //! mappings.
 
+use super::create::CreateOrder;
 use super::net_devices::Moved;
 use super::rdt;
 use crate::acts::process::{core_refusal, raise_hard_limit, set_scheduler};
+use crate::cgroup::{self, Cgroup};
 use crate::config::{CoreSched, IdMaps, IdRange, ids};
 use crate::fault::{Call, Fault, Outcome, Refusal};
 use crate::note;
@@ -13,13 +15,32 @@ use crate::state::Store;
 use crate::sys::schedule::CoreScope;
 use crate::sys::{self, Errno, fs, process, schedule};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// What is around an init.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Around<'a> {
+    /// Where other containers are recorded.
+    pub(super) store: &'a Store,
+    /// The root of the cgroup tree.
+    pub(super) root: &'a Path,
+    /// The container's.
+    pub(super) cgroup: Option<&'a Cgroup>,
+}
+
+impl<'a> Around<'a> {
+    pub(super) fn of(order: &'a CreateOrder<'_>, made: Option<&'a cgroup::Made>) -> Around<'a> {
+        let cgroup = made.map(|made| &made.cgroup);
+        Around { store: order.store, root: &order.host.cgroup_root, cgroup }
+    }
+}
 
 /// Take all steps for the init with this pid. `network` is the network namespace that it joins, if
-/// it joins one; `store` is where other containers are recorded.
+/// it joins one.
 pub(super) fn settle(
     steps: &[Planned<Settle>],
     pid: i32,
-    store: &Store,
+    around: Around<'_>,
     network: Option<OwnedFd>,
     moved: &mut Option<Moved>,
     resctrl: &rdt::Groups,
@@ -29,7 +50,11 @@ pub(super) fn settle(
         note::at(|| planned.to_string());
         let done = match &planned.step {
             Settle::MapIds(maps) => map_ids(maps, pid),
-            Settle::Core(core) => give_core(core, store, pid),
+            Settle::CgroupBelow { path, owner } => match around.cgroup {
+                Some(cgroup) => cgroup.take_below(around.root, path, *owner, pid),
+                None => Err(Refusal::message("the plan makes no cgroup")),
+            },
+            Settle::Core(core) => give_core(core, around.store, pid),
             Settle::ResctrlGroup => resctrl.enter(pid),
             Settle::OomScoreAdj(score) => write(pid, "oom_score_adj", &score.to_string()),
             Settle::Scheduler(scheduler) => set_scheduler(pid, scheduler).call(|| "sched_setattr".into()),

@@ -40,7 +40,12 @@ fn plan_for(purpose: Purpose, config: &Config, request: &Request, host: &Host) -
     if request.start == Start::OnRequest {
         parent.push(planned("", HostStep::StartSocket));
     }
-    let settle = settle(purpose, config);
+    let delegated = cgroup::delegated(config)?;
+    if let Some(step) = delegated.as_ref().filter(|_| cgroup.is_none()) {
+        return Err(Invalid::new(&step.field, "there is no cgroup to make it in"));
+    }
+    let delegated = delegated.filter(|_| purpose == Purpose::Process);
+    let settle: Vec<_> = delegated.into_iter().chain(settle(purpose, config)).collect();
     let wait = (!settle.is_empty()).then(|| planned("", EnterStep::AwaitParent));
     let mut init: Vec<Planned<Step>> = wait.into_iter().chain(enter).chain(root).collect();
     match purpose {

@@ -18,7 +18,7 @@ use crate::parent::hooks::host_hooks;
 use crate::parent::host_steps::host_steps;
 use crate::parent::launch::{Launched, Opened, launch};
 use crate::parent::making::Making;
-use crate::parent::settle::settle;
+use crate::parent::settle::{Around, settle};
 use crate::parent::terminal::hand_terminal;
 use crate::plan::SessionKeyring;
 use crate::plan::restore::{Kept, Restore};
@@ -138,11 +138,12 @@ fn copies(kept: &[Kept], opened: &Opened) -> Result<Vec<Given>> {
 /// Make the container's mounts as ever, and drop them: CRIU mounts on what is there then, by paths
 /// that lead nowhere else.
 fn try_mounts(making: &Making<'_>, opened: Opened, cgroup: Option<&Cgroup>) -> Result<()> {
-    let (plan, store) = (making.order.plan, making.order.store);
+    let plan = making.order.plan;
     let Launched { pid, pidfd, channel } = launch(plan, making.about(), opened, cgroup, None)?;
     let attempt = || -> Result<()> {
         if !plan.settle.is_empty() {
-            settle(&plan.settle, pid, store, None, &mut None, &Default::default())?;
+            let around = Around::of(making.order, making.cgroup.as_ref());
+            settle(&plan.settle, pid, around, None, &mut None, &Default::default())?;
             channel.done().context("sendmsg to init")?;
         }
         match channel.hear().context("recvmsg from init")? {
@@ -290,7 +291,8 @@ impl Conversation<'_, '_> {
             loopback(pid).map_err(|errno| anyhow!("bring up lo: {}", describe(errno)))?;
         }
         let network = self.network.map(|fd| fd.try_clone_to_owned()).transpose().context("dup")?;
-        settle(&restore.settle, pid, own.store, network, &mut self.making.moved, &self.making.resctrl)?;
+        let around = Around::of(own, self.making.cgroup.as_ref());
+        settle(&restore.settle, pid, around, network, &mut self.making.moved, &self.making.resctrl)?;
         self.making.began_hooks = true;
         host_hooks(&own.config.hooks, self.making.about(), pid)
     }
