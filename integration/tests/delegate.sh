@@ -56,7 +56,7 @@ test_all_of_it_is_seen_paused_and_killed() {
   count FROZEN cgroup.events frozen
   assert_eq "$FROZEN" 1
   run_ok resume c1
-  if [[ " $(<"$C/cgroup.controllers") " == *' pids '* ]]; then
+  if [[ $RUNTIME_NAME != crun && " $(<"$C/cgroup.controllers") " == *' pids '* ]]; then
     run_ok events --stats c1
     assert_jq "$OUT" '.data.pids.current == 2'
   fi
@@ -92,4 +92,17 @@ test_an_empty_name_is_none() {
   lacks
   in_container 'grep ^0:: /proc/self/cgroup' '.annotations["run.oci.delegate-cgroup"] = "" | .linux.namespaces |= map(select(.type != "cgroup")) + [{type: "cgroup"}]'
   assert_eq "$OUT" 0::/
+}
+
+test_what_is_restored_is_there_again() {
+  lacks
+  # shellcheck source=../words/checkpoint.sh
+  . "$STAGE/words/checkpoint.sh"
+  with_criu
+  counting c1 "$DELEGATED"
+  checkpoint c1
+  restore c1
+  pid_of c1
+  cgroup_of "$PID"
+  assert_eq "$CGROUP" "$C/inner/own"
 }
