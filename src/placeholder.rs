@@ -1,8 +1,9 @@
-//! A child that does nothing but be somewhere: in a namespace that nobody else is in yet, or in a
-//! unit that systemd ends when it is empty.
+//! Children that are nobody's process. One does nothing but be somewhere: in a namespace that
+//! nobody else is in yet, or in a unit that systemd ends when it is empty. Another does one thing
+//! and ends.
 
-use crate::sys::process::{self, Cloned};
-use crate::sys::{Result, cred};
+use crate::sys::process::{self, Cloned, Exit};
+use crate::sys::{Errno, Result, cred};
 use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -36,5 +37,17 @@ impl Drop for Placeholder {
     fn drop(&mut self) {
         let _ = process::pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
         let _ = process::wait(self.pidfd.as_fd());
+    }
+}
+
+/// Do something in a process of its own, born with the namespaces of `flags`.
+pub fn apart(flags: i32, act: impl FnOnce() -> Result<()>) -> Result<()> {
+    match process::clone3(flags as u64, None)? {
+        Cloned::Child => process::exit_now(act().map_or_else(|errno| errno as i32, |()| 0)),
+        Cloned::Parent { pidfd, .. } => match process::wait(pidfd.as_fd())? {
+            Exit::Status(0) => Ok(()),
+            Exit::Status(number) => Err(Errno::from_raw(number)),
+            Exit::Signal(_) => Err(Errno::EPERM),
+        },
     }
 }

@@ -193,3 +193,35 @@ test_memory_in_rounds_where_nothing_is_tracked() {
   goes_on_from c1 "$WORD" "$n"
   run_ok delete --force c1
 }
+
+test_within_a_time() {
+  with_criu
+  differs runc,crun 'no such option'
+  counting c1
+  local word=$WORD n=$N
+  FLAGS+=(--timeout 20s)
+  checkpoint c1
+  restore c1
+  goes_on_from c1 "$word" "$n"
+}
+
+test_a_criu_that_hangs_is_bounded() {
+  with_criu
+  differs runc,crun 'no such option'
+  printf '#!/bin/sh\nexec sleep 100\n' >"$T/hangs"
+  chmod +x "$T/hangs"
+  counting c1
+  local word=$WORD n=$N
+  FLAGS=(--criu "$T/hangs" --timeout 2s)
+  run_fails 1 'not done within 2s: it waits for .*CRIU' checkpoint --image-path "$T/images" c1
+  FLAGS=(--criu "$CRIU")
+  assert_status c1 running
+  goes_on_from c1 "$word" "$n"
+  checkpoint c1
+  FLAGS=(--criu "$T/hangs" --timeout 2s)
+  run_fails 1 'not done within 2s: it waits for .*CRIU' restore --detach --bundle "$B" --image-path "$T/images" c1
+  FLAGS=(--criu "$CRIU")
+  assert_unknown c1
+  restore c1
+  goes_on_from c1 "$word" "$n"
+}

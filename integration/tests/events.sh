@@ -361,6 +361,21 @@ test_pressure_is_told_with_its_averages() {
   [ "$(grep -c pressure "$T/events")" -lt 20 ] || fail "$(<"$T/events")"
 }
 
+# A window that is no multiple of 2 s takes CAP_SYS_RESOURCE, which not every machine gives to root.
+test_pressure_of_memory_within_a_second() {
+  differs runc,crun "no such option"
+  disposable
+  has_pressure || skip "this kernel does not account pressure"
+  requires controller memory
+  bundle c1 'sh("dd if=/dev/zero of=/dev/shm/fill bs=1M count=40; sleep 100") | .linux.resources.unified = {"memory.high": "8388608"}'
+  run_ok run -d --bundle "$B" c1
+  follow --pressure memory:some:150ms/1s c1
+  eventually has_event pressure
+  assert_jq "$(event pressure)" '.resource == "memory" and .share == "some" and .stall_us == 150000 and .window_us == 1000000'
+  run_ok delete --force c1
+  wait "$EVENTS"
+}
+
 test_pressure_where_the_kernel_accounts_none() {
   differs runc,crun "no such option"
   ! has_pressure || skip "this kernel accounts pressure"

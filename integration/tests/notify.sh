@@ -128,3 +128,18 @@ test_delete_while_the_container_gets_ready() {
   wait $!
   deaf
 }
+
+test_a_word_that_never_comes_is_bounded() {
+  differs runc,crun "no such option"
+  listen
+  bundle c1 'args(["sleep", "100"])'
+  FLAGS=(--timeout 1s)
+  run_fails 1 'run c1: not done within 1s: it waits for the notification that it is ready' run --detach --bundle "$B" c1
+  FLAGS=()
+  assert_unknown c1
+  run_ok create --bundle "$B" c1
+  FLAGS=(--timeout 1s)
+  run_fails 1 'start c1: not done within 1s: it waits for the notification that it is ready' start c1
+  FLAGS=()
+  deaf
+}

@@ -65,6 +65,11 @@ pub fn keyring(keyring: &SessionKeyring) -> Outcome {
     }
 }
 
+/// What the kernel has answered to a call for a core scheduling cookie.
+pub fn core_refusal(call: &str, errno: Errno) -> Refusal {
+    Refusal::kernel(format!("prctl PR_SCHED_CORE {call}"), errno).with_text(schedule::without_cores(errno))
+}
+
 /// Whether this process's user namespace maps ids as `maps` says.
 pub fn has_maps(maps: &IdMaps) -> sys::Result<bool> {
     for (path, ranges) in [("/proc/self/uid_map", &maps.uids), ("/proc/self/gid_map", &maps.gids)] {

@@ -5,11 +5,36 @@ use super::{Cgroup, FILE_LIMIT};
 use crate::fault::{Call, Outcome, Refusal};
 use crate::sys::{Errno, fs};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 /// The files that are delegated by a kernel that does not say which.
 const FILES: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
 
 impl Cgroup {
+    /// Make the cgroup `path` below this one, move the process there, and give it to `owner`. It
+    /// has all controllers that this one has.
+    pub fn take_below(&self, root: &Path, path: &str, owner: Option<(u32, u32)>, pid: i32) -> Outcome {
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        for name in ends.map(|end| &path[..end]) {
+            match fs::mkdirat(self.as_fd(), name, 0o755) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(errno) => {
+                    return Err(Refusal::kernel(
+                        format!("mkdir {}", self.path().join(name).display()),
+                        errno,
+                    ));
+                }
+            }
+        }
+        let below = self.below(path).map_err(|err| Refusal::message(format!("{err:#}")))?;
+        let procs = || format!("write {pid} to {}/cgroup.procs", below.path().display());
+        below.put("cgroup.procs", &pid.to_string()).call(procs)?;
+        if let Some(path) = below.path().strip_prefix(root).ok().and_then(Path::to_str) {
+            below.enable_rest(root, path);
+        }
+        owner.map_or(Ok(()), |(uid, gid)| below.delegate(uid, gid))
+    }
+
     /// Give the directory, and the files that the kernel lists for this, to `uid` and `gid`. Limits
     /// are not among them.
     pub fn delegate(&self, uid: u32, gid: u32) -> Outcome {

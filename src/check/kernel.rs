@@ -3,6 +3,7 @@
 use super::{Caller, Finding, Verdict, apart};
 use crate::host;
 use crate::sys::mount::{self, Follow, Reach};
+use crate::sys::schedule::{self, CoreScope};
 use crate::sys::{self, Errno, bpf, landlock, refusals};
 use std::path::Path;
 
@@ -113,6 +114,20 @@ pub(super) fn landlock() -> Finding {
             let effect = "the annotation org.knarr.landlock with rules is refused; a sandbox has one wall";
             Finding::new("Landlock", Verdict::None, "not enabled")
                 .with(effect, "lsm=landlock,... to the kernel")
+        }
+    }
+}
+
+/// Give a process that ends at once a cookie of its own.
+pub(super) fn core_scheduling() -> Finding {
+    let name = "core scheduling";
+    let effect = "the annotation org.knarr.core-sched is refused";
+    match apart(0, || schedule::own_core(CoreScope::Process)) {
+        Ok(()) => Finding::ok(name, "a container may have cores of its own"),
+        Err(errno) => {
+            let known = schedule::without_cores(errno);
+            let found = if known.is_empty() { sys::describe(errno) } else { known.into() };
+            Finding::new(name, Verdict::None, found).with(effect, "")
         }
     }
 }

@@ -10,10 +10,9 @@ mod rights;
 
 pub use cgroup::holders;
 
-use crate::sys::process::{self, Cloned, Exit};
-use crate::sys::{self, Errno};
+use crate::placeholder::apart;
+use crate::sys;
 use serde::Serialize;
-use std::os::fd::AsFd;
 
 /// Whether something is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -97,6 +96,7 @@ pub fn all() -> Vec<Finding> {
     findings.extend(kernel::seccomp());
     findings.extend(kernel::modules());
     findings.push(kernel::landlock());
+    findings.push(kernel::core_scheduling());
     findings.extend(programs::all(caller));
     findings
 }
@@ -104,16 +104,4 @@ pub fn all() -> Vec<Finding> {
 /// Whether containers run here.
 pub fn able(findings: &[Finding]) -> bool {
     findings.iter().all(|finding| !finding.needed || finding.verdict != Verdict::Lacks)
-}
-
-/// Try something in a process of its own, born with the namespaces of `flags`.
-fn apart(flags: i32, attempt: impl FnOnce() -> sys::Result<()>) -> sys::Result<()> {
-    match process::clone3(flags as u64, None)? {
-        Cloned::Child => process::exit_now(attempt().map_or_else(|errno| errno as i32, |()| 0)),
-        Cloned::Parent { pidfd, .. } => match process::wait(pidfd.as_fd())? {
-            Exit::Status(0) => Ok(()),
-            Exit::Status(number) => Err(Errno::from_raw(number)),
-            Exit::Signal(_) => Err(Errno::EPERM),
-        },
-    }
 }

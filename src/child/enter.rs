@@ -6,7 +6,8 @@ use crate::channel::FromInit;
 use crate::config::Namespace;
 use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::EnterStep;
-use crate::sys::{Errno, cred, fs, process as proc};
+use crate::sys::schedule::CoreScope;
+use crate::sys::{Errno, cred, fs, process as proc, schedule};
 use nix::sys::signal::Signal;
 use std::os::fd::AsFd;
 
@@ -36,6 +37,10 @@ impl Init<'_> {
             }
             EnterStep::Time(offsets) => namespaces::time(offsets),
             EnterStep::NamespaceRoot { groups } => namespaces::become_root(*groups),
+            EnterStep::OwnCore => {
+                schedule::own_core(CoreScope::Process).map_err(|errno| acts::core_refusal("CREATE", errno))
+            }
+            EnterStep::CoreOfInit => self.core_of_init(),
             EnterStep::OfInit(kinds) => self.follow(kinds),
             EnterStep::Fork => self.fork(),
             EnterStep::Session => nix::unistd::setsid().map(drop).call(|| "setsid".into()),
@@ -64,6 +69,16 @@ impl Init<'_> {
         let Some(at) = at else { return Err(Refusal::message("the namespace was not opened")) };
         let (_, fd) = namespaces.swap_remove(at);
         proc::setns(fd.as_fd(), kind.clone_flag()).call(|| "setns".into())
+    }
+
+    /// The pid may be another's by now, but not if init is there afterwards.
+    fn core_of_init(&self) -> Outcome {
+        let Some(init) = &self.inherited.init else {
+            return Err(Refusal::message("there is no init to follow"));
+        };
+        schedule::share_core_of(self.inherited.init_pid)
+            .map_err(|errno| acts::core_refusal("SHARE_FROM", errno))?;
+        proc::pidfd_send_signal(init.as_fd(), 0).call(|| "init".into())
     }
 
     /// Enter all at once: a user namespace comes first and gives the rights for the others. Root

@@ -49,6 +49,8 @@ pub struct Inherited<'a> {
     pub about: &'a About,
     /// The init of a container that is there, to enter its namespaces.
     pub init: Option<OwnedFd>,
+    /// Its pid, as the parent sees it; 0 without one.
+    pub init_pid: i32,
     /// The namespaces to join.
     pub namespaces: Vec<(Namespace, OwnedFd)>,
     /// The copies of host mounts, by number.

@@ -130,14 +130,15 @@ fn run_with(args: &Args, create: &create::Args, net: &Net, global: &Global) -> R
             return Err(cause);
         }
     };
-    note::mark(Mark::Done);
     let pid = container.state.pid;
     let unlocked = container.unlock();
     reaper.into_iter().for_each(|signals| signals.reap_all_but(pid));
     let Some(signals) = signals else {
         notify.map_or(Ok(()), |notify| notify.until_ready(pid, pidfd.as_fd()))?;
+        note::mark(Mark::Done);
         return Ok(0);
     };
+    note::mark(Mark::Done);
     let timer = args.sandbox.timeout.map(|time| Timer::start(&pidfd, time)).transpose()?;
     let exit = attend(&pidfd, &signals, terminal, notify.as_ref());
     let is_late = timer.as_ref().is_some_and(Timer::is_over);

@@ -101,13 +101,15 @@ pub fn memory_flags() -> Vec<Value> {
 
 /// Annotations that change what is done, so that engines let only trusted users set them. A dot at
 /// the end: a prefix.
-pub const UNSAFE_ANNOTATIONS: [&str; 8] = [
+pub const UNSAFE_ANNOTATIONS: [&str; 10] = [
     annotation::SYSTEMD_PROPERTY,
     annotation::KEEP_ORIGINAL_GROUPS,
+    annotation::DELEGATE_CGROUP,
     annotation::MOUNT_CONTEXT_TYPE,
     annotation::OVERLAY,
     annotation::OVERLAY_LOWER,
     annotation::INIT,
     annotation::LANDLOCK,
+    annotation::CORE_SCHED,
     annotation::CRIU_CONFIG,
 ];

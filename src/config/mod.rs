@@ -5,6 +5,7 @@
 
 pub mod added;
 pub mod bind_flags;
+pub mod core_sched;
 pub mod device_rules;
 pub mod features;
 pub mod ids;
@@ -24,6 +25,7 @@ pub mod unknown;
 pub mod update;
 mod words;
 
+pub use core_sched::CoreSched;
 pub use ids::{IdMaps, IdRange};
 pub use landlock::Landlock;
 pub use load::{Loaded, load, load_process};
@@ -43,6 +45,8 @@ use std::path::PathBuf;
 pub mod annotation {
     /// Before the name of a property of the container's scope, where systemd makes it.
     pub const SYSTEMD_PROPERTY: &str = "org.systemd.property.";
+    /// The cgroup below the container's that the process is in and manages.
+    pub const DELEGATE_CGROUP: &str = "run.oci.delegate-cgroup";
     /// `1`: the process keeps the caller's supplementary groups.
     pub const KEEP_ORIGINAL_GROUPS: &str = "run.oci.keep_original_groups";
     /// What `linux.mountLabel` is to a new mount: `context` (the default), `fscontext`,
@@ -64,6 +68,8 @@ pub mod annotation {
     pub const SECCOMP_STRICT: &str = "org.knarr.seccomp-strict";
     /// What landlock(7) keeps the process from: `true`, or rules in JSON.
     pub const LANDLOCK: &str = "org.knarr.landlock";
+    /// With whom processes share the threads of a core: `own`, or `share:ID`.
+    pub const CORE_SCHED: &str = "org.knarr.core-sched";
 
     /// What annotations that only describe an image begin with, of the image specification.
     pub const IMAGE: &str = "org.opencontainers.image.";
@@ -135,6 +141,8 @@ pub struct Config {
     pub init: bool,
     /// What landlock(7) keeps the process from, if anything.
     pub landlock: Option<Landlock>,
+    /// With whom processes share the threads of a core, unless with all.
+    pub core_sched: Option<CoreSched>,
     /// The process to start. Without one, `create` works and `start` is an error.
     pub process: Option<Process>,
     /// The host name to set in the UTS namespace.

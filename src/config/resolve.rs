@@ -36,16 +36,14 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
     let overlay = super::overlay::resolve(&annotations, &mounts, asked, &mut root, bundle)?;
     let traced = is_wanted(&annotations, annotation::TRACE_HOOKS)?;
     let resources = linux.resources().as_ref().map(|r| resources::resolve(r, warnings)).transpose()?;
-    if linux.resources().as_ref().and_then(|r| *r.pids()).is_some_and(|pids| pids.limit() == 0) {
-        let reason = "0 allows one process, so nothing can be forked; -1 is no limit";
-        warnings.push(format!("linux.resources.pids.limit: {reason}"));
-    }
+    warnings.extend(one_process(&linux));
     Ok(Config {
         oci_version: spec.version().clone(),
         root,
         overlay,
         init: is_wanted(&annotations, annotation::INIT)?,
         landlock: super::landlock::resolve(&annotations)?,
+        core_sched: super::core_sched::resolve(&annotations)?,
         process,
         hostname: given(spec.hostname()),
         domainname: given(spec.domainname()),
@@ -70,6 +68,13 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         masked_paths: paths(linux.masked_paths()),
         readonly_paths: paths(linux.readonly_paths()),
     })
+}
+
+/// A limit that most who write it mean otherwise.
+fn one_process(linux: &oci::Linux) -> Option<String> {
+    let pids = linux.resources().as_ref().and_then(|resources| *resources.pids())?;
+    let reason = "0 allows one process, so nothing can be forked; -1 is no limit";
+    (pids.limit() == 0).then(|| format!("linux.resources.pids.limit: {reason}"))
 }
 
 /// Each once, however it is written.

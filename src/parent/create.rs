@@ -5,7 +5,7 @@ use super::hooks::host_hooks;
 use super::host_steps::host_steps;
 use super::launch::{Launched, launch};
 use super::making::Making;
-use super::settle::settle;
+use super::settle::{Around, settle};
 use super::terminal::hand_terminal;
 use super::watch::{DeviceFilter, Places};
 use crate::capability::Set;
@@ -134,7 +134,8 @@ fn bring_up(making: &mut Making<'_>, born: &mut Born) -> Result<Option<OwnedFd>>
     let Launched { pid, pidfd, channel } = &born.init;
     making.settle_scope()?;
     if !order.plan.settle.is_empty() {
-        settle(&order.plan.settle, *pid, born.network.take(), &mut making.moved, &making.resctrl)?;
+        let around = Around::of(order, making.cgroup.as_ref());
+        settle(&order.plan.settle, *pid, around, born.network.take(), &mut making.moved, &making.resctrl)?;
         channel.done().context("sendmsg to init")?;
     }
     let terminal = until_ready(making, &born.init, &mut born.proxy)?;

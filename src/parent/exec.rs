@@ -235,6 +235,11 @@ fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
             order.born_in(&below).context("--cgroup")?
         }
         (ExecCgroup::Below(path), None) => bail!("--cgroup {path}: the container's cgroup is gone"),
+        (ExecCgroup::Inits, _) => {
+            let cgroup = order.inits_cgroup()?;
+            target.refuse_frozen(&cgroup)?;
+            order.born_in(&cgroup)?
+        }
         // The container has none (`--cgroup-manager disabled`).
         (ExecCgroup::Containers, None) if target.container.state.cgroup.is_none() => {
             process::clone3(0, None).context("clone3")?
@@ -265,6 +270,7 @@ fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
                 first_closed_fd: order.plan.first_closed_fd,
                 about: &target.container.state.about,
                 init: Some(init),
+                init_pid: target.container.state.pid,
                 namespaces: Vec::new(),
                 trees: Vec::new(),
                 listener: None,

@@ -85,7 +85,17 @@ fn become_init(plan: &Plan, about: &About, opened: Opened, channel: InitEnd) -> 
     let _ = cred::set_parent_death_signal(Signal::SIGKILL);
     let Opened { namespaces, trees, listener, .. } = opened;
     let (steps, first_closed_fd) = (&plan.init, plan.first_closed_fd);
-    child::run(Inherited { steps, first_closed_fd, about, init: None, namespaces, trees, listener, channel })
+    child::run(Inherited {
+        steps,
+        first_closed_fd,
+        about,
+        init: None,
+        init_pid: 0,
+        namespaces,
+        trees,
+        listener,
+        channel,
+    })
 }
 
 /// Make init through a process that joins namespaces first. Init is the parent's child all the same

@@ -123,6 +123,7 @@ pub(super) fn converse(
                 first_closed_fd: 3,
                 about,
                 init,
+                init_pid: 0,
                 namespaces: Vec::new(),
                 trees,
                 listener: None,

@@ -1,6 +1,7 @@
 //! sd_notify(3) across the border of a container: what its processes say is passed on to who waits
 //! for it on the host.
 
+use crate::note;
 use crate::sys::{Errno, socket};
 use anyhow::{Context, Result};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -86,6 +87,7 @@ impl Notify {
     /// Pass on what comes until the container is ready or its process `pid` has ended. Then wait
     /// until the host has read it: systemd checks the sender, and this process is about to exit.
     pub fn until_ready(&self, pid: i32, pidfd: BorrowedFd<'_>) -> Result<()> {
+        note::at(|| "the notification that it is ready".into());
         loop {
             let mut fds =
                 [PollFd::new(self.as_fd(), PollFlags::POLLIN), PollFd::new(pidfd, PollFlags::POLLIN)];

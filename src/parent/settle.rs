@@ -1,22 +1,46 @@
 //! What the parent does for an init that exists and waits: above all, user namespaces and their
 //! mappings.
 
+use super::create::CreateOrder;
 use super::net_devices::Moved;
 use super::rdt;
-use crate::acts::process::{raise_hard_limit, set_scheduler};
-use crate::config::{IdMaps, IdRange, ids};
+use crate::acts::process::{core_refusal, raise_hard_limit, set_scheduler};
+use crate::cgroup::{self, Cgroup};
+use crate::config::{CoreSched, IdMaps, IdRange, ids};
 use crate::fault::{Call, Fault, Outcome, Refusal};
 use crate::note;
-use crate::placeholder::Placeholder;
+use crate::placeholder::{Placeholder, apart};
 use crate::plan::{Planned, Settle};
-use crate::sys::{self, Errno, fs, schedule};
+use crate::state::Store;
+use crate::sys::schedule::CoreScope;
+use crate::sys::{self, Errno, fs, process, schedule};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+/// What is around an init.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Around<'a> {
+    /// Where other containers are recorded.
+    pub(super) store: &'a Store,
+    /// The root of the cgroup tree.
+    pub(super) root: &'a Path,
+    /// The container's.
+    pub(super) cgroup: Option<&'a Cgroup>,
+}
+
+impl<'a> Around<'a> {
+    pub(super) fn of(order: &'a CreateOrder<'_>, made: Option<&'a cgroup::Made>) -> Around<'a> {
+        let cgroup = made.map(|made| &made.cgroup);
+        Around { store: order.store, root: &order.host.cgroup_root, cgroup }
+    }
+}
 
 /// Take all steps for the init with this pid. `network` is the network namespace that it joins, if
 /// it joins one.
 pub(super) fn settle(
     steps: &[Planned<Settle>],
     pid: i32,
+    around: Around<'_>,
     network: Option<OwnedFd>,
     moved: &mut Option<Moved>,
     resctrl: &rdt::Groups,
@@ -26,6 +50,11 @@ pub(super) fn settle(
         note::at(|| planned.to_string());
         let done = match &planned.step {
             Settle::MapIds(maps) => map_ids(maps, pid),
+            Settle::CgroupBelow { path, owner } => match around.cgroup {
+                Some(cgroup) => cgroup.take_below(around.root, path, *owner, pid),
+                None => Err(Refusal::message("the plan makes no cgroup")),
+            },
+            Settle::Core(core) => give_core(core, around.store, pid),
             Settle::ResctrlGroup => resctrl.enter(pid),
             Settle::OomScoreAdj(score) => write(pid, "oom_score_adj", &score.to_string()),
             Settle::Scheduler(scheduler) => set_scheduler(pid, scheduler).call(|| "sched_setattr".into()),
@@ -38,6 +67,34 @@ pub(super) fn settle(
         done.map_err(|refusal| refusal.of(&planned.field))?;
     }
     Ok(())
+}
+
+/// By a child: whoever makes or passes on a cookie has it from then on.
+fn give_core(core: &CoreSched, store: &Store, pid: i32) -> Outcome {
+    let refused = |call| move |errno| core_refusal(call, errno);
+    let id = match core {
+        CoreSched::Own => {
+            let give =
+                || schedule::own_core(CoreScope::Process).and_then(|()| schedule::share_core_with(pid));
+            return apart(0, give).map_err(refused("CREATE"));
+        }
+        CoreSched::Shared(id) => id,
+    };
+    let message = |text: String| Refusal::message(format!("container {id}: {text}"));
+    let other = store.open(id).map_err(|err| message(format!("{err:#}")))?;
+    let Some(other_init) = other.pidfd().map_err(|err| message(format!("{err:#}")))? else {
+        return Err(message("it does not run".into()));
+    };
+    let of = other.state.pid;
+    if schedule::core_of(of).map_err(refused("GET"))? == 0 {
+        return Err(message(
+            "it has no core scheduling cookie: it was made without org.knarr.core-sched".into(),
+        ));
+    }
+    apart(0, || schedule::share_core_of(of).and_then(|()| schedule::share_core_with(pid)))
+        .map_err(refused("SHARE_FROM"))?;
+    // Its pid may have been another's since.
+    process::pidfd_send_signal(other_init.as_fd(), 0).call(|| format!("init of container {id}"))
 }
 
 /// Where devices move: the namespace that init joins, or else the new one that it is in.

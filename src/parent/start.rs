@@ -33,7 +33,6 @@ pub fn start(container: Container, heir: Heir<'_>) -> Result<()> {
             let pid = container.state.pid;
             // Others may do with the container what they like while it gets ready.
             let _container = container.unlock();
-            note::at(|| "the notification that it is ready".into());
             notify.until_ready(pid, pidfd.as_fd())
         }
         _ => Ok(()),

@@ -1,8 +1,8 @@
 //! Where the container's cgroup lies.
 
 use super::systemd::Instance;
-use super::{CgroupDriver, Home, Request, Unit, resources};
-use crate::config::{Config, Invalid};
+use super::{CgroupDriver, Home, Planned, Request, Settle, Unit, planned, resources};
+use crate::config::{Config, Invalid, annotation};
 use crate::host::Host;
 use std::path::Path;
 
@@ -33,6 +33,22 @@ pub(super) fn home(config: &Config, request: &Request, host: &Host) -> Result<Op
         return Err(Invalid::new(FIELD, format!("\"{path}\" does not name a cgroup below the root")));
     }
     Ok(Some(Home { path: names.join("/"), unit: None }))
+}
+
+/// The cgroup below the container's that the process is to be in, if any (annotation
+/// `run.oci.delegate-cgroup`). Its namespace begins at the container's, where the limits are.
+pub(super) fn delegated(config: &Config) -> Result<Option<Planned<Settle>>, Invalid> {
+    let field = format!("annotations.{}", annotation::DELEGATE_CGROUP);
+    let Some(text) = config.annotations.get(annotation::DELEGATE_CGROUP).filter(|text| !text.is_empty())
+    else {
+        return Ok(None);
+    };
+    let names: Vec<&str> = text.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
+    if names.is_empty() || names.contains(&"..") || text.contains(['\0', '\n']) {
+        return Err(Invalid::new(field, format!("{text:?} does not name a cgroup below the container's")));
+    }
+    let owner = config.id_maps.root().filter(|root| *root != (0, 0));
+    Ok(Some(planned(field, Settle::CgroupBelow { path: names.join("/"), owner })))
 }
 
 fn parent(cgroup: &str) -> &str {

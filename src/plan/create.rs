@@ -8,11 +8,13 @@ use super::{
 };
 use crate::config::bind_flags::Flags;
 use crate::config::rules::sysctl_namespace;
-use crate::config::{Config, IdMaps, Invalid, Mount, MountSource, Namespace, Options, Place};
+use crate::config::{Config, CoreSched, IdMaps, Invalid, Mount, MountSource, Namespace, Options, Place};
 use crate::host::Host;
 use crate::sys::mount::{Change, Reach, attr};
 use std::borrow::Cow;
 use std::path::Path;
+
+pub(super) const CORE_SCHED: &str = "annotations.org.knarr.core-sched";
 
 /// Decide all that is done to make the container.
 pub fn create(config: &Config, request: &Request, host: &Host) -> Result<Plan, Invalid> {
@@ -27,6 +29,9 @@ pub(super) fn trial(config: &Config, request: &Request, host: &Host) -> Result<P
 
 fn plan_for(purpose: Purpose, config: &Config, request: &Request, host: &Host) -> Result<Plan, Invalid> {
     let config = &*with_notify(config, request.notify.as_deref());
+    if config.core_sched.as_ref() == Some(&CoreSched::Shared(request.id.clone())) {
+        return Err(Invalid::new(CORE_SCHED, format!("\"share:{}\" is this container itself", request.id)));
+    }
     let cgroup = cgroup::home(config, request, host)?;
     let warnings = if cgroup.is_none() { without_cgroup(config, host)? } else { Vec::new() };
     let mut parent = before_mounts(config, cgroup.as_ref(), request, host)?;
@@ -35,7 +40,12 @@ fn plan_for(purpose: Purpose, config: &Config, request: &Request, host: &Host) -
     if request.start == Start::OnRequest {
         parent.push(planned("", HostStep::StartSocket));
     }
-    let settle = settle(purpose, config);
+    let delegated = cgroup::delegated(config)?;
+    if let Some(step) = delegated.as_ref().filter(|_| cgroup.is_none()) {
+        return Err(Invalid::new(&step.field, "there is no cgroup to make it in"));
+    }
+    let delegated = delegated.filter(|_| purpose == Purpose::Process);
+    let settle: Vec<_> = delegated.into_iter().chain(settle(purpose, config)).collect();
     let wait = (!settle.is_empty()).then(|| planned("", EnterStep::AwaitParent));
     let mut init: Vec<Planned<Step>> = wait.into_iter().chain(enter).chain(root).collect();
     match purpose {
@@ -299,7 +309,9 @@ fn settle(purpose: Purpose, config: &Config) -> Vec<Planned<Settle>> {
         return maps.into_iter().collect();
     }
     let rdt = config.rdt.as_ref().map(|_| planned("linux.intelRdt", Settle::ResctrlGroup));
-    let mut steps: Vec<_> = rdt.into_iter().chain(maps).collect();
+    let shared = config.core_sched.as_ref().filter(|core| **core != CoreSched::Own);
+    let shared = shared.map(|core| planned(CORE_SCHED, Settle::Core(core.clone())));
+    let mut steps: Vec<_> = rdt.into_iter().chain(shared).chain(maps).collect();
     if let Some(process) = config.process.as_ref().filter(|_| config.namespaces.own(Namespace::User)) {
         if let Some(score) = process.oom_score_adj {
             steps.push(planned("process.oomScoreAdj", Settle::OomScoreAdj(score)));
@@ -333,6 +345,9 @@ fn enter(purpose: Purpose, config: &Config, request: &Request, host: &Host) -> V
     }
     steps.push(planned("", EnterStep::Session));
     steps.push(planned("", ProcessStep::AllProcessors));
+    if config.core_sched == Some(CoreSched::Own) && purpose == Purpose::Process {
+        steps.push(planned(CORE_SCHED, EnterStep::OwnCore));
+    }
     let of = |kind| config.namespaces.of(kind);
     let score = config.process.as_ref().and_then(|process| process.oom_score_adj);
     let is_inits = purpose == Purpose::Process && !config.namespaces.own(Namespace::User);

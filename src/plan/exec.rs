@@ -1,8 +1,10 @@
 //! A process for a container that is there: config.json, the process that is asked for and a
 //! request, to an [`Exec`].
 
+use super::create::CORE_SCHED;
 use super::{
-    Console, EnterStep, Keyring, Planned, ProcessStep, RootStep, Step, mounts, numbered, planned, process,
+    Console, EnterStep, Keyring, Planned, ProcessStep, RootStep, Step, cgroup, mounts, numbered, planned,
+    process,
 };
 use crate::config::{Config, ExecAffinity, Invalid, Namespace, NumberSet, Place, Process};
 use crate::host::Host;
@@ -28,6 +30,8 @@ pub struct ExecRequest {
 pub enum ExecCgroup {
     /// The container's or, where that takes no processes, the one that init has moved to.
     Containers,
+    /// The one that init is in: the container's is to have no processes of its own.
+    Inits,
     /// One below the container's, which must be there (`--cgroup`).
     Below(String),
 }
@@ -98,7 +102,11 @@ pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Ho
     steps.append(&mut process::steps(config, process, way, host)?);
     let first_closed_fd = 3 + request.preserve_fds as i32;
     let initial_cpus = process.exec_affinity.initial.clone();
-    Ok(Exec { id: request.id.clone(), first_closed_fd, cgroup: request.cgroup.clone(), initial_cpus, steps })
+    let cgroup = match (&request.cgroup, cgroup::delegated(config)?) {
+        (ExecCgroup::Containers, Some(_)) => ExecCgroup::Inits,
+        (asked, _) => asked.clone(),
+    };
+    Ok(Exec { id: request.id.clone(), first_closed_fd, cgroup, initial_cpus, steps })
 }
 
 /// What is done before the namespaces are entered: the host's /proc is in reach, and its rights
@@ -123,6 +131,8 @@ fn with_the_hosts_rights(config: &Config, process: &Process, host: &Host) -> Vec
     if let Some(uid) = process::stdio_owner(config, process, host) {
         steps.push(planned("process.user", ProcessStep::StdioOwner(uid)));
     }
+    // A child of the caller's has the caller's.
+    steps.extend(config.core_sched.as_ref().map(|_| planned(CORE_SCHED, EnterStep::CoreOfInit)));
     match &process.exec_affinity {
         ExecAffinity { last: Some(cpus), .. } => {
             steps.push(planned("process.execCPUAffinity.final", ProcessStep::Affinity(cpus.clone())));
@@ -143,6 +153,7 @@ impl Display for Exec {
             ExecCgroup::Containers => {
                 writeln!(f, "launch:\n  clone3 into the container's cgroup, or init's")?;
             }
+            ExecCgroup::Inits => writeln!(f, "launch:\n  clone3 into the cgroup that init is in")?,
             ExecCgroup::Below(path) => {
                 writeln!(f, "launch:\n  clone3 into cgroup {path} of the container's")?;
             }

@@ -1,7 +1,7 @@
 //! What a checkpoint by CRIU needs beside its images: which mounts come from the host, and what
 //! makes a container ready to take the processes of one.
 
-use super::create::{net_devices, trial, with_notify};
+use super::create::{CORE_SCHED, net_devices, trial, with_notify};
 use super::mounts::{FirstMounts, Mounts};
 use super::{
     Keyring, MountStep, Plan, Planned, Request, RootStep, SessionKeyring, Settle, Source, Step, Tree,
@@ -144,7 +144,10 @@ pub fn restore(config: &Config, request: &Request, host: &Host) -> Result<Restor
     let keyring = (request.keyring == Keyring::New)
         .then(|| process::keyring(request.id.as_str(), config.process.as_ref()));
     let rdt = config.rdt.as_ref().map(|_| planned("linux.intelRdt", Settle::ResctrlGroup));
-    let settle = rdt.into_iter().chain(net_devices(config)).collect();
+    // CRIU knows nothing of cookies. The processes to come are children of this one.
+    let core = config.core_sched.clone().map(|core| planned(CORE_SCHED, Settle::Core(core)));
+    let delegated = super::cgroup::delegated(config)?;
+    let settle = rdt.into_iter().chain(delegated).chain(core).chain(net_devices(config)).collect();
     let loopback = *config.namespaces.of(Namespace::Network) == Place::New;
     Ok(Restore {
         trial,

@@ -12,6 +12,7 @@ use crate::host;
 use crate::parent::seal;
 use crate::protobuf::Declared;
 use crate::sys::process::{self, Cloned};
+use crate::sys::schedule::CoreScope;
 use crate::sys::{Errno, cred, fs, memory, schedule, socket};
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::SockType;
@@ -147,7 +148,7 @@ fn begin(asked: &Asked, flags: &Flags, listener: OwnedFd, path: &Path) -> Result
     let log = fs::open("log", libc::O_RDWR | fs::O_NONBLOCK, 0).context("log")?;
     let cgroup = shim_cgroup(&asked.options.shim_cgroup)?;
     if std::env::var_os("SCHED_CORE").is_some_and(|value| !value.is_empty()) {
-        schedule::share_core().context("PR_SCHED_CORE")?;
+        schedule::own_core(CoreScope::ProcessGroup).context("PR_SCHED_CORE")?;
     }
     // More likely to be killed for memory than containerd is, which goes on without it.
     let parent = nix::unistd::getppid();

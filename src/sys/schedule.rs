@@ -71,12 +71,60 @@ pub fn set_affinity(cpus: &[u64]) -> Result<()> {
         .map(drop)
 }
 
-/// prctl(2) `PR_SCHED_CORE`: a cookie of this process's own, so that only it and its children share
-/// a core (Linux 5.14).
-pub fn share_core() -> Result<()> {
-    const PR_SCHED_CORE: libc::c_int = 62;
+const PR_SCHED_CORE: libc::c_int = 62;
+
+/// What an answer of it says of the machine; empty where it says nothing.
+pub fn without_cores(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ENODEV => "no core scheduling: the processors have no SMT",
+        Errno::EINVAL => "no core scheduling: the kernel is built without it (CONFIG_SCHED_CORE)",
+        _ => "",
+    }
+}
+
+/// `PR_SCHED_CORE_SCOPE_…`: whom a cookie is for.
+#[derive(Debug, Clone, Copy)]
+#[repr(u8)]
+pub enum CoreScope {
+    Process = 1,
+    ProcessGroup = 2,
+}
+
+/// prctl(2) `PR_SCHED_CORE`: a new cookie for this process or its group, so that only they and
+/// their children share a core (Linux 5.14).
+pub fn own_core(scope: CoreScope) -> Result<()> {
     const CREATE: libc::c_ulong = 1;
-    const PROCESS_GROUP: libc::c_ulong = 2;
     // SAFETY: integers only.
-    Errno::result(unsafe { libc::prctl(PR_SCHED_CORE, CREATE, 0, PROCESS_GROUP, 0) }).map(drop)
+    Errno::result(unsafe { libc::prctl(PR_SCHED_CORE, CREATE, 0, scope as libc::c_ulong, 0) }).map(drop)
+}
+
+/// The cookie of the main thread of process `pid`, as a number that tells it from others; 0 is
+/// none.
+pub fn core_of(pid: i32) -> Result<u64> {
+    const GET: libc::c_ulong = 0;
+    const THREAD: libc::c_ulong = 0;
+    let mut cookie: u64 = 0;
+    // SAFETY: the kernel writes 64 bits to `cookie`, which is aligned to them and lives over the
+    // call.
+    Errno::result(unsafe { libc::prctl(PR_SCHED_CORE, GET, pid as libc::c_ulong, THREAD, &raw mut cookie) })?;
+    Ok(cookie)
+}
+
+/// Give this thread the cookie of process `pid`.
+pub fn share_core_of(pid: i32) -> Result<()> {
+    const SHARE_FROM: libc::c_ulong = 3;
+    const THREAD: libc::c_ulong = 0;
+    // SAFETY: integers only.
+    Errno::result(unsafe { libc::prctl(PR_SCHED_CORE, SHARE_FROM, pid as libc::c_ulong, THREAD, 0) })
+        .map(drop)
+}
+
+/// Give process `pid` the cookie of this thread.
+pub fn share_core_with(pid: i32) -> Result<()> {
+    const SHARE_TO: libc::c_ulong = 2;
+    // SAFETY: integers only.
+    Errno::result(unsafe {
+        libc::prctl(PR_SCHED_CORE, SHARE_TO, pid as libc::c_ulong, CoreScope::Process as libc::c_ulong, 0)
+    })
+    .map(drop)
 }

@@ -18,11 +18,11 @@ use crate::parent::hooks::host_hooks;
 use crate::parent::host_steps::host_steps;
 use crate::parent::launch::{Launched, Opened, launch};
 use crate::parent::making::Making;
-use crate::parent::settle::settle;
+use crate::parent::settle::{Around, settle};
 use crate::parent::terminal::hand_terminal;
+use crate::plan::SessionKeyring;
 use crate::plan::restore::{Kept, Restore};
-use crate::plan::{Plan, SessionKeyring};
-use crate::state::{About, Container};
+use crate::state::Container;
 use crate::sys::mount::{self, Change, Follow, Reach, attr};
 use crate::sys::{self, Errno, describe, fs, net, process};
 use anyhow::{Context, Result, anyhow, bail};
@@ -96,7 +96,7 @@ fn build<'b>(
     let notify = opened.notify.take();
     let namespaces = copies(&order.restore.kept, &opened)?;
     let cgroup = making.cgroup.as_ref().map(|made| &made.cgroup);
-    try_mounts(own.plan, making.about(), opened, cgroup)?;
+    try_mounts(making, opened, cgroup)?;
     let cgroup = cgroup.map(Cgroup::as_fd);
     // CRIU closes each when it has used it.
     let nulls = [null()?, null()?, null()?];
@@ -137,11 +137,13 @@ fn copies(kept: &[Kept], opened: &Opened) -> Result<Vec<Given>> {
 
 /// Make the container's mounts as ever, and drop them: CRIU mounts on what is there then, by paths
 /// that lead nowhere else.
-fn try_mounts(plan: &Plan, about: &About, opened: Opened, cgroup: Option<&Cgroup>) -> Result<()> {
-    let Launched { pid, pidfd, channel } = launch(plan, about, opened, cgroup, None)?;
+fn try_mounts(making: &Making<'_>, opened: Opened, cgroup: Option<&Cgroup>) -> Result<()> {
+    let plan = making.order.plan;
+    let Launched { pid, pidfd, channel } = launch(plan, making.about(), opened, cgroup, None)?;
     let attempt = || -> Result<()> {
         if !plan.settle.is_empty() {
-            settle(&plan.settle, pid, None, &mut None, &Default::default())?;
+            let around = Around::of(making.order, making.cgroup.as_ref());
+            settle(&plan.settle, pid, around, None, &mut None, &Default::default())?;
             channel.done().context("sendmsg to init")?;
         }
         match channel.hear().context("recvmsg from init")? {
@@ -289,7 +291,8 @@ impl Conversation<'_, '_> {
             loopback(pid).map_err(|errno| anyhow!("bring up lo: {}", describe(errno)))?;
         }
         let network = self.network.map(|fd| fd.try_clone_to_owned()).transpose().context("dup")?;
-        settle(&restore.settle, pid, network, &mut self.making.moved, &self.making.resctrl)?;
+        let around = Around::of(own, self.making.cgroup.as_ref());
+        settle(&restore.settle, pid, around, network, &mut self.making.moved, &self.making.resctrl)?;
         self.making.began_hooks = true;
         host_hooks(&own.config.hooks, self.making.about(), pid)
     }

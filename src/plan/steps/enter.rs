@@ -48,6 +48,11 @@ pub enum EnterStep {
         /// Whether the caller's supplementary groups are kept.
         groups: Groups,
     },
+    /// prctl(2) `PR_SCHED_CORE`: only this process and what comes of it are on the threads of a
+    /// core at once.
+    OwnCore,
+    /// Take the core scheduling cookie of the container's init, while the host's pids are in reach.
+    CoreOfInit,
     /// setns(2) into these namespaces of the container's init, all in one call.
     OfInit(Vec<Namespace>),
     /// Go on as a child, which is born in the pid namespace that was entered, and tell the parent
@@ -94,6 +99,8 @@ impl Display for EnterStep {
             }
             EnterStep::New(kind) => write!(f, "new {} namespace", kind.name()),
             EnterStep::Join(kind) => write!(f, "join {} namespace", kind.name()),
+            EnterStep::OwnCore => write!(f, "a core scheduling cookie of its own"),
+            EnterStep::CoreOfInit => write!(f, "the core scheduling cookie of init"),
             EnterStep::OfInit(kinds) => write!(f, "enter {} of init", names(kinds)),
             EnterStep::Fork => write!(f, "fork and tell the parent"),
             EnterStep::Session => write!(f, "new session"),

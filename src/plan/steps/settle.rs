@@ -1,7 +1,7 @@
 //! What the parent does for an init that exists and waits.
 
 use super::text::{hard_limit_text, io_priority_text, scheduler_text};
-use crate::config::{IdMaps, Scheduler};
+use crate::config::{CoreSched, IdMaps, Scheduler};
 use std::fmt::{self, Display, Formatter};
 
 /// What the parent does for an init that exists and waits.
@@ -17,6 +17,14 @@ pub enum Settle {
     IoPriority(u32),
     /// Raise the ceiling of one of its limits, for the same reason.
     HardLimit(HardLimit),
+    /// Make this cgroup below the container's, with all controllers, and move it there.
+    CgroupBelow {
+        path: String,
+        /// The root of the container's user namespace, who gets that cgroup.
+        owner: Option<(u32, u32)>,
+    },
+    /// Give it a core scheduling cookie.
+    Core(CoreSched),
     /// Put it into the groups of resctrl.
     ResctrlGroup,
     /// Move a network device of the host into its network namespace.
@@ -49,6 +57,12 @@ impl Display for Settle {
             Settle::MapIds(maps) => write!(f, "map {maps}"),
             Settle::OomScoreAdj(score) => write!(f, "oom_score_adj {score}"),
             Settle::Scheduler(scheduler) => scheduler_text(f, scheduler),
+            Settle::CgroupBelow { path, owner } => {
+                write!(f, "move to cgroup {path} of the container's")?;
+                owner.map_or(Ok(()), |(uid, gid)| write!(f, ", of {uid}:{gid}"))
+            }
+            Settle::Core(CoreSched::Own) => write!(f, "a core scheduling cookie of its own"),
+            Settle::Core(CoreSched::Shared(id)) => write!(f, "the core scheduling cookie of container {id}"),
             Settle::ResctrlGroup => write!(f, "enter the resctrl group"),
             Settle::NetDevice(device) => {
                 write!(f, "move network device {} in as {}", device.host, device.container)
