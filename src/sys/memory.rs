@@ -1,6 +1,6 @@
 //! The program's own memory.
 //!
-//! A command lives for milliseconds, so the first half megabyte is handed out front to back and
+//! A command lives for milliseconds, so the first 768 kB are handed out front to back and
 //! never taken back: malloc(3) costs more than all that it could save here. What is asked for after
 //! that is the C library's, so a command that stays, as `events`, keeps no more than that much in
 //! vain.
@@ -10,8 +10,8 @@ use std::cell::UnsafeCell;
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU32};
 
-/// How much is handed out front to back. A `run` takes 0.2 MB of it.
-const LENGTH: usize = 512 << 10;
+/// How much is handed out front to back. A `run` takes 0.2 MB of it, a sandbox 0.5.
+const LENGTH: usize = 768 << 10;
 
 /// That of malloc(3), which code relies on that asks for less: nix has buffers of bytes for
 /// `cmsghdr`.
