@@ -35,6 +35,51 @@ test_the_container_is_all_that_is_in_it() {
   assert_eq "$(<"$C/cgroup.procs")" "$PID"
 }
 
+SUBGROUP='.annotations["run.oci.systemd.subgroup"] = "below/it" | .linux.namespaces |= map(select(.type != "cgroup")) + [{type: "cgroup"}]'
+test_the_process_is_below_the_scope_by_annotation() {
+  differs runc 'no such annotation'
+  scope c1 "$SUBGROUP | .linux.resources.pids.limit = 77"
+  run_ok run -d --bundle "$B" c1
+  pid_of c1
+  assert_eq "$(<"/proc/$PID/cgroup")" "0::/system.slice/$UNIT/below/it"
+  assert_eq "$(<"$C/cgroup.procs")" ''
+  assert_property TasksMax=77
+  run_ok exec c1 cat /proc/self/cgroup
+  assert_eq "$OUT" 0::/
+  run_ok exec -d --pid-file "$T/pid" c1 sleep 100
+  assert_eq "$(<"/proc/$(<"$T/pid")/cgroup")" "0::/system.slice/$UNIT/below/it"
+  run_ok pause c1
+  assert_status c1 paused
+  run_ok resume c1
+  run_ok update --pids-limit 55 c1
+  assert_property TasksMax=55
+  run_ok kill --all c1 KILL
+  eventually is_gone "$(<"$T/pid")"
+  eventually has_status c1 stopped
+  run_ok delete c1
+  eventually is_unloaded
+  eventually test ! -e "$C"
+}
+
+test_an_empty_subgroup_is_none() {
+  differs runc 'no such annotation'
+  scope c1 "$SUBGROUP | .annotations[\"run.oci.systemd.subgroup\"] = \"\""
+  run_ok create --bundle "$B" c1
+  pid_of c1
+  assert_eq "$(<"/proc/$PID/cgroup")" "0::/system.slice/$UNIT"
+}
+
+test_what_is_no_subgroup_is_refused() {
+  only_knarr
+  local name
+  for name in ../x x/.. /; do
+    scope c1 --arg n "$name" '.annotations["run.oci.systemd.subgroup"] = $n'
+    run_fails 1 'annotations.run.oci.systemd.subgroup: .* does not name a cgroup below' create --bundle "$B" c1
+  done
+  scope c1 "$SUBGROUP | .annotations[\"run.oci.delegate-cgroup\"] = \"own\""
+  run_fails 1 'run.oci.delegate-cgroup: .*subgroup names another one' create --bundle "$B" c1
+}
+
 test_a_private_cgroup_namespace_is_rooted_in_it() {
   scope c1 'args(["sh", "-c", "cat /proc/self/cgroup"])'
   run_ok run --bundle "$B" c1

@@ -101,10 +101,11 @@ pub fn memory_flags() -> Vec<Value> {
 
 /// Annotations that change what is done, so that engines let only trusted users set them. A dot at
 /// the end: a prefix.
-pub const UNSAFE_ANNOTATIONS: [&str; 10] = [
+pub const UNSAFE_ANNOTATIONS: [&str; 11] = [
     annotation::SYSTEMD_PROPERTY,
     annotation::KEEP_ORIGINAL_GROUPS,
     annotation::DELEGATE_CGROUP,
+    annotation::SYSTEMD_SUBGROUP,
     annotation::MOUNT_CONTEXT_TYPE,
     annotation::OVERLAY,
     annotation::OVERLAY_LOWER,

@@ -45,6 +45,8 @@ use std::path::PathBuf;
 pub mod annotation {
     /// Before the name of a property of the container's scope, where systemd makes it.
     pub const SYSTEMD_PROPERTY: &str = "org.systemd.property.";
+    /// The cgroup below the container's scope that the process is in, where systemd makes that.
+    pub const SYSTEMD_SUBGROUP: &str = "run.oci.systemd.subgroup";
     /// The cgroup below the container's that the process is in and manages.
     pub const DELEGATE_CGROUP: &str = "run.oci.delegate-cgroup";
     /// `1`: the process keeps the caller's supplementary groups.

@@ -1,8 +1,9 @@
 //! Where the container's cgroup lies.
 
+use super::create::delegation;
 use super::systemd::Instance;
 use super::{CgroupDriver, Home, Planned, Request, Settle, Unit, planned, resources};
-use crate::config::{Config, Invalid, annotation};
+use crate::config::{Config, Invalid, Namespace, Place, annotation};
 use crate::host::Host;
 use std::path::Path;
 
@@ -35,20 +36,45 @@ pub(super) fn home(config: &Config, request: &Request, host: &Host) -> Result<Op
     Ok(Some(Home { path: names.join("/"), unit: None }))
 }
 
-/// The cgroup below the container's that the process is to be in, if any (annotation
-/// `run.oci.delegate-cgroup`). Its namespace begins at the container's, where the limits are.
-pub(super) fn delegated(config: &Config) -> Result<Option<Planned<Settle>>, Invalid> {
-    let field = format!("annotations.{}", annotation::DELEGATE_CGROUP);
-    let Some(text) = config.annotations.get(annotation::DELEGATE_CGROUP).filter(|text| !text.is_empty())
-    else {
+/// The cgroup below the container's that the process is to be in, if any. Limits stay with the
+/// container's. That of `run.oci.delegate-cgroup` is below where the namespace begins; that of
+/// `run.oci.systemd.subgroup`, in a scope, is where it begins.
+pub(super) fn below(config: &Config, driver: CgroupDriver) -> Result<Option<Planned<Settle>>, Invalid> {
+    let root = config.id_maps.root().filter(|root| *root != (0, 0));
+    let delegated = named(config, annotation::DELEGATE_CGROUP)?;
+    let subgroup = match driver {
+        CgroupDriver::Systemd => named(config, annotation::SYSTEMD_SUBGROUP)?,
+        CgroupDriver::Cgroupfs | CgroupDriver::Disabled => None,
+    };
+    let (field, path, owner) = match (subgroup, delegated) {
+        (None, None) => return Ok(None),
+        (Some((subgroup, _)), Some((field, _))) => {
+            return Err(Invalid::new(field, format!("{subgroup} names another one for the process")));
+        }
+        (None, Some((field, path))) => (field, path, root),
+        (Some((field, path)), None) => (field, path, root.filter(|_| delegation(config).is_some())),
+    };
+    Ok(Some(planned(field, Settle::CgroupBelow { path, owner })))
+}
+
+/// Whether the cgroup namespace begins at the cgroup that the process is moved to.
+pub(super) fn namespace_begins_below(config: &Config, driver: CgroupDriver) -> bool {
+    let is_named = || matches!(named(config, annotation::SYSTEMD_SUBGROUP), Ok(Some(_)));
+    driver == CgroupDriver::Systemd && *config.namespaces.of(Namespace::Cgroup) == Place::New && is_named()
+}
+
+/// The field and the path of an annotation that names a cgroup below the container's. Empty is
+/// none.
+fn named(config: &Config, annotation: &str) -> Result<Option<(String, String)>, Invalid> {
+    let Some(text) = config.annotations.get(annotation).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
+    let field = format!("annotations.{annotation}");
     let names: Vec<&str> = text.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
     if names.is_empty() || names.contains(&"..") || text.contains(['\0', '\n']) {
         return Err(Invalid::new(field, format!("{text:?} does not name a cgroup below the container's")));
     }
-    let owner = config.id_maps.root().filter(|root| *root != (0, 0));
-    Ok(Some(planned(field, Settle::CgroupBelow { path: names.join("/"), owner })))
+    Ok(Some((field, names.join("/"))))
 }
 
 fn parent(cgroup: &str) -> &str {

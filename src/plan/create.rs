@@ -40,14 +40,16 @@ fn plan_for(purpose: Purpose, config: &Config, request: &Request, host: &Host) -
     if request.start == Start::OnRequest {
         parent.push(planned("", HostStep::StartSocket));
     }
-    let delegated = cgroup::delegated(config)?;
-    if let Some(step) = delegated.as_ref().filter(|_| cgroup.is_none()) {
+    let below = cgroup::below(config, request.cgroup_driver)?;
+    if let Some(step) = below.as_ref().filter(|_| cgroup.is_none()) {
         return Err(Invalid::new(&step.field, "there is no cgroup to make it in"));
     }
-    let delegated = delegated.filter(|_| purpose == Purpose::Process);
-    let settle: Vec<_> = delegated.into_iter().chain(settle(purpose, config)).collect();
+    let below = below.filter(|_| purpose == Purpose::Process);
+    let begins_below = below.is_some() && cgroup::namespace_begins_below(config, request.cgroup_driver);
+    let settle: Vec<_> = below.into_iter().chain(settle(purpose, config)).collect();
     let wait = (!settle.is_empty()).then(|| planned("", EnterStep::AwaitParent));
-    let mut init: Vec<Planned<Step>> = wait.into_iter().chain(enter).chain(root).collect();
+    let namespace = begins_below.then(|| planned("", EnterStep::New(Namespace::Cgroup)));
+    let mut init: Vec<Planned<Step>> = wait.into_iter().chain(namespace).chain(enter).chain(root).collect();
     match purpose {
         Purpose::Process => {
             init.extend(hooks.into_iter().chain([pivot]).chain(finish));
@@ -55,7 +57,10 @@ fn plan_for(purpose: Purpose, config: &Config, request: &Request, host: &Host) -
         }
         Purpose::Trial => init.push(planned("", ProcessStep::Ready)),
     }
-    let launch = launch(config, host, cgroup.is_some(), first_mounts(purpose, config, request, host));
+    let mut launch = launch(config, host, cgroup.is_some(), first_mounts(purpose, config, request, host));
+    if begins_below {
+        launch.new &= !(Namespace::Cgroup.clone_flag() as u64);
+    }
     let first_closed_fd = 3 + request.preserve_fds as i32;
     Ok(Plan { id: request.id.clone(), cgroup, first_closed_fd, host: parent, launch, settle, init, warnings })
 }
@@ -218,7 +223,7 @@ const NOTIFY_FOLDER: &str = "/run/notify";
 
 /// config-linux.md: Cgroup ownership. A container that sees its cgroup as the root of a namespace
 /// of its own, and can write there, gets it; what root of the host owns is the host root's anyway.
-fn delegation(config: &Config) -> Option<Planned<HostStep>> {
+pub(super) fn delegation(config: &Config) -> Option<Planned<HostStep>> {
     let (uid, gid) = config.id_maps.root().filter(|root| *root != (0, 0))?;
     if *config.namespaces.of(Namespace::Cgroup) != Place::New {
         return None;

@@ -3,8 +3,8 @@
 
 use super::create::CORE_SCHED;
 use super::{
-    Console, EnterStep, Keyring, Planned, ProcessStep, RootStep, Step, cgroup, mounts, numbered, planned,
-    process,
+    CgroupDriver, Console, EnterStep, Keyring, Planned, ProcessStep, RootStep, Step, cgroup, mounts,
+    numbered, planned, process,
 };
 use crate::config::{Config, ExecAffinity, Invalid, Namespace, NumberSet, Place, Process};
 use crate::host::Host;
@@ -102,7 +102,7 @@ pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Ho
     steps.append(&mut process::steps(config, process, way, host)?);
     let first_closed_fd = 3 + request.preserve_fds as i32;
     let initial_cpus = process.exec_affinity.initial.clone();
-    let cgroup = match (&request.cgroup, cgroup::delegated(config)?) {
+    let cgroup = match (&request.cgroup, cgroup::below(config, CgroupDriver::Systemd)?) {
         (ExecCgroup::Containers, Some(_)) => ExecCgroup::Inits,
         (asked, _) => asked.clone(),
     };

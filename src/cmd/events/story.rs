@@ -255,7 +255,10 @@ impl Known {
         let counts = self.kills.as_mut().map_or(self.counts, Kills::read);
         // At the first look at an old one nobody knows when it was.
         let time = (std::mem::replace(&mut self.age, Age::New) == Age::New).then(time::now);
-        self.take_counts(counts, time.clone(), events);
+        // The kernel counts a shortage before it kills for it: both are one event.
+        if ended || counts.oom_kill != self.counts.oom_kill {
+            self.take_counts(counts, time.clone(), events);
+        }
         if ended && !self.is_ended {
             let at = if self.init.is_some() { Some(time::now()) } else { time };
             let state = &self.container.state;
