@@ -122,8 +122,9 @@ test_delete_while_the_container_gets_ready() {
   listen
   bundle c1 'sh("sleep 1000")'
   run_ok create --bundle "$B" c1
+  pid_of c1
   "$RUNTIME" --root "$ROOT" start c1 &
-  eventually has_status c1 running
+  eventually grep -Eq 'sh|sleep' "/proc/$PID/comm" # before that `start` may say that init is gone
   run_ok delete --force c1
   wait $!
   deaf
