@@ -67,6 +67,7 @@ fn exec_request() -> ExecRequest {
         preserve_fds: 0,
         listen_env: Vec::new(),
         cgroup: ExecCgroup::Containers,
+        cgroup_driver: CgroupDriver::Systemd,
     }
 }
 

@@ -45,6 +45,26 @@ test_exec_is_where_the_process_is() {
   assert_eq "$OUT" 0::/inner/own/moved
 }
 
+test_exec_by_who_knows_no_systemd() {
+  lacks
+  # The one of systemd means nothing here, beside the other or without a cgroup.
+  runs '.annotations["run.oci.systemd.subgroup"] = "other"'
+  run_ok exec c1 grep ^0:: /proc/self/cgroup
+  assert_eq "$OUT" 0::/inner/own
+  local of_c1=$C
+  bundle c2 'args(["sleep", "100"]) | del(.linux.resources) | .annotations["run.oci.systemd.subgroup"] = "other"'
+  FLAGS=(--cgroup-manager disabled)
+  run_ok run -d --bundle "$B" c2
+  pid_of c2
+  # Init has been moved since.
+  mkdir "$of_c1/moved"
+  echo "$PID" >"$of_c1/moved/cgroup.procs"
+  run_ok exec c2 grep ^0:: /proc/self/cgroup
+  assert_match "$OUT" '^0::'
+  assert_eq "$([[ $OUT == */moved ]] && echo moved)" ''
+  run_ok delete --force c2
+}
+
 test_all_of_it_is_seen_paused_and_killed() {
   lacks
   runs

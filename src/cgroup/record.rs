@@ -1,7 +1,7 @@
 //! What is recorded of a container's cgroup, to find it again and to remove it.
 
 use super::{Cgroup, Owner, rmdir, systemd};
-use crate::plan::Unit;
+use crate::plan::{CgroupDriver, Unit};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -23,6 +23,15 @@ pub struct Record {
 }
 
 impl Record {
+    /// Who made the cgroup of a container that has this record of it, if any.
+    pub fn driver(record: Option<&Record>) -> CgroupDriver {
+        match record {
+            None => CgroupDriver::Disabled,
+            Some(Record { unit: Some(_), .. }) => CgroupDriver::Systemd,
+            Some(_) => CgroupDriver::Cgroupfs,
+        }
+    }
+
     /// Open it; none if it is gone, or another container's by now.
     pub fn open(&self) -> Result<Option<Cgroup>> {
         let Some(cgroup) = Cgroup::open(&self.path)? else { return Ok(None) };

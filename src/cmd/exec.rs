@@ -4,6 +4,7 @@ use super::Global;
 use super::create::{Console, Fds, check_console, connect, read_config};
 use super::refuse_option;
 use crate::capability;
+use crate::cgroup;
 use crate::config::{self, Config, Invalid, Process};
 use crate::host::{self, Asked, OwnCgroup};
 use crate::id::Id;
@@ -194,6 +195,7 @@ fn run_process(args: &Args, global: &Global) -> Result<u8> {
         preserve_fds: fds.count,
         listen_env: fds.env,
         cgroup: args.cgroup.as_deref().map_or(Ok(ExecCgroup::Containers), below)?,
+        cgroup_driver: cgroup::Record::driver(container.state.cgroup.as_ref()),
     };
     let plan = plan::exec(&config, &process, &request, &host)?;
     global.log().debug(&plan);

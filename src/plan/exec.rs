@@ -23,6 +23,8 @@ pub struct ExecRequest {
     pub listen_env: Vec<String>,
     /// Where the process is counted and limited.
     pub cgroup: ExecCgroup,
+    /// Who made the container's cgroup.
+    pub cgroup_driver: CgroupDriver,
 }
 
 /// The cgroup of a process of `exec`.
@@ -102,7 +104,7 @@ pub fn exec(config: &Config, process: &Process, request: &ExecRequest, host: &Ho
     steps.append(&mut process::steps(config, process, way, host)?);
     let first_closed_fd = 3 + request.preserve_fds as i32;
     let initial_cpus = process.exec_affinity.initial.clone();
-    let cgroup = match (&request.cgroup, cgroup::below(config, CgroupDriver::Systemd)?) {
+    let cgroup = match (&request.cgroup, cgroup::below(config, request.cgroup_driver)?) {
         (ExecCgroup::Containers, Some(_)) => ExecCgroup::Inits,
         (asked, _) => asked.clone(),
     };

@@ -4,6 +4,7 @@ use super::api::{CheckpointOptions, CreateTaskRequest, Options};
 use super::job::{Done, Standard};
 use super::mounts;
 use super::stdio::Logger;
+use crate::cgroup;
 use crate::cmd::create::{self, Bundle, Common, Fds};
 use crate::cmd::{Global, unnoted, update};
 use crate::config;
@@ -177,6 +178,7 @@ pub fn exec(
         preserve_fds: 0,
         listen_env: Vec::new(),
         cgroup: ExecCgroup::Containers,
+        cgroup_driver: cgroup::Record::driver(container.state.cgroup.as_ref()),
     };
     let plan = plan::exec(&config, &process, &request, &host)?;
     let order = ExecOrder {
