@@ -216,6 +216,16 @@ test_a_detached_run_is_recorded() {
   run_ok delete --force c1
 }
 
+test_a_signal_to_the_callers_group_does_not_end_the_recording() {
+  only_knarr
+  bundle c1 'sh("sleep 0.5; mkdir /tmp/x; exit 3") | rw'
+  # As of who ends a job with all that came of it. The container has a session of its own.
+  setsid --wait bash -c '"$@" >/dev/null 2>&1; kill -TERM 0' - "$RUNTIME" --root "$ROOT" run --detach --record "$T/record" --bundle "$B" c1 || :
+  eventually test -e "$T/record"
+  assert_jq "$(<"$T/record")" '.syscalls | (.mkdir // .mkdirat).count == 1'
+  run_ok delete --force c1
+}
+
 # The command may write where the record goes: it plants links there, and exchanges the folder.
 test_the_record_goes_to_no_place_of_the_containers_choosing() {
   only_knarr

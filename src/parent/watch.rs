@@ -61,7 +61,7 @@ impl Watcher {
                 let record = watching.record.as_ref().map(Record::descriptor);
                 let stderr = watching.is_awaited.then_some(2);
                 let _ = close_all_but(record.into_iter().chain(stderr).chain([listener.as_raw_fd()]));
-                let _ = stderr.map_or_else(|| process::plug(2), |_| Ok(()));
+                let _ = stderr.map_or_else(apart, |_| Ok(()));
                 serve(listener.as_fd(), &judge, watching);
                 process::exit_now(0)
             }
@@ -79,6 +79,13 @@ impl Watcher {
             }
         }
     }
+}
+
+/// Without the caller's standard error, and no part of a session that ends with the caller: without
+/// a listener the kernel refuses every call that it is to hear of.
+fn apart() -> crate::sys::Result<()> {
+    nix::unistd::setsid()?;
+    process::plug(2)
 }
 
 fn close_all_but(kept: impl Iterator<Item = RawFd>) -> crate::sys::Result<()> {
