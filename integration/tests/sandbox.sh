@@ -298,6 +298,21 @@ of_secrets() {
 }
 test_secrets_are_hidden_unless_shown() { both of_secrets; }
 
+test_a_secret_that_is_replaced_meanwhile_is_hidden() {
+  only_knarr
+  mkdir -p "$T/home/real"
+  echo KEY >"$T/home/real/key"
+  ln -s real/key "$T/home/.netrc"
+  HOME=$T/home strace -f -q -o "$T/trace" -e trace=open,openat,readlink,readlinkat -e inject=readlink,readlinkat:delay_enter=200000 \
+    "$RUNTIME" --root "$ROOT" run --host-root --ro-bind "$T/home" box -- cat "$T/home/real/key" >"$T/out" 2>"$T/err" &
+  # It has been opened, and where it is has not been asked.
+  eventually grep -q 'home/\.netrc' "$T/trace"
+  echo KEY >"$T/home/new"
+  mv "$T/home/new" "$T/home/real/key"
+  wait $! || fail "$(<"$T/err")"
+  assert_eq "$(<"$T/out")" ''
+}
+
 test_plan_prints_what_is_hidden() {
   only_knarr
   rt plan --host-root

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub name: Vec<u8>,
-    /// The `S_IFMT` part of its mode, its own if it is a symlink.
+    /// The `S_IFMT` part of its mode, its own if it is a symlink; 0 where that cannot be told.
     pub kind: u32,
 }
 
@@ -41,7 +41,7 @@ pub fn entries(dir: BorrowedFd<'_>) -> Result<Vec<Entry>> {
                 continue;
             }
             let kind = match record[TYPE] {
-                libc::DT_UNKNOWN => fs::statat(dir, &name)?.st_mode & libc::S_IFMT,
+                libc::DT_UNKNOWN => fs::statat(dir, &name).map_or(0, |stat| stat.st_mode & libc::S_IFMT),
                 // DT_* are the S_IF* without the bits of permissions.
                 known => u32::from(known) << 12,
             };

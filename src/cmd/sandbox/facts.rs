@@ -7,7 +7,7 @@ use crate::template::sandbox::Caller;
 use crate::template::sandbox::secrets::{Names, by_folder};
 use crate::template::sandbox::view::{self, Disk, Entry, EntryKind, Part, is_own};
 use anyhow::{Context, Result, bail};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// The disks below `/`. A single file of one, mounted on another, is left out: the one below it is
@@ -119,8 +119,8 @@ fn secrets_in(folder: &Path, names: &Names) -> Option<Vec<String>> {
         if !names.have(&name) {
             continue;
         }
-        match real_folder.get_or_insert_with(|| host::path_of(&opened)) {
-            Some(real) if entry.kind != libc::S_IFLNK => {
+        match real_folder.get_or_insert_with(|| real_of(&opened, folder)) {
+            Some(real) if !matches!(entry.kind, libc::S_IFLNK | 0) => {
                 secrets.push(format!("{}/{name}", real.trim_end_matches('/')));
             }
             _ => secrets.extend(real_if_there(&folder.join(name))),
@@ -131,7 +131,16 @@ fn secrets_in(folder: &Path, names: &Names) -> Option<Vec<String>> {
 
 /// The path without symlinks of what may be there. Most is not, which one call tells.
 fn real_if_there(path: &Path) -> Option<String> {
-    host::path_of(&fs::open(path, fs::O_PATH, 0).ok()?)
+    real_of(&fs::open(path, fs::O_PATH, 0).ok()?, path)
+}
+
+/// The path without symlinks of what was opened at `path`. If it was replaced since, that of what
+/// is there now: the kernel adds a word to the old one.
+fn real_of(opened: &OwnedFd, path: &Path) -> Option<String> {
+    match host::path_of(opened) {
+        Some(real) if !real.ends_with(" (deleted)") => Some(real),
+        _ => text(std::fs::canonicalize(path).ok()?).ok(),
+    }
 }
 
 /// The homes of root and of people, and the caller's.
