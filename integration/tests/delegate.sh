@@ -45,6 +45,19 @@ test_exec_is_where_the_process_is() {
   assert_eq "$OUT" 0::/inner/own/moved
 }
 
+test_exec_follows_init_to_no_place_without_the_limits() {
+  lacks
+  requires uml
+  mkdir "$V2/elsewhere"
+  runs '.linux.resources.pids.limit = 7'
+  echo "$PID" >"$V2/elsewhere/cgroup.procs"
+  rt exec c1 true
+  [ "$RC" != 0 ] || fail "it runs"
+  assert_match "$ERR" "init is in cgroup .*/elsewhere, which is not below the container's|cgroup.procs"
+  run_ok delete --force c1
+  rmdir "$V2/elsewhere"
+}
+
 test_exec_by_who_knows_no_systemd() {
   lacks
   # The one of systemd means nothing here, beside the other or without a cgroup.

@@ -237,6 +237,10 @@ fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
         (ExecCgroup::Below(path), None) => bail!("--cgroup {path}: the container's cgroup is gone"),
         (ExecCgroup::Inits, _) => {
             let cgroup = order.inits_cgroup()?;
+            let own = target.container.state.cgroup.as_ref();
+            if own.is_some_and(|own| !cgroup.path().starts_with(&own.path)) {
+                bail!("init is in cgroup {}, which is not below the container's", cgroup.path().display());
+            }
             target.refuse_frozen(&cgroup)?;
             order.born_in(&cgroup)?
         }
