@@ -1,9 +1,8 @@
 //! Where the container's cgroup lies.
 
-use super::create::delegation;
 use super::systemd::Instance;
-use super::{CgroupDriver, Home, Planned, Request, Settle, Unit, planned, resources};
-use crate::config::{Config, Invalid, Namespace, Place, annotation};
+use super::{CgroupDriver, Home, HostStep, Planned, Request, Settle, Unit, planned, resources};
+use crate::config::{Config, Invalid, Mount, Namespace, Place, annotation};
 use crate::host::Host;
 use std::path::Path;
 
@@ -36,31 +35,54 @@ pub(super) fn home(config: &Config, request: &Request, host: &Host) -> Result<Op
     Ok(Some(Home { path: names.join("/"), unit: None }))
 }
 
-/// The cgroup below the container's that the process is to be in, if any. Limits stay with the
-/// container's. That of `run.oci.delegate-cgroup` is below where the namespace begins; that of
-/// `run.oci.systemd.subgroup`, in a scope, is where it begins.
-pub(super) fn below(config: &Config, driver: CgroupDriver) -> Result<Option<Planned<Settle>>, Invalid> {
-    let root = config.id_maps.root().filter(|root| *root != (0, 0));
+/// A cgroup below the container's, for the process. Limits stay with the container's.
+#[derive(Debug)]
+pub(super) struct Below {
+    /// Its making, and the move there.
+    pub(super) step: Planned<Settle>,
+    /// Whether a new cgroup namespace begins there, and not at the container's.
+    pub(super) begins_namespace: bool,
+}
+
+/// The cgroup below the container's that the process is to be in, if any: that of
+/// `run.oci.delegate-cgroup` or, in a scope, that of `run.oci.systemd.subgroup`.
+pub(super) fn below(config: &Config, driver: CgroupDriver) -> Result<Option<Below>, Invalid> {
     let delegated = named(config, annotation::DELEGATE_CGROUP)?;
     let subgroup = match driver {
         CgroupDriver::Systemd => named(config, annotation::SYSTEMD_SUBGROUP)?,
         CgroupDriver::Cgroupfs | CgroupDriver::Disabled => None,
     };
-    let (field, path, owner) = match (subgroup, delegated) {
+    let is_new = *config.namespaces.of(Namespace::Cgroup) == Place::New;
+    let root = owner(config);
+    let (field, path, owner, begins_namespace) = match (subgroup, delegated) {
         (None, None) => return Ok(None),
         (Some((subgroup, _)), Some((field, _))) => {
             return Err(Invalid::new(field, format!("{subgroup} names another one for the process")));
         }
-        (None, Some((field, path))) => (field, path, root),
-        (Some((field, path)), None) => (field, path, root.filter(|_| delegation(config).is_some())),
+        (None, Some((field, path))) => (field, path, root, false),
+        (Some((field, path)), None) => (field, path, root.filter(|_| delegation(config).is_some()), is_new),
     };
-    Ok(Some(planned(field, Settle::CgroupBelow { path, owner })))
+    Ok(Some(Below { step: planned(field, Settle::CgroupBelow { path, owner }), begins_namespace }))
 }
 
-/// Whether the cgroup namespace begins at the cgroup that the process is moved to.
-pub(super) fn namespace_begins_below(config: &Config, driver: CgroupDriver) -> bool {
-    let is_named = || matches!(named(config, annotation::SYSTEMD_SUBGROUP), Ok(Some(_)));
-    driver == CgroupDriver::Systemd && *config.namespaces.of(Namespace::Cgroup) == Place::New && is_named()
+/// The root of the container's user namespace. What root of the host owns is the host root's
+/// anyway.
+fn owner(config: &Config) -> Option<(u32, u32)> {
+    config.id_maps.root().filter(|root| *root != (0, 0))
+}
+
+/// config-linux.md: Cgroup ownership. A container that sees its cgroup as the root of a namespace
+/// of its own, and can write there, gets it.
+pub(super) fn delegation(config: &Config) -> Option<Planned<HostStep>> {
+    let (uid, gid) = owner(config)?;
+    if *config.namespaces.of(Namespace::Cgroup) != Place::New {
+        return None;
+    }
+    let is_writable = |mount: &Mount| {
+        matches!(mount.new_fstype(), Some("cgroup" | "cgroup2")) && !mount.options.read_only()
+    };
+    let at = config.mounts.iter().position(is_writable);
+    at.map(|i| planned(format!("mounts[{i}]"), HostStep::Delegate { uid, gid }))
 }
 
 /// The field and the path of an annotation that names a cgroup below the container's. Empty is

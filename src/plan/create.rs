@@ -41,11 +41,12 @@ fn plan_for(purpose: Purpose, config: &Config, request: &Request, host: &Host) -
         parent.push(planned("", HostStep::StartSocket));
     }
     let below = cgroup::below(config, request.cgroup_driver)?;
-    if let Some(step) = below.as_ref().filter(|_| cgroup.is_none()) {
-        return Err(Invalid::new(&step.field, "there is no cgroup to make it in"));
+    if let Some(below) = below.as_ref().filter(|_| cgroup.is_none()) {
+        return Err(Invalid::new(&below.step.field, "there is no cgroup to make it in"));
     }
     let below = below.filter(|_| purpose == Purpose::Process);
-    let begins_below = below.is_some() && cgroup::namespace_begins_below(config, request.cgroup_driver);
+    let begins_below = below.as_ref().is_some_and(|below| below.begins_namespace);
+    let below = below.map(|below| below.step);
     let settle: Vec<_> = below.into_iter().chain(settle(purpose, config)).collect();
     let wait = (!settle.is_empty()).then(|| planned("", EnterStep::AwaitParent));
     let namespace = begins_below.then(|| planned("", EnterStep::New(Namespace::Cgroup)));
@@ -189,7 +190,7 @@ fn limits(
     if host.is_root {
         steps.push(planned("linux.resources.devices", HostStep::DeviceFilter(filter)));
     }
-    steps.extend(delegation(config));
+    steps.extend(cgroup::delegation(config));
     Ok(steps)
 }
 
@@ -220,20 +221,6 @@ pub(super) fn with_notify<'a>(config: &'a Config, folder: Option<&Path>) -> Cow<
 
 /// Where the folder of the notification socket is in the container, as runc has it.
 const NOTIFY_FOLDER: &str = "/run/notify";
-
-/// config-linux.md: Cgroup ownership. A container that sees its cgroup as the root of a namespace
-/// of its own, and can write there, gets it; what root of the host owns is the host root's anyway.
-pub(super) fn delegation(config: &Config) -> Option<Planned<HostStep>> {
-    let (uid, gid) = config.id_maps.root().filter(|root| *root != (0, 0))?;
-    if *config.namespaces.of(Namespace::Cgroup) != Place::New {
-        return None;
-    }
-    let is_writable = |mount: &Mount| {
-        matches!(mount.new_fstype(), Some("cgroup" | "cgroup2")) && !mount.options.read_only()
-    };
-    let at = config.mounts.iter().position(is_writable);
-    at.map(|i| planned(format!("mounts[{i}]"), HostStep::Delegate { uid, gid }))
-}
 
 /// Without a cgroup a limit is an error. Every engine's config.json has rules for devices, and who
 /// asks for no cgroup cannot have them: a warning.

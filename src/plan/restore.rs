@@ -146,8 +146,8 @@ pub fn restore(config: &Config, request: &Request, host: &Host) -> Result<Restor
     let rdt = config.rdt.as_ref().map(|_| planned("linux.intelRdt", Settle::ResctrlGroup));
     // CRIU knows nothing of cookies. The processes to come are children of this one.
     let core = config.core_sched.clone().map(|core| planned(CORE_SCHED, Settle::Core(core)));
-    let delegated = super::cgroup::below(config, request.cgroup_driver)?;
-    let settle = rdt.into_iter().chain(delegated).chain(core).chain(net_devices(config)).collect();
+    let below = super::cgroup::below(config, request.cgroup_driver)?.map(|below| below.step);
+    let settle = rdt.into_iter().chain(below).chain(core).chain(net_devices(config)).collect();
     let loopback = *config.namespaces.of(Namespace::Network) == Place::New;
     Ok(Restore {
         trial,
