@@ -1,6 +1,9 @@
 # The annotation run.oci.delegate-cgroup: the process is in a cgroup below the container's, and manages it.
 # shellcheck shell=bash
 
+# shellcheck source=../words/checkpoint.sh
+. "$STAGE/words/checkpoint.sh"
+
 DELEGATED='.annotations["run.oci.delegate-cgroup"] = "inner/own" | .linux.namespaces |= map(select(.type != "cgroup")) + [{type: "cgroup"}]'
 lacks() { differs runc "no such annotation"; }
 runs() { bundle c1 "args([\"sleep\", \"100\"]) | $DELEGATED | ${1:-.}"; run_ok run -d --bundle "$B" c1; pid_of c1; }
@@ -129,8 +132,6 @@ test_an_empty_name_is_none() {
 
 test_what_is_restored_is_there_again() {
   lacks
-  # shellcheck source=../words/checkpoint.sh
-  . "$STAGE/words/checkpoint.sh"
   with_criu
   counting c1 "$DELEGATED"
   checkpoint c1
