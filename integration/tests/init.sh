@@ -27,7 +27,25 @@ test_by_annotation() {
   bundle c1 'sh("echo $$") | .annotations["org.knarr.init"] = "false"'
   run_ok run --bundle "$B" c1
   assert_eq "$OUT" 1
-  refused 'annotations.org.knarr.init: "1" is neither' '.annotations["org.knarr.init"] = "1"'
+  refused 'annotations.org.knarr.init: "1" is none of' '.annotations["org.knarr.init"] = "1"'
+}
+
+test_an_init_alone() {
+  only_knarr
+  bundle c1 'args(["/nothing"]) | .root.path = "empty" | .mounts = [] | del(.linux.maskedPaths, .linux.readonlyPaths) | .annotations["org.knarr.init"] = "pause"'
+  mkdir "$B/empty"
+  run_ok create --bundle "$B" c1
+  run_ok start c1
+  local pid; run_ok state c1; pid=$(jq .pid <<<"$OUT")
+  assert_eq "$(tr '\0' ' ' <"/proc/$pid/cmdline")" 'knarr-init '
+  assert_eq "$(ls "/proc/$pid/fd")" ''
+  # Whoever joins its pid namespace leaves orphans to it.
+  bundle c2 --arg ns "/proc/$pid/ns/pid" 'sh("(sleep 0.05 & exec true) ; sleep 0.3; ps -o ppid,stat,args") | .linux.namespaces |= map(if .type == "pid" then .path = $ns else . end)'
+  run_ok run --bundle "$B" c2
+  [[ $OUT != *Z* ]] || fail "a zombie: $OUT"
+  run_ok kill c1 TERM
+  eventually has_status c1 stopped
+  run_ok delete c1
 }
 
 test_its_status_is_the_processs() {

@@ -78,15 +78,25 @@ impl Init<'_> {
 
     /// Execute this program anew, as the init that has the process for a child.
     pub(super) fn exec_init(&self) -> Outcome {
-        let Some(own) = &self.own else { return Err(Refusal::message("this program was not opened")) };
         self.look_at_program();
         let string = |text: &str| CString::new(text).map_err(|_| Refusal::kernel("execve", Errno::EINVAL));
-        let mut args = vec![CString::from(reaper::NAME)];
+        let mut args = Vec::new();
         if let Some(why) = self.foreseen.get().and_then(Option::as_deref) {
             args.extend([CString::from(reaper::WHY), string(why)?]);
         }
         args.push(string(&self.program)?);
         args.extend_from_slice(&self.args);
+        self.exec_reaper(args)
+    }
+
+    /// Execute this program anew, as the init that has no process.
+    pub(super) fn exec_pause(&self) -> Outcome {
+        self.exec_reaper(Vec::new())
+    }
+
+    fn exec_reaper(&self, words: Vec<CString>) -> Outcome {
+        let Some(own) = &self.own else { return Err(Refusal::message("this program was not opened")) };
+        let args: Vec<CString> = std::iter::once(reaper::NAME.into()).chain(words).collect();
         let errno = proc::exec_fd(own.as_fd(), &args, &self.env);
         Err(Refusal::kernel(format!("execveat of {}", reaper::NAME.to_string_lossy()), errno))
     }

@@ -101,6 +101,7 @@ impl Init<'_> {
             ProcessStep::Seccomp(filter) => self.seccomp(filter),
             ProcessStep::Exec => self.exec(),
             ProcessStep::ExecInit => self.exec_init(),
+            ProcessStep::ExecPause => self.exec_pause(),
         }
     }
 }

@@ -10,7 +10,8 @@ use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStringExt;
 
 /// The name by which this program is called to be an init. The path of the process and its
-/// arguments follow.
+/// arguments follow; nothing does where there is no process, and the container is for others to
+/// join.
 pub const NAME: &CStr = c"knarr-init";
 
 /// What stands before the reason that execve(2) will have for failing, where that is foreseen. No
@@ -32,8 +33,10 @@ pub fn main() {
         [mark, why, words @ ..] if mark.as_c_str() == WHY => (why.to_string_lossy(), words),
         words => ("".into(), words),
     };
-    let Some((path, args)) = words.split_first() else { proc::exit_now(NOT_FOUND) };
-    let ended = signal::block_all().and_then(|()| attend(path, args, &why));
+    let ended = signal::block_all().and_then(|()| match words.split_first() {
+        Some((path, args)) => attend(path, args, &why),
+        None => pause(),
+    });
     match ended {
         Ok(status) => proc::exit_now(status),
         Err(errno) => {
@@ -70,6 +73,19 @@ fn attend(path: &CString, args: &[CString], why: &str) -> Result<i32, Errno> {
                 Ok(()) | Err(Errno::ESRCH | Errno::EPERM) => {}
                 Err(errno) => return Err(errno),
             },
+        }
+    }
+}
+
+/// Reap orphans, until a signal asks for the end.
+fn pause() -> Result<i32, Errno> {
+    proc::close_from(0)?;
+    loop {
+        image::forget_code();
+        match signal::next()? {
+            libc::SIGCHLD => while signal::reap()?.is_some() {},
+            libc::SIGTERM | libc::SIGINT => return Ok(0),
+            _ => {}
         }
     }
 }

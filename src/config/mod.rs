@@ -60,7 +60,7 @@ pub mod annotation {
     pub const OVERLAY_LOWER: &str = "org.knarr.overlay.lowerdir";
     /// CRIU's configuration file, for checkpoint and restore; empty is none.
     pub const CRIU_CONFIG: &str = "org.criu.config";
-    /// `true`: PID 1 is an init that reaps, and the process is its child.
+    /// `true`: PID 1 is an init that reaps, and the process is its child. `pause`: it is alone.
     pub const INIT: &str = "org.knarr.init";
     /// `true`: hooks of the host's are told what the caller is traced by.
     pub const TRACE_HOOKS: &str = "org.knarr.trace-hooks";
@@ -131,6 +131,17 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
+/// Whether the first process is this program's init.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Init {
+    /// It is the process of config.json.
+    None,
+    /// It reaps, and the process is its child.
+    Parent,
+    /// It reaps, and has no process of its own: the container is there for others to join.
+    Alone,
+}
+
 /// config.json, resolved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -139,8 +150,8 @@ pub struct Config {
     pub root: Root,
     /// What the root filesystem is stacked of, where it is an overlay.
     pub overlay: Option<Overlay>,
-    /// Whether PID 1 is an init that reaps, and the process is its child.
-    pub init: bool,
+    /// Whether an init stands before the process, or in its place.
+    pub init: Init,
     /// What landlock(7) keeps the process from, if anything.
     pub landlock: Option<Landlock>,
     /// With whom processes share the threads of a core, unless with all.

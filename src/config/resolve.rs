@@ -2,7 +2,7 @@
 
 use super::seccomp::{Seccomp, Unknown};
 use super::{
-    Capabilities, Config, Device, Hook, HookEnv, Hooks, Invalid, Mount, Namespace, Namespaces, Place,
+    Capabilities, Config, Device, Hook, HookEnv, Hooks, Init, Invalid, Mount, Namespace, Namespaces, Place,
     Process, Propagation, Rlimit, Root, TimeOffset, User, annotation, ids, mounts, resources, scheduling,
 };
 use crate::capability;
@@ -41,7 +41,7 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         oci_version: spec.version().clone(),
         root,
         overlay,
-        init: is_wanted(&annotations, annotation::INIT)?,
+        init: init(&annotations)?,
         landlock: super::landlock::resolve(&annotations)?,
         core_sched: super::core_sched::resolve(&annotations)?,
         process,
@@ -102,6 +102,18 @@ fn is_wanted(annotations: &BTreeMap<String, String>, name: &str) -> Result<bool,
         other => Err(Invalid::new(
             format!("annotations.{name}"),
             format!("{other:?} is neither \"true\" nor \"false\""),
+        )),
+    }
+}
+
+fn init(annotations: &BTreeMap<String, String>) -> Result<Init, Invalid> {
+    match annotations.get(annotation::INIT).map_or("false", String::as_str) {
+        "false" => Ok(Init::None),
+        "true" => Ok(Init::Parent),
+        "pause" => Ok(Init::Alone),
+        other => Err(Invalid::new(
+            format!("annotations.{}", annotation::INIT),
+            format!("{other:?} is none of \"true\", \"false\" and \"pause\""),
         )),
     }
 }

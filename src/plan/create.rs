@@ -8,7 +8,9 @@ use super::{
 };
 use crate::config::bind_flags::Flags;
 use crate::config::rules::sysctl_namespace;
-use crate::config::{Config, CoreSched, IdMaps, Invalid, Mount, MountSource, Namespace, Options, Place};
+use crate::config::{
+    Config, CoreSched, IdMaps, Init, Invalid, Mount, MountSource, Namespace, Options, Place,
+};
 use crate::host::Host;
 use crate::sys::mount::{Change, Reach, attr};
 use std::borrow::Cow;
@@ -420,7 +422,8 @@ fn become_process(config: &Config, request: &Request, host: &Host) -> Result<Vec
     };
     let hooks = &config.hooks.start_container;
     let hooks = (!hooks.is_empty()).then(|| process::start_hooks(hooks, process));
-    let way = Way { gate, hooks, listen: &request.listen_env, init: init_field(config, request) };
+    let init = init_field(config, request).map(|field| (field, config.init));
+    let way = Way { gate, hooks, listen: &request.listen_env, init };
     process::steps(config, process, way, host)
 }
 
@@ -448,9 +451,9 @@ fn hooks(config: &Config) -> Vec<Planned<Step>> {
 /// Who asks for an init that reaps, if anybody does.
 fn init_field(config: &Config, request: &Request) -> Option<&'static str> {
     match (config.init, request.init) {
-        (_, true) => Some("--init"),
-        (true, _) => Some("annotations.org.knarr.init"),
-        _ => None,
+        (Init::None, false) => None,
+        (Init::None | Init::Parent, true) => Some("--init"),
+        (Init::Parent | Init::Alone, _) => Some("annotations.org.knarr.init"),
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     AbstractNames, Computed, Groups, HardLimit, Planned, ProcessStep, SessionKeyring, Step, planned, seccomp,
 };
 use crate::capability::Set;
-use crate::config::{Capabilities, Config, Hook, Invalid, Landlock, Namespace, Process, annotation};
+use crate::config::{Capabilities, Config, Hook, Init, Invalid, Landlock, Namespace, Process, annotation};
 use crate::host::Host;
 use caps::Capability;
 
@@ -19,8 +19,8 @@ pub(super) struct Way<'a> {
     pub(super) hooks: Option<Planned<Step>>,
     /// Variables that announce descriptors to the process.
     pub(super) listen: &'a [String],
-    /// The field that asks for an init that reaps: the process becomes its child.
-    pub(super) init: Option<&'static str>,
+    /// The field that asks for an init, and which one.
+    pub(super) init: Option<(&'static str, Init)>,
 }
 
 /// All steps that make a child that is in the container `process`: that of config.json, or one of
@@ -58,10 +58,11 @@ pub(super) fn steps(
     let for_filter = if needs_right { available & Capability::CAP_SYS_ADMIN.into() } else { Set::default() };
     step("process.capabilities", capabilities(&sets, for_filter));
     step("process.cwd", ProcessStep::Cwd(process.cwd.clone()));
-    step(
-        "process.args[0]",
-        ProcessStep::Find { program: process.args[0].clone(), path: search_path(process) },
-    );
+    let is_alone = matches!(init, Some((_, Init::Alone)));
+    if !is_alone {
+        let find = ProcessStep::Find { program: process.args[0].clone(), path: search_path(process) };
+        step("process.args[0]", find);
+    }
     for (field, label) in security_labels(process, host)? {
         step(field, label);
     }
@@ -80,7 +81,8 @@ pub(super) fn steps(
         steps.extend(landlock.into_iter().chain(filter).chain(reduce));
     }
     steps.push(match init {
-        Some(field) => planned(field, ProcessStep::ExecInit),
+        Some((field, Init::Alone)) => planned(field, ProcessStep::ExecPause),
+        Some((field, _)) => planned(field, ProcessStep::ExecInit),
         None => planned("process.args", ProcessStep::Exec),
     });
     Ok(steps)

@@ -144,6 +144,8 @@ pub enum ProcessStep {
     Exec,
     /// Execute this program as an init, which executes the program of the process in a child.
     ExecInit,
+    /// Execute this program as an init that has no process.
+    ExecPause,
 }
 
 impl Display for ProcessStep {
@@ -204,6 +206,7 @@ impl Display for ProcessStep {
             }
             ProcessStep::Exec => write!(f, "execve"),
             ProcessStep::ExecInit => write!(f, "execve this program as init, and the process as its child"),
+            ProcessStep::ExecPause => write!(f, "execve this program as init, and no process"),
         }
     }
 }
