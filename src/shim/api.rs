@@ -8,6 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The task service, for containerd from 2.0 on and before that; they have the same messages.
 pub const TASK_SERVICES: [&str; 2] = ["containerd.task.v3.Task", "containerd.task.v2.Task"];
 
+/// The service of a pod's sandbox.
+pub const SANDBOX_SERVICE: &str = "containerd.runtime.sandbox.v1.Sandbox";
+
 declare! {
     /// `ttrpc.Request`.
     struct Request {
@@ -172,6 +175,36 @@ declare! {
     struct StatsResponse { stats: Option<Any> = 1 }
     /// `ConnectResponse`.
     struct ConnectResponse { shim_pid: u32 = 1, task_pid: u32 = 2, version: String = 3 }
+
+    /// `CreateSandboxRequest`.
+    struct CreateSandboxRequest {
+        sandbox_id: String = 1,
+        bundle_path: String = 2,
+        rootfs: Vec<Mount> = 3,
+        options: Option<Any> = 4,
+        netns_path: String = 5,
+    }
+    /// What names a sandbox and no more than that: `StartSandboxRequest`, `StopSandboxRequest`,
+    /// `WaitSandboxRequest`, `PingRequest` and others.
+    struct SandboxRequest { sandbox_id: String = 1 }
+    /// `StartSandboxResponse`.
+    struct StartSandboxResponse { pid: u32 = 1, created_at: Option<Timestamp> = 2 }
+    /// `PlatformResponse`.
+    struct PlatformResponse { platform: Option<Platform> = 1 }
+    /// `containerd.types.Platform`.
+    struct Platform { os: String = 1, architecture: String = 2 }
+    /// `SandboxStatusResponse`.
+    struct SandboxStatusResponse {
+        sandbox_id: String = 1,
+        pid: u32 = 2,
+        state: String = 3,
+        created_at: Option<Timestamp> = 5,
+        exited_at: Option<Timestamp> = 6,
+    }
+    /// `SandboxMetricsResponse`.
+    struct SandboxMetricsResponse { metrics: Option<Metric> = 1 }
+    /// `containerd.types.Metric`.
+    struct Metric { timestamp: Option<Timestamp> = 1, id: String = 2, data: Option<Any> = 3 }
 
     /// `ForwardRequest` of containerd.services.events.ttrpc.v1.Events.
     struct ForwardRequest { envelope: Option<Envelope> = 1 }

@@ -5,6 +5,7 @@ use super::flags::Flags;
 use super::process::UNKNOWN;
 use super::wire::{Inbox, frame, kind};
 use super::work;
+use crate::cmd::Global;
 use crate::host;
 use crate::protobuf::Declared;
 use crate::state::{Container, Status};
@@ -20,6 +21,9 @@ use std::time::SystemTime;
 /// How long a shim that is there may take to answer, in milliseconds: containerd waits for five
 /// seconds.
 const PATIENCE_MS: u16 = 1000;
+
+/// The file of a bundle in which containerd says whose sandbox the container is in.
+const SANDBOX: &str = "sandbox";
 
 /// The exit status of a process that was killed.
 const KILLED: u32 = 128 + libc::SIGKILL as u32;
@@ -38,11 +42,25 @@ pub fn delete(flags: &Flags) -> Result<()> {
     let id = flags.id.parse()?;
     let found = global.store().find(&id).ok().flatten();
     let (pid, exit_status) = found.map_or((0, KILLED), |found| (found.state.pid, exit_status(&found)));
-    let done = work::forget(&global, &flags.id, &bundle.join("rootfs"))?;
+    let done = work::forget(&global, &flags.id, &bundle)?;
+    forget_members(&global, &flags.id)?;
     done.warnings.iter().for_each(|warning| crate::log::say(&format!("warning: {warning}")));
     forget_socket(&bundle, &flags.id);
     let response = DeleteResponse { pid: pid as u32, exit_status, exited_at: Some(SystemTime::now().into()) };
     std::io::stdout().write_all(&response.encode()).context("standard output")
+}
+
+/// Take away the containers of a pod whose sandbox this is. containerd has told the shim of them
+/// without executing it for each, and so it does at the end.
+fn forget_members(global: &Global, sandbox: &str) -> Result<()> {
+    for (id, container) in global.store().list()? {
+        let Ok(container) = container else { continue };
+        let bundle = container.state.about.bundle;
+        if host::read(bundle.join(SANDBOX)).is_ok_and(|named| named.trim() == sandbox) {
+            work::forget(global, id.as_str(), &bundle)?;
+        }
+    }
+    Ok(())
 }
 
 /// How a container ends that is about to be taken away: as the shim has recorded it, or by that.

@@ -2,8 +2,8 @@
 //! order.
 
 use super::api::{
-    CreateTaskRequest, DeleteResponse, PidResponse, TaskCheckpointed, TaskCreate, TaskDelete,
-    TaskExecStarted, TaskExit, TaskIo, TaskStart, TaskTold, WaitResponse,
+    CreateTaskRequest, DeleteResponse, PidResponse, StartSandboxResponse, TaskCheckpointed, TaskCreate,
+    TaskDelete, TaskExecStarted, TaskExit, TaskIo, TaskStart, TaskTold, WaitResponse,
 };
 use super::job::{Done, Undone};
 use super::process::{Caller, Ended, Key, Phase};
@@ -105,8 +105,15 @@ impl Shim {
 
     /// Tell of something that has happened to a container.
     fn tell(&mut self, topic: &str, name: &str, id: &str) -> Vec<u8> {
-        self.publisher.publish(topic, name, &TaskTold { container_id: id.into() });
+        self.publish(id, topic, name, &TaskTold { container_id: id.into() });
         NOTHING
+    }
+
+    /// Publish an event of a container, unless it is a sandbox: tasks have events, and it is none.
+    fn publish(&mut self, id: &str, topic: &str, name: &str, event: &impl Declared) {
+        if self.sandbox(id).is_none() {
+            self.publisher.publish(topic, name, event);
+        }
     }
 
     fn created(
@@ -135,7 +142,7 @@ impl Shim {
             checkpoint: request.checkpoint.clone(),
             pid: pid as u32,
         };
-        self.publisher.publish("/tasks/create", "TaskCreate", &event);
+        self.publish(&request.id, "/tasks/create", "TaskCreate", &event);
         if let Some(container) = self.containers.get_mut(&request.id) {
             container.is_busy = false;
             let init = container.init;
@@ -144,7 +151,8 @@ impl Shim {
                 self.watch(&request.id);
             }
         }
-        Ok(PidResponse { pid: pid as u32 }.encode())
+        let is_sandbox = self.sandbox(&request.id).is_some();
+        Ok(if is_sandbox { NOTHING } else { PidResponse { pid: pid as u32 }.encode() })
     }
 
     /// A process was made. It may have ended by now.
@@ -192,6 +200,10 @@ impl Shim {
             }
         }
         let pid = self.processes.get(&key).map_or(0, |process| process.pid) as u32;
+        if let Some(sandbox) = self.sandbox(&container_id) {
+            let created_at = Some(sandbox.created.into());
+            return Ok(StartSandboxResponse { pid, created_at }.encode());
+        }
         if exec_id.is_empty() {
             self.publisher.publish("/tasks/start", "TaskStart", &TaskStart { container_id, pid });
         } else {
@@ -221,6 +233,7 @@ impl Shim {
         process.is_told = true;
         process.pidfd = None;
         let waiting = std::mem::take(&mut process.waiting);
+        let stopping = std::mem::take(&mut process.stopping);
         let event = TaskExit {
             id: if exec_id.is_empty() { container_id.clone() } else { exec_id.clone() },
             container_id: container_id.clone(),
@@ -228,13 +241,16 @@ impl Shim {
             exit_status: ended.status,
             exited_at: ended.time(),
         };
-        self.publisher.publish("/tasks/exit", "TaskExit", &event);
+        self.publish(&container_id, "/tasks/exit", "TaskExit", &event);
         // A container's own end is in its record.
         if !exec_id.is_empty() {
             self.note_end(&container_id, event.pid as i32, ended);
         }
         for caller in waiting {
             self.reply(caller, Ok(waited(ended)));
+        }
+        for caller in stopping {
+            self.reply(caller, Ok(NOTHING));
         }
         if let Some(container) = self.containers.get(&container_id).filter(|_| !exec_id.is_empty()) {
             self.tell_end(container.init);
@@ -390,7 +406,12 @@ impl Shim {
         }
         let Some(process) = self.processes.remove(&key) else { return };
         self.release(process.waiting);
+        self.release(process.stopping);
         let (pid, end) = (process.pid, process.ended);
+        if container.sandbox.is_some() {
+            self.answer_all(caller, process.forgetting, &Ok(NOTHING));
+            return self.end();
+        }
         let event = TaskDelete {
             container_id: id,
             pid: pid as u32,

@@ -82,6 +82,8 @@ pub struct Process {
     pub waiting: Vec<Caller>,
     /// Who has asked to forget it while that was under way.
     pub forgetting: Vec<Caller>,
+    /// Who has had it killed and waits for its end: `StopSandbox`.
+    pub stopping: Vec<Caller>,
     /// Where its input comes from and its output goes.
     pub stdio: Stdio,
     /// The same, open.
@@ -107,6 +109,7 @@ impl Process {
             is_told: false,
             waiting: Vec::new(),
             forgetting: Vec::new(),
+            stopping: Vec::new(),
             stdio,
             streams: Streams::default(),
             terminal: None,
@@ -183,6 +186,17 @@ pub struct Container {
     pub is_abandoned: bool,
     /// Who is told that it was not made, once it is gone.
     pub asker: Option<Caller>,
+    /// What it is to its pod, if it is a sandbox.
+    pub sandbox: Option<Sandbox>,
+}
+
+/// A container that is a pod's sandbox. No event tells of it.
+#[derive(Debug)]
+pub struct Sandbox {
+    /// When it was made.
+    pub created: SystemTime,
+    /// Whether the cgroup above its own is its pod's.
+    pub has_cgroup: bool,
 }
 
 impl Container {
@@ -202,6 +216,7 @@ impl Container {
             is_busy: true,
             is_abandoned: false,
             asker: None,
+            sandbox: None,
         }
     }
 }

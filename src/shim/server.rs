@@ -1,6 +1,6 @@
 //! The loop: one thread that waits for everything at once, and for nothing else.
 
-use super::api::{Request, TASK_SERVICES};
+use super::api::{Options, Request, SANDBOX_SERVICE, TASK_SERVICES};
 use super::connection::Connection;
 use super::job::Job;
 use super::lifecycle::Task;
@@ -65,6 +65,8 @@ pub(super) struct Deletion {
 pub struct Shim {
     /// containerd's namespace.
     pub(super) namespace: String,
+    /// What it was started with: those of a sandbox, which has no others.
+    pub(super) options: Options,
     /// Where clients connect, and what is removed at the end.
     listener: OwnedFd,
     path: PathBuf,
@@ -103,10 +105,11 @@ fn hear_signals() -> Result<SignalFd> {
 
 impl Shim {
     /// One that serves `listener`, which is bound to `path`.
-    pub fn new(listener: OwnedFd, path: PathBuf, publisher: Publisher) -> Result<Shim> {
+    pub fn new(listener: OwnedFd, path: PathBuf, publisher: Publisher, options: Options) -> Result<Shim> {
         signal::adopt_orphans().context("PR_SET_CHILD_SUBREAPER")?;
         Ok(Shim {
             namespace: publisher.namespace().into(),
+            options,
             listener,
             path,
             signals: hear_signals()?,
@@ -385,10 +388,13 @@ impl Shim {
     }
 
     fn route(&mut self, caller: Caller, request: &Request) -> std::result::Result<Option<Vec<u8>>, Refused> {
-        if !TASK_SERVICES.contains(&request.service.as_str()) {
-            return Err(Refused::new(code::UNIMPLEMENTED, format!("service {}", request.service)));
+        match request.service.as_str() {
+            service if TASK_SERVICES.contains(&service) => {
+                self.call(caller, &request.method, &request.payload)
+            }
+            SANDBOX_SERVICE => self.call_sandbox(caller, &request.method, &request.payload),
+            service => Err(Refused::new(code::UNIMPLEMENTED, format!("service {service}"))),
         }
-        self.call(caller, &request.method, &request.payload)
     }
 
     /// Answer a call. Who has gone is not told.
@@ -408,6 +414,7 @@ impl Shim {
         self.connections.remove(&number);
         for process in self.processes.values_mut() {
             process.waiting.retain(|caller| caller.connection != number);
+            process.stopping.retain(|caller| caller.connection != number);
         }
     }
 }

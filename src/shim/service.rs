@@ -9,19 +9,20 @@ use super::api::{
 use super::job::{Done, Job, Standard};
 use super::lifecycle::{Task, waited};
 use super::metrics;
-use super::process::{Caller, Container, Key, Phase, Process};
+use super::pod::Pod;
+use super::process::{Caller, Container, Key, Phase, Process, Sandbox};
 use super::server::{Deletion, Pending, Shim};
 use super::stdio::{self, Ends, Logger, Owner, Stdio};
 use super::understudy::Note;
 use super::wire::{Refused, code};
-use super::work::{self, Restoration};
+use super::work::{self, Membership, Restoration};
 use crate::cmd::kill::{self, Whom};
 use crate::protobuf::Declared;
 use crate::sys::{self, Errno, process, tty};
 use anyhow::Context;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long the output of a process that is to be forgotten may take to go where it goes.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -30,17 +31,17 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub(super) type Answer = Result<Option<Vec<u8>>, Refused>;
 
 /// What a call answers that has nothing to tell.
-const NOTHING: Answer = Ok(Some(Vec::new()));
+pub(super) const NOTHING: Answer = Ok(Some(Vec::new()));
 
-fn decoded<T: Declared>(payload: &[u8]) -> Result<T, Refused> {
+pub(super) fn decoded<T: Declared>(payload: &[u8]) -> Result<T, Refused> {
     T::decode(payload).ok_or_else(|| Refused::new(code::INVALID_ARGUMENT, "the message is not well formed"))
 }
 
-fn now(answer: &impl Declared) -> Answer {
+pub(super) fn now(answer: &impl Declared) -> Answer {
     Ok(Some(answer.encode()))
 }
 
-fn not_found(what: &str, name: &str) -> Refused {
+pub(super) fn not_found(what: &str, name: &str) -> Refused {
     Refused::new(code::NOT_FOUND, format!("{what} {name}: not found"))
 }
 
@@ -82,7 +83,7 @@ impl Shim {
     }
 
     /// A container that was made.
-    fn container(&self, id: &str) -> Result<&Container, Refused> {
+    pub(super) fn container(&self, id: &str) -> Result<&Container, Refused> {
         let is_made = |container: &&Container| {
             let is_there = self.processes.get(&container.init).is_some_and(|init| init.pid != 0);
             is_there || !container.checkpoint.is_empty()
@@ -98,12 +99,12 @@ impl Shim {
         }
     }
 
-    fn process(&self, id: &str, exec_id: &str) -> Result<&Process, Refused> {
+    pub(super) fn process(&self, id: &str, exec_id: &str) -> Result<&Process, Refused> {
         let key = self.key(id, exec_id)?;
         self.processes.get(&key).ok_or_else(|| not_found("process", exec_id))
     }
 
-    fn process_mut(&mut self, id: &str, exec_id: &str) -> Result<&mut Process, Refused> {
+    pub(super) fn process_mut(&mut self, id: &str, exec_id: &str) -> Result<&mut Process, Refused> {
         let key = self.key(id, exec_id)?;
         self.processes.get_mut(&key).ok_or_else(|| not_found("process", exec_id))
     }
@@ -140,11 +141,22 @@ impl Shim {
     }
 
     fn create(&mut self, caller: Caller, request: CreateTaskRequest) -> Answer {
+        let options = Options::read(request.options.as_ref())?;
+        self.make(caller, request, options, None)
+    }
+
+    /// Make a container, or the sandbox of a pod.
+    pub(super) fn make(
+        &mut self,
+        caller: Caller,
+        request: CreateTaskRequest,
+        options: Options,
+        pod: Option<Pod>,
+    ) -> Answer {
         let id = request.id.clone();
         if self.containers.contains_key(&id) {
             return Err(Refused::new(code::ALREADY_EXISTS, format!("container {id}: already exists")));
         }
-        let options = Options::read(request.options.as_ref())?;
         let root = options.root(&self.namespace);
         work::remember(Path::new(&request.bundle), &root)?;
         let stdio = Stdio {
@@ -163,6 +175,8 @@ impl Shim {
         self.processes.insert(key, init);
         let mut container = Container::new(&request.bundle, options.clone(), root.clone(), key);
         container.checkpoint.clone_from(&request.checkpoint);
+        container.sandbox =
+            pod.as_ref().map(|pod| Sandbox { created: SystemTime::now(), has_cgroup: pod.has_cgroup() });
         self.understudy.iter().for_each(|understudy| {
             let (id, bundle, root) = (id.clone(), request.bundle.clone(), root.display().to_string());
             understudy.note(&Note { id, bundle, root, ..Note::of(caller) });
@@ -171,8 +185,10 @@ impl Shim {
         let logger = self.logger(&mut ends, &id);
         let asked = request.clone();
         let task = Task::Create(Box::new(request));
+        let pods = self.pods();
         let begun = self.later(caller, task, Some(&ends), move |console| {
-            work::create(&root, &options, &asked, logger, Some(console).filter(|_| asked.terminal))
+            let console = Some(console).filter(|_| asked.terminal);
+            work::create(&root, &options, &asked, &Membership { pod, pods }, logger, console)
         });
         if begun.is_err() {
             self.containers.remove(&id);
@@ -187,7 +203,7 @@ impl Shim {
         ends.logger.take().map(|logger| Logger { variables: variables.into(), ..logger })
     }
 
-    fn start(&mut self, caller: Caller, request: &ProcessRequest) -> Answer {
+    pub(super) fn start(&mut self, caller: Caller, request: &ProcessRequest) -> Answer {
         let (id, key) = (request.id.clone(), self.key(&request.id, &request.exec_id)?);
         let container = self.container(&id)?;
         let (root, options, bundle) =
@@ -256,9 +272,9 @@ impl Shim {
         let Some(id) = self.processes.get(&key).map(|process| process.container.clone()) else { return };
         let Some(container) = self.containers.get_mut(&id) else { return };
         container.is_busy = true;
-        let rootfs = PathBuf::from(&container.bundle).join("rootfs");
+        let bundle = PathBuf::from(&container.bundle);
         let (name, root, options) = (id.clone(), container.root.clone(), container.options.clone());
-        let work = move |_| work::forget(&work::global(&root, &options), &name, &rootfs);
+        let work = move |_| work::forget(&work::global(&root, &options), &name, &bundle);
         let begun = self.later(caller, Task::Delete(key), None, work);
         if let Err(refused) = begun {
             self.containers.get_mut(&id).into_iter().for_each(|container| container.is_busy = false);
@@ -340,7 +356,7 @@ impl Shim {
         )
     }
 
-    fn kill(&mut self, request: &KillRequest) -> Answer {
+    pub(super) fn kill(&mut self, request: &KillRequest) -> Answer {
         let container = self.container(&request.id)?;
         let process = self.process(&request.id, &request.exec_id)?;
         if process.pid == 0 {
@@ -386,7 +402,7 @@ impl Shim {
         NOTHING
     }
 
-    fn wait(&mut self, caller: Caller, request: &ProcessRequest) -> Answer {
+    pub(super) fn wait(&mut self, caller: Caller, request: &ProcessRequest) -> Answer {
         let process = self.process_mut(&request.id, &request.exec_id)?;
         if let Some(end) = process.end() {
             return Ok(Some(waited(end)));

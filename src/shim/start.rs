@@ -98,7 +98,12 @@ fn group(flags: &Flags, options: &Options) -> Result<String> {
         // Apart from those that others name: such a shim has an understudy.
         return Ok(format!("ShimGroup/{}", options.shim_group));
     }
-    let glance: Glance = serde_json::from_str(&host::read("config.json")?).context("config.json")?;
+    let text = match host::read("config.json") {
+        // The bundle of a pod's sandbox, which the shim itself is to write.
+        Err(_) if !Path::new("config.json").exists() => return Ok(flags.id.clone()),
+        text => text?,
+    };
+    let glance: Glance = serde_json::from_str(&text).context("config.json")?;
     let named = GROUPS.iter().find_map(|key| glance.annotations.get(*key));
     Ok(named.unwrap_or(&flags.id).clone())
 }
@@ -159,7 +164,7 @@ fn begin(asked: &Asked, flags: &Flags, listener: OwnedFd, path: &Path) -> Result
         Cloned::Child => {
             let served = settle(&log, score).and_then(|()| {
                 let publisher = Publisher::new(&asked.events, &flags.namespace);
-                let mut shim = Shim::new(listener, path.into(), publisher)?;
+                let mut shim = Shim::new(listener, path.into(), publisher, asked.options.clone())?;
                 if !asked.options.shim_group.is_empty() {
                     shim = shim.with_understudy()?;
                 }

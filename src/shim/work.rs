@@ -3,6 +3,7 @@
 use super::api::{CheckpointOptions, CreateTaskRequest, Options};
 use super::job::{Done, Standard};
 use super::mounts;
+use super::pod::{self, Pod};
 use super::stdio::Logger;
 use crate::cgroup;
 use crate::cmd::create::{self, Bundle, Common, Fds};
@@ -96,12 +97,22 @@ pub fn recalled(bundle: &Path) -> Option<PathBuf> {
     host::read(bundle.join(ROOT)).ok().map(PathBuf::from)
 }
 
+/// What a container has to do with pods.
+#[derive(Debug)]
+pub struct Membership {
+    /// The pod whose sandbox it is.
+    pub pod: Option<Pod>,
+    /// The bundles of the sandboxes that are there, by their ids.
+    pub pods: BTreeMap<String, PathBuf>,
+}
+
 /// Mount the root filesystem, and make the container: its process is in `pid`. Its terminal, if it
 /// is to have one, goes to `console`. One that is to be restored is made when it is started.
 pub fn create(
     root: &Path,
     options: &Options,
     request: &CreateTaskRequest,
+    membership: &Membership,
     logger: Option<Logger>,
     console: Option<OwnedFd>,
 ) -> Result<Done> {
@@ -118,16 +129,22 @@ pub fn create(
     if !request.checkpoint.is_empty() {
         return Ok(Done::default());
     }
-    let made =
-        logger.map_or(Ok(()), begin_logging).and_then(|()| make(root, options, &request.id, bundle, console));
-    made.map_err(|cause| match mounts::undo(&request.rootfs, &rootfs) {
+    let make = || {
+        logger.map_or(Ok(()), begin_logging)?;
+        // A client may have one of its own in place of a pod that the CRI describes.
+        let pod = membership.pod.as_ref().filter(|_| !bundle.join("config.json").exists());
+        let _joined = pod.map(|pod| pod.make(bundle)).transpose()?;
+        let mut read = Bundle::read(bundle, Path::new("config.json"))?;
+        read.text = pod::with_shared(read.text, &membership.pods)?;
+        make(root, options, &request.id, read, console)
+    };
+    make().map_err(|cause| match mounts::undo(&request.rootfs, &rootfs).and_then(|()| pod::unmake(bundle)) {
         Ok(()) => cause,
         Err(err) => cause.context(format!("[then, cleaning up: {}]", crate::log::message(&err))),
     })
 }
 
-fn make(root: &Path, options: &Options, id: &str, bundle: &Path, console: Option<OwnedFd>) -> Result<Done> {
-    let bundle = Bundle::read(bundle, Path::new("config.json"))?;
+fn make(root: &Path, options: &Options, id: &str, bundle: Bundle, console: Option<OwnedFd>) -> Result<Done> {
     let global = global_of(&bundle, root, options);
     let args = create::Args {
         common: Common { id: id.into(), ..Common::default() },
@@ -197,15 +214,17 @@ pub fn exec(
     Ok(Done { pid: running.pid, warnings })
 }
 
-/// Forget a container, whatever there is of it, and unmount its root filesystem.
-pub fn forget(global: &Global, id: &str, rootfs: &Path) -> Result<Done> {
+/// Forget a container, whatever there is of it, and unmount its root filesystem, and if it is a
+/// sandbox what its pod has shared.
+pub fn forget(global: &Global, id: &str, bundle: &Path) -> Result<Done> {
     let id: Id = id.parse()?;
     let warnings = match global.store().open_by_force(&id)? {
         None => Vec::new(),
         Some(Found::Container(container)) => delete::destroy(*container)?,
         Some(Found::Remains(dir, why)) => salvage::clear(dir, &id, &why)?,
     };
-    mounts::unmount(rootfs)?;
+    mounts::unmount(&bundle.join("rootfs"))?;
+    pod::unmake(bundle)?;
     Ok(Done { pid: 0, warnings })
 }
 

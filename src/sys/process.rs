@@ -366,6 +366,15 @@ pub fn namespace_kind(fd: BorrowedFd<'_>) -> Result<i32> {
     Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::NS_GET_NSTYPE) })
 }
 
+/// The user namespace that a namespace belongs to (ioctl_ns(2)).
+pub fn owner_of_namespace(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
+    // SAFETY: NS_GET_USERNS takes no argument; what it returns is a descriptor of ours alone.
+    unsafe {
+        let owner = Errno::result(libc::ioctl(fd.as_raw_fd(), libc::NS_GET_USERNS))?;
+        Ok(OwnedFd::from_raw_fd(owner))
+    }
+}
+
 /// A copy of a descriptor that the caller of this program opened, close-on-exec as that one is from
 /// here on, too. EBADF when it is not open.
 pub fn copy_of_callers(fd: RawFd) -> Result<OwnedFd> {
