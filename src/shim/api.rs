@@ -188,7 +188,7 @@ declare! {
     /// `WaitSandboxRequest`, `PingRequest` and others.
     struct SandboxRequest { sandbox_id: String = 1 }
     /// `StartSandboxResponse`.
-    struct StartSandboxResponse { pid: u32 = 1, created_at: Option<Timestamp> = 2 }
+    struct StartSandboxResponse { pid: u32 = 1, created_at: Option<Timestamp> = 2, spec: Option<Any> = 3 }
     /// `PlatformResponse`.
     struct PlatformResponse { platform: Option<Platform> = 1 }
     /// `containerd.types.Platform`.

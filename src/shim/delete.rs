@@ -4,7 +4,7 @@ use super::api::{DeleteResponse, Options, ProcessRequest, Request, TASK_SERVICES
 use super::flags::Flags;
 use super::process::UNKNOWN;
 use super::wire::{Inbox, frame, kind};
-use super::work;
+use super::{pod, work};
 use crate::cmd::Global;
 use crate::host;
 use crate::protobuf::Declared;
@@ -55,9 +55,12 @@ pub fn delete(flags: &Flags) -> Result<()> {
 fn forget_members(global: &Global, sandbox: &str) -> Result<()> {
     for (id, container) in global.store().list()? {
         let Ok(container) = container else { continue };
-        let bundle = container.state.about.bundle;
-        if host::read(bundle.join(SANDBOX)).is_ok_and(|named| named.trim() == sandbox) {
-            work::forget(global, id.as_str(), &bundle)?;
+        let about = container.state.about;
+        // containerd may have removed the bundle by now.
+        let is_member = about.annotations.get(pod::SANDBOX).is_some_and(|named| named == sandbox)
+            || host::read(about.bundle.join(SANDBOX)).is_ok_and(|named| named.trim() == sandbox);
+        if is_member {
+            work::forget(global, id.as_str(), &about.bundle)?;
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 //! order.
 
 use super::api::{
-    CreateTaskRequest, DeleteResponse, PidResponse, StartSandboxResponse, TaskCheckpointed, TaskCreate,
+    Any, CreateTaskRequest, DeleteResponse, PidResponse, StartSandboxResponse, TaskCheckpointed, TaskCreate,
     TaskDelete, TaskExecStarted, TaskExit, TaskIo, TaskStart, TaskTold, WaitResponse,
 };
 use super::job::{Done, Undone};
@@ -15,6 +15,7 @@ use crate::log::say;
 use crate::protobuf::Declared;
 use crate::state::{Event, What};
 use crate::sys::{describe, process};
+use std::path::Path;
 use std::time::Instant;
 
 /// What a job is for.
@@ -37,6 +38,9 @@ pub enum Task {
     /// Of this container, to this folder.
     Checkpoint(String, String),
 }
+
+/// The name of a config.json.
+const SPEC: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 
 /// What a call answers that has nothing to tell.
 const NOTHING: Vec<u8> = Vec::new();
@@ -202,7 +206,8 @@ impl Shim {
         let pid = self.processes.get(&key).map_or(0, |process| process.pid) as u32;
         if let Some(sandbox) = self.sandbox(&container_id) {
             let created_at = Some(sandbox.created.into());
-            return Ok(StartSandboxResponse { pid, created_at }.encode());
+            let spec = self.containers.get(&container_id).and_then(|container| spec_of(&container.bundle));
+            return Ok(StartSandboxResponse { pid, created_at, spec }.encode());
         }
         if exec_id.is_empty() {
             self.publisher.publish("/tasks/start", "TaskStart", &TaskStart { container_id, pid });
@@ -436,6 +441,12 @@ impl Shim {
             self.reply(caller, answer.clone());
         }
     }
+}
+
+/// The config.json of a bundle, as plugins of containerd's take it.
+fn spec_of(bundle: &str) -> Option<Any> {
+    let text = crate::host::read(Path::new(bundle).join("config.json")).ok()?;
+    Some(Any { type_url: SPEC.into(), value: text.into_bytes() })
 }
 
 /// What `Delete` answers.

@@ -24,7 +24,7 @@ const CONFIG: &str = "runtime.v1.PodSandboxConfig";
 const FOLDER: &str = "pod";
 
 /// The annotation of a container that names its sandbox.
-const SANDBOX: &str = "io.kubernetes.cri.sandbox-id";
+pub const SANDBOX: &str = "io.kubernetes.cri.sandbox-id";
 
 /// How large a pod's /dev/shm may become, as in other pods.
 const SHM: &str = "mode=1777,size=64m";
