@@ -3,6 +3,7 @@
 use super::passwd::home;
 use super::{Init, program, reaper};
 use crate::channel::{FromInit, InitEnd};
+use crate::config;
 use crate::fault::{Call, Outcome, Refusal};
 use crate::plan::Computed;
 use crate::plan::seccomp::{Filter, Sendmsg};
@@ -76,8 +77,11 @@ impl Init<'_> {
         Err(Refusal::kernel(format!("exec: \"{}\"{why}", self.program), errno))
     }
 
-    /// Execute this program anew, as the init that has the process for a child.
-    pub(super) fn exec_init(&self) -> Outcome {
+    /// Execute this program anew, as the init that has the process for a child, or none.
+    pub(super) fn exec_init(&self, init: config::Init) -> Outcome {
+        if init == config::Init::Alone {
+            return self.exec_reaper(Vec::new());
+        }
         self.look_at_program();
         let string = |text: &str| CString::new(text).map_err(|_| Refusal::kernel("execve", Errno::EINVAL));
         let mut args = Vec::new();
@@ -87,11 +91,6 @@ impl Init<'_> {
         args.push(string(&self.program)?);
         args.extend_from_slice(&self.args);
         self.exec_reaper(args)
-    }
-
-    /// Execute this program anew, as the init that has no process.
-    pub(super) fn exec_pause(&self) -> Outcome {
-        self.exec_reaper(Vec::new())
     }
 
     fn exec_reaper(&self, words: Vec<CString>) -> Outcome {

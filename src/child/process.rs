@@ -100,8 +100,7 @@ impl Init<'_> {
             ProcessStep::LandlockRules(rules) => landlock::enforce(rules, self.own.as_ref()),
             ProcessStep::Seccomp(filter) => self.seccomp(filter),
             ProcessStep::Exec => self.exec(),
-            ProcessStep::ExecInit => self.exec_init(),
-            ProcessStep::ExecPause => self.exec_pause(),
+            ProcessStep::ExecInit(init) => self.exec_init(*init),
         }
     }
 }

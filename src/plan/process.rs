@@ -58,10 +58,8 @@ pub(super) fn steps(
     let for_filter = if needs_right { available & Capability::CAP_SYS_ADMIN.into() } else { Set::default() };
     step("process.capabilities", capabilities(&sets, for_filter));
     step("process.cwd", ProcessStep::Cwd(process.cwd.clone()));
-    let is_alone = matches!(init, Some((_, Init::Alone)));
-    if !is_alone {
-        let find = ProcessStep::Find { program: process.args[0].clone(), path: search_path(process) };
-        step("process.args[0]", find);
+    if !matches!(init, Some((_, Init::Alone))) {
+        step("process.args[0]", find(process));
     }
     for (field, label) in security_labels(process, host)? {
         step(field, label);
@@ -81,11 +79,14 @@ pub(super) fn steps(
         steps.extend(landlock.into_iter().chain(filter).chain(reduce));
     }
     steps.push(match init {
-        Some((field, Init::Alone)) => planned(field, ProcessStep::ExecPause),
-        Some((field, _)) => planned(field, ProcessStep::ExecInit),
+        Some((field, init)) => planned(field, ProcessStep::ExecInit(init)),
         None => planned("process.args", ProcessStep::Exec),
     });
     Ok(steps)
+}
+
+fn find(process: &Process) -> ProcessStep {
+    ProcessStep::Find { program: process.args[0].clone(), path: search_path(process) }
 }
 
 const LANDLOCK: &str = "annotations.org.knarr.landlock";

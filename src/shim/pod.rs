@@ -303,7 +303,8 @@ fn ranges(ranges: &[Range]) -> Value {
     ranges.iter().map(one).collect()
 }
 
-/// The cgroup of a pod's member, as containerd's CRI plugin names it: a slice of systemd has a scope.
+/// The cgroup of a pod's member, as containerd's CRI plugin names it: a slice of systemd has a
+/// scope.
 fn cgroups_path(parent: &str, id: &str) -> String {
     match Path::new(parent).file_name().and_then(|name| name.to_str()) {
         Some(slice) if slice.ends_with(".slice") => format!("{slice}:cri-containerd:{id}"),

@@ -4,7 +4,7 @@ use super::HardLimit;
 use super::text::{hard_limit_text, io_priority_text, limit, scheduler_text};
 use crate::capability::Set;
 use crate::config::landlock::Rules;
-use crate::config::{Hook, MemoryPolicy, NumberSet, Scheduler};
+use crate::config::{Hook, Init, MemoryPolicy, NumberSet, Scheduler};
 use crate::plan::seccomp;
 use std::fmt::{self, Display, Formatter};
 
@@ -142,10 +142,13 @@ pub enum ProcessStep {
     Seccomp(seccomp::Filter),
     /// execve(2) the program.
     Exec,
-    /// Execute this program as an init, which executes the program of the process in a child.
-    ExecInit,
-    /// Execute this program as an init that has no process.
-    ExecPause,
+    /// Execute this program as an init, which executes the program of the process in a child, if it
+    /// is not alone.
+    ExecInit(Init),
+}
+
+fn beside(init: Init) -> &'static str {
+    if init == Init::Alone { "no process" } else { "the process as its child" }
 }
 
 impl Display for ProcessStep {
@@ -205,8 +208,7 @@ impl Display for ProcessStep {
                 write!(f, "seccomp filter of {} instructions, flags {}", filter.insns.len(), filter.flags)
             }
             ProcessStep::Exec => write!(f, "execve"),
-            ProcessStep::ExecInit => write!(f, "execve this program as init, and the process as its child"),
-            ProcessStep::ExecPause => write!(f, "execve this program as init, and no process"),
+            ProcessStep::ExecInit(init) => write!(f, "execve this program as init, and {}", beside(*init)),
         }
     }
 }
