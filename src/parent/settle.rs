@@ -9,6 +9,7 @@ use crate::cgroup::{self, Cgroup};
 use crate::config::{CoreSched, IdMaps, IdRange, ids};
 use crate::fault::{Call, Fault, Outcome, Refusal};
 use crate::note;
+use crate::nsresourced;
 use crate::placeholder::{Placeholder, apart};
 use crate::plan::{Planned, Settle};
 use crate::state::Store;
@@ -50,6 +51,7 @@ pub(super) fn settle(
         note::at(|| planned.to_string());
         let done = match &planned.step {
             Settle::MapIds(maps) => map_ids(maps, pid),
+            Settle::LendIds { size } => lend_ids(*size, pid),
             Settle::CgroupBelow { path, owner } => match around.cgroup {
                 Some(cgroup) => cgroup.take_below(around.root, path, *owner, pid),
                 None => Err(Refusal::message("the plan makes no cgroup")),
@@ -140,6 +142,14 @@ fn map_ids(maps: &IdMaps, pid: i32) -> Outcome {
     }
     write(pid, "uid_map", &ids::map_file(&maps.uids))?;
     write(pid, "gid_map", &ids::map_file(&maps.gids))
+}
+
+/// The service keeps them from others as long as the user namespace is there.
+fn lend_ids(size: u32, pid: i32) -> Outcome {
+    let path = format!("/proc/{pid}/ns/user");
+    let namespace = fs::open(&path, fs::O_RDONLY, 0).call(|| format!("open {path}"))?;
+    note::waits("wait for systemd-nsresourced");
+    nsresourced::map_ids(namespace.as_fd(), size)
 }
 
 /// Map the ids that /etc/subuid and /etc/subgid give to an ordinary user, which takes a program
