@@ -33,7 +33,23 @@ pub struct Host {
     pub selinux: bool,
     /// Whether the kernel can make a mount namespace that has nothing in it.
     pub empty_mounts: bool,
+    /// Ids beside the caller's own, asked only where config.json leaves them to be found.
+    pub id_ranges: IdRanges,
 }
+
+/// Ids that an ordinary user may have beside their own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IdRanges {
+    /// Those of /etc/subuid, where newuidmap(1) is there to map them: the first and how many.
+    pub uids: Vec<(u32, u32)>,
+    /// The same for groups.
+    pub gids: Vec<(u32, u32)>,
+    /// Whether systemd-nsresourced is there, which lends some.
+    pub nsresourced: bool,
+}
+
+/// Where systemd-nsresourced is asked.
+pub const NSRESOURCED: &str = "/run/systemd/io.systemd.NamespaceResource";
 
 /// The first kernel that has `UNSHARE_EMPTY_MNTNS`.
 const EMPTY_MOUNTS: (u32, u32) = (7, 1);
@@ -58,6 +74,8 @@ pub struct Asked {
     pub security_modules: bool,
     /// How a new mount namespace can be made.
     pub mounts: bool,
+    /// Which ids the caller may have beside their own.
+    pub id_ranges: bool,
 }
 
 /// Ask the machine.
@@ -85,6 +103,7 @@ pub fn probe(asked: Asked) -> Result<Host> {
         apparmor: asked.security_modules && apparmor(),
         selinux: asked.security_modules && selinux(),
         empty_mounts: asked.mounts && at_least(&release(), EMPTY_MOUNTS) == Some(true),
+        id_ranges: if asked.id_ranges { id_ranges_of_caller() } else { IdRanges::default() },
     })
 }
 
@@ -203,6 +222,20 @@ pub fn own_id_ranges(file: &str) -> Vec<(u32, u32)> {
     let passwd = read("/etc/passwd").unwrap_or_default();
     let uid = nix::unistd::getuid().as_raw();
     id_ranges(&read(file).unwrap_or_default(), user_name(&passwd, uid), uid)
+}
+
+/// What an ordinary user may have; root, also that of a user namespace, names ids itself.
+pub fn id_ranges_of_caller() -> IdRanges {
+    if nix::unistd::geteuid().is_root() {
+        return IdRanges::default();
+    }
+    let mapped = ["newuidmap", "newgidmap"].iter().all(|name| program(name).is_some());
+    let ranges = |file| if mapped { own_id_ranges(file) } else { Vec::new() };
+    IdRanges {
+        uids: ranges("/etc/subuid"),
+        gids: ranges("/etc/subgid"),
+        nsresourced: sys::fs::writable(Path::new(NSRESOURCED)).is_ok(),
+    }
 }
 
 /// Where a program is, in the folders of `PATH`.

@@ -20,6 +20,7 @@ pub mod layer;
 pub mod log;
 pub mod nearest;
 pub mod note;
+pub mod nsresourced;
 pub mod parent;
 pub mod placeholder;
 pub mod plan;

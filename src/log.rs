@@ -74,6 +74,13 @@ impl Log {
         opened.map(drop).with_context(|| format!("--log {}", path.display()))
     }
 
+    /// The same for a process with another working directory.
+    #[must_use]
+    pub fn anywhere(&self) -> Log {
+        let file = self.file.as_ref().map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone()));
+        Log { file, ..self.clone() }
+    }
+
     /// Report a failed command: plainly on standard error, and as a record.
     pub fn error(&self, err: &anyhow::Error) {
         say(&message(err));

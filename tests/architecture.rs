@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 /// The rooms of the house, from the roof to the ground. A room may use those further down, so no
 /// two use each other.
-const FLOORS: [&str; 29] = [
+const FLOORS: [&str; 30] = [
     "cli",
     "shim",
     "cmd",
@@ -31,6 +31,7 @@ const FLOORS: [&str; 29] = [
     "channel",
     "plan",
     "config",
+    "nsresourced",
     "host",
     "proc",
     "protobuf",

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
 use knarr::config;
-use knarr::host::Host;
+use knarr::host::{Host, IdRanges};
 use knarr::plan::{self, CgroupDriver, ExecCgroup, ExecRequest, Keyring, Pivot, Request, Start};
 use knarr::sys::mount::MountId;
 use knarr::template;
@@ -25,6 +25,7 @@ fn host() -> Host {
         apparmor: true,
         selinux: true,
         empty_mounts: false,
+        id_ranges: IdRanges::default(),
     }
 }
 
@@ -144,6 +145,46 @@ fn an_empty_mount_namespace_has_a_golden_plan() {
     compare_with_golden(&folder().join("empty-mounts"), 2, |case| {
         plan_on(&host, &config_of(case), &request(Start::OnRequest))
     });
+}
+
+/// An ordinary user's container, whose ids are found.
+#[test]
+fn ids_that_are_found_are_of_subuid_or_lent() {
+    let mut config: serde_json::Value =
+        serde_json::from_str(&template::spec::rootless(1000, 1000).unwrap()).unwrap();
+    let linux = config["linux"].as_object_mut().unwrap();
+    linux.remove("uidMappings");
+    linux.remove("gidMappings");
+    config["annotations"] = serde_json::json!({ "org.knarr.id-range": "65536" });
+    let on = |uid, id_ranges| {
+        let host = Host { uid, is_root: uid == 0, id_ranges, ..host() };
+        plan_on(&host, &config.to_string(), &request(Start::AtOnce))
+    };
+    let ranges = |uids: &[(u32, u32)], gids: &[(u32, u32)], nsresourced| IdRanges {
+        uids: uids.to_vec(),
+        gids: gids.to_vec(),
+        nsresourced,
+    };
+    let short = (100_000, 65_535);
+    let enough = (200_000, 65_536);
+    let plan = on(1000, ranges(&[short, enough], &[(300_000, 100_000)], true)).unwrap();
+    assert!(
+        plan.contains("map uids 0-200000-65536, gids 0-300000-65536    # annotations.org.knarr.id-range"),
+        "{plan}"
+    );
+    for lent in [ranges(&[], &[], true), ranges(&[short], &[enough], true), ranges(&[enough], &[], true)] {
+        let plan = on(1000, lent).unwrap();
+        let line =
+            "map 65536 ids from 0 on that systemd-nsresourced lends    # annotations.org.knarr.id-range";
+        assert!(plan.contains(line), "{plan}");
+        assert!(!plan.contains("map uids"), "{plan}");
+    }
+    assert!(
+        on(1000, ranges(&[short], &[enough], false))
+            .unwrap_err()
+            .contains("nobody gives this user 65536 ids")
+    );
+    assert!(on(0, IdRanges::default()).unwrap_err().contains("for an ordinary user"));
 }
 
 #[test]

@@ -93,6 +93,16 @@ fn each_violation_is_one_line_that_starts_with_its_field() {
         ("/hooks", hook("relative", 1), "hooks.createRuntime[0].path: \"relative\" is not an absolute path"),
         ("/hooks", hook("/bin/true", 0), "hooks.createRuntime[0].timeout: must be more than 0 seconds"),
         ("/annotations", json!({"": "x"}), "annotations: a key is empty"),
+        (
+            "/annotations",
+            json!({"org.knarr.id-range": "100"}),
+            "annotations.org.knarr.id-range: \"100\" is neither \"1\" nor \"65536\"",
+        ),
+        (
+            "/annotations",
+            json!({"org.knarr.id-range": "1"}),
+            "annotations.org.knarr.id-range: needs a new user namespace in linux.namespaces",
+        ),
         ("/linux/namespaces/-", json!({"type": "pid"}), "linux.namespaces[6].type: \"pid\" is listed twice"),
         (
             "/linux/namespaces/1",

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
 use knarr::config::{self, Upper};
-use knarr::host::Host;
+use knarr::host::{Host, IdRanges};
 use knarr::plan::{self, CgroupDriver, Keyring, Pivot, Request, Start};
 use knarr::template::sandbox::places::{Access, Kind, Node, Placed};
 use knarr::template::sandbox::view::Part;
@@ -24,6 +24,7 @@ fn plan_of(sandbox: &Sandbox<'_>, overlay: Option<Upper>) -> String {
         apparmor: true,
         selinux: true,
         empty_mounts: false,
+        id_ranges: IdRanges::default(),
     };
     let request = Request {
         id: "box".parse().unwrap(),

@@ -5,7 +5,7 @@ use knarr::config;
 use knarr::config::resources::Limit;
 use knarr::config::update::Current;
 use knarr::config::update::resolve;
-use knarr::host::Host;
+use knarr::host::{Host, IdRanges};
 use knarr::plan::systemd::Instance;
 use knarr::plan::update::update;
 use knarr::plan::{self, CgroupDriver, HostStep, Keyring, Pivot, Request, Start, Unit};
@@ -41,6 +41,7 @@ fn plan(change: impl FnOnce(&mut Value)) -> Result<String, String> {
         apparmor: false,
         selinux: false,
         empty_mounts: false,
+        id_ranges: IdRanges::default(),
     };
     let loaded =
         config::load(config.to_string().as_bytes(), Path::new("/bundle")).map_err(|e| format!("{e:#}"))?;

@@ -257,6 +257,21 @@ test_kills_for_memory_are_told_with_their_numbers() {
   eventually has_second
 }
 
+test_a_shortage_in_which_nobody_can_be_killed_is_told() {
+  differs runc,crun "prints what is used, and kills for memory"
+  requires controller memory
+  bundle c1 '.linux.resources.memory = {limit: 16777216, swap: 16777216} | tmpfs("/tmp"; []) | .process.oomScoreAdj = -1000 |
+    sh("while [ ! -e /tmp/go ]; do sleep 0.05; done; head -c 33554432 /dev/zero >/tmp/big; : >/tmp/big; sleep 1000")'
+  run_ok run --detach --bundle "$B" c1
+  pid_of c1
+  eventually test -e "/proc/$PID/root/tmp"
+  follow --since 1h c1
+  : >"/proc/$PID/root/tmp/go"
+  eventually has_event oom
+  assert_jq "$(event oom)" '.oom >= 1 and .oom_kill == 0 and has("time")'
+  assert_status c1 running
+}
+
 test_a_kill_that_ends_a_container_of_run_is_not_missed() {
   differs runc,crun "prints what is used, and kills for memory"
   requires controller memory

@@ -66,6 +66,37 @@ test_paused_and_ignored() {
   assert_eq "$(<"$T/out")" resumed
 }
 
+# Whoever owns a cgroup below may do so at any moment, and never thaw it.
+test_frozen_between_the_look_and_the_birth() {
+  differs runc,crun "wait for ever"
+  running
+  local rc=0 begun=$SECONDS
+  strace -q -o /dev/null -e trace=clone3 -e inject=clone3:delay_enter=2000000 "$RUNTIME" --root "$ROOT" exec c1 true 2>"$T/err" &
+  eventually eval 'pgrep -x strace >/dev/null'
+  nap
+  freeze
+  wait %1 || rc=$?
+  [ $((SECONDS - begun)) -le 20 ] || fail "it took $((SECONDS - begun)) s"
+  assert_eq "$rc" 255
+  assert_match "$(<"$T/err")" 'paused.*: cgroup .* is frozen, and nobody has thawed it for 5s'
+  echo 0 >"$C/cgroup.freeze"
+  eventually eval '[ "$(wc -l <"$C/cgroup.procs")" = 1 ]'
+  run_ok exec c1 true
+}
+
+test_frozen_for_a_moment_it_is_waited_for() {
+  running
+  strace -q -o /dev/null -e trace=clone3 -e inject=clone3:delay_enter=2000000 "$RUNTIME" --root "$ROOT" exec c1 echo resumed >"$T/out" 2>"$T/err" &
+  eventually eval 'pgrep -x strace >/dev/null'
+  nap
+  freeze
+  eventually eval '[ "$(wc -l <"$C/cgroup.procs")" = 2 ]'
+  nap
+  echo 0 >"$C/cgroup.freeze"
+  wait %1
+  assert_eq "$(<"$T/out")" resumed
+}
+
 test_interrupted_in_a_paused_container() {
   differs runc,crun "wait for ever"
   running

@@ -285,6 +285,23 @@ test_init_that_has_moved_into_a_cgroup_of_its_own() {
   assert_line "$(<"$C/init/cgroup.procs")" "$(<"$T/pid")"
 }
 
+# There no limit of the container's holds.
+test_init_that_is_elsewhere_while_its_cgroup_takes_no_process() {
+  requires uml
+  requires controller memory
+  differs runc,crun "follow it, or fail in other words"
+  running
+  pid_of c1
+  mkdir "$V2$BASE/elsewhere" "$C/init"
+  echo "$PID" >"$V2$BASE/elsewhere/cgroup.procs"
+  echo +memory >"$C/cgroup.subtree_control"
+  exec_fails "init is in cgroup .*/elsewhere, which is not below the container's" c1 true
+  assert_eq "$(<"$V2$BASE/elsewhere/cgroup.procs")" "$PID"
+  echo "$PID" >"$C/init/cgroup.procs"
+  run_ok exec c1 true
+  rmdir "$V2$BASE/elsewhere"
+}
+
 test_init_whose_cgroup_is_gone() {
   differs runc,crun "1.1 and 1.8 fail on pure cgroup v2"
   running

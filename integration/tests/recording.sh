@@ -216,6 +216,18 @@ test_a_detached_run_is_recorded() {
   run_ok delete --force c1
 }
 
+test_a_detached_recording_holds_no_folder_of_the_callers() {
+  only_knarr
+  mkdir "$T/here"
+  mount -t tmpfs here "$T/here"
+  bundle c1 'sh("sleep 1; mkdir /tmp/x") | rw'
+  (cd "$T/here" && run_ok run --detach --record "$T/record" --bundle "$B" c1)
+  umount "$T/here"
+  eventually test -e "$T/record"
+  assert_jq "$(<"$T/record")" '.syscalls | (.mkdir // .mkdirat).count == 1'
+  run_ok delete --force c1
+}
+
 test_a_signal_to_the_callers_group_does_not_end_the_recording() {
   only_knarr
   bundle c1 'sh("sleep 0.5; mkdir /tmp/x; exit 3") | rw'

@@ -1,10 +1,14 @@
 //! Programs that are called, and the files that they read.
 
 use super::{Caller, Finding, Verdict};
-use crate::host;
-use crate::sys::{fs, xattr};
-use std::os::fd::AsFd;
+use crate::fault::Call;
+use crate::host::{self, NSRESOURCED};
+use crate::nsresourced;
+use crate::placeholder::Placeholder;
+use crate::sys::{self, fs, xattr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 pub(super) fn all(caller: Caller) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -14,6 +18,7 @@ pub(super) fn all(caller: Caller) -> Vec<Finding> {
     if caller == Caller::User {
         findings.push(ranges("/etc/subuid"));
         findings.push(ranges("/etc/subgid"));
+        findings.push(lender());
     }
     findings.push(criu(caller));
     findings
@@ -51,6 +56,30 @@ fn ranges(file: &str) -> Finding {
     }
     let shown = mine.iter().map(|(first, count)| format!("{first}:{count}"));
     Finding::ok(file, shown.collect::<Vec<_>>().join(", "))
+}
+
+/// systemd-nsresourced, which lends ranges to who has none. It is asked for one, for a user
+/// namespace that is gone at once.
+fn lender() -> Finding {
+    let name = "systemd-nsresourced";
+    if fs::writable(Path::new(NSRESOURCED)).is_err() {
+        let effect = "no ids are lent: org.knarr.id-range takes a range of /etc/subuid";
+        let remedy = "package systemd-container; systemctl enable --now systemd-nsresourced.socket";
+        return Finding::new(name, Verdict::None, "not there").with(effect, remedy);
+    }
+    let namespace = || -> sys::Result<(Placeholder, OwnedFd)> {
+        let inside = Placeholder::new(libc::CLONE_NEWUSER)?;
+        let namespace = fs::open(format!("/proc/{}/ns/user", inside.pid), fs::O_RDONLY, 0)?;
+        Ok((inside, namespace))
+    };
+    let lent = namespace().call(|| "clone3 new-user".into());
+    match lent.and_then(|(_inside, namespace)| nsresourced::map_ids(namespace.as_fd(), 65536)) {
+        Ok(()) => Finding::ok(name, "lends 65536 ids"),
+        Err(refusal) => {
+            let effect = "no ids are lent: org.knarr.id-range takes a range of /etc/subuid";
+            Finding::lacks(name, refusal.to_string(), effect, "journalctl --unit systemd-nsresourced")
+        }
+    }
 }
 
 /// CRIU, and whether it can do with this kernel; only root has it do anything.

@@ -146,7 +146,11 @@ pub fn run(inherited: Inherited<'_>) -> ! {
         env: Vec::new(),
     };
     for planned in steps {
-        note::at(|| format!("the container: {planned}"));
+        if planned.step == Step::Enter(EnterStep::AwaitParent) {
+            note::waits("the container: wait for the parent");
+        } else {
+            note::at(|| format!("the container: {planned}"));
+        }
         let Planned { step, field } = planned;
         if let Err(refusal) = init.take(step) {
             // A parent that is gone needs no telling.

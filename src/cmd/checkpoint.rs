@@ -59,7 +59,12 @@ fn save(args: &Args, global: &Global, status_fd: Option<OwnedFd>) -> Result<()> 
     }
     let config = config::load(&container.dir.load_config()?, &container.state.about.bundle)?.config;
     let security_modules = config.wants_labels();
-    let host = host::probe(Asked { own_cgroup: OwnCgroup::NotNeeded, security_modules, mounts: false })?;
+    let host = host::probe(Asked {
+        own_cgroup: OwnCgroup::NotNeeded,
+        security_modules,
+        mounts: false,
+        id_ranges: false,
+    })?;
     let notify = container.dir.takes_notifications().then(|| store.notify_folder(&id));
     let request = Checkpoint {
         container: &container,

@@ -194,8 +194,8 @@ pub(crate) fn asked(
         CgroupDriver::Cgroupfs if !absolute => OwnCgroup::Needed,
         _ => OwnCgroup::NotNeeded,
     };
-    let host =
-        host::probe(Asked { own_cgroup, security_modules: loaded.config.wants_labels(), mounts: true })?;
+    let (security_modules, id_ranges) = (loaded.config.wants_labels(), loaded.config.id_range.is_some());
+    let host = host::probe(Asked { own_cgroup, security_modules, mounts: true, id_ranges })?;
     let request = Request {
         notify: host_socket().map(|_| global.store().notify_folder(&id)),
         id,

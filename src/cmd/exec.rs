@@ -187,8 +187,12 @@ fn run_process(args: &Args, global: &Global) -> Result<u8> {
     let config = config::load(&container.dir.load_config()?, &container.state.about.bundle)?.config;
     let (process, warnings) = asked(args, &config)?;
     let labelled = process.apparmor_profile.is_some() || process.selinux_label.is_some();
-    let host =
-        host::probe(Asked { own_cgroup: OwnCgroup::NotNeeded, security_modules: labelled, mounts: false })?;
+    let host = host::probe(Asked {
+        own_cgroup: OwnCgroup::NotNeeded,
+        security_modules: labelled,
+        mounts: false,
+        id_ranges: false,
+    })?;
     let request = ExecRequest {
         id,
         keyring: if container.state.private_keyring { Keyring::New } else { Keyring::Callers },

@@ -114,6 +114,7 @@ fn add(args: &AddArgs, global: &Global) -> Result<u8> {
         own_cgroup: OwnCgroup::NotNeeded,
         security_modules: config.mount_label.is_some(),
         mounts: false,
+        id_ranges: false,
     })?;
     let list: Vec<_> = asked.iter().map(|asked| &asked.mount).collect();
     let addition = added::add(&config, &host, &list)?;

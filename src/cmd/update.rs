@@ -139,6 +139,7 @@ fn with_devices(
         own_cgroup: OwnCgroup::NotNeeded,
         security_modules: false,
         mounts: false,
+        id_ranges: false,
     })?;
     Devices { container, config: &config, host: &host }.take(&acts)?;
     change(container, resources, warnings)

@@ -101,7 +101,7 @@ pub fn memory_flags() -> Vec<Value> {
 
 /// Annotations that change what is done, so that engines let only trusted users set them. A dot at
 /// the end: a prefix.
-pub const UNSAFE_ANNOTATIONS: [&str; 11] = [
+pub const UNSAFE_ANNOTATIONS: [&str; 12] = [
     annotation::SYSTEMD_PROPERTY,
     annotation::KEEP_ORIGINAL_GROUPS,
     annotation::DELEGATE_CGROUP,
@@ -112,5 +112,6 @@ pub const UNSAFE_ANNOTATIONS: [&str; 11] = [
     annotation::INIT,
     annotation::LANDLOCK,
     annotation::CORE_SCHED,
+    annotation::ID_RANGE,
     annotation::CRIU_CONFIG,
 ];

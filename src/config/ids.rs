@@ -1,7 +1,8 @@
 //! Ranges of user and group ids: `linux.uidMappings`, `mounts[].uidMappings` and their like.
 
-use super::Invalid;
-use oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Spec};
+use super::{Invalid, annotation};
+use oci_spec::runtime::{LinuxIdMapping, LinuxNamespace, LinuxNamespaceType, Spec};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 /// `size` ids from `container` on are, outside, those from `host` on.
@@ -99,13 +100,48 @@ fn check_ranges(ranges: &[IdRange], field: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// How many ids the user namespace has, where those of the machine are left to be found: as many as
+/// systemd-nsresourced gives.
+pub(super) fn range(annotations: &BTreeMap<String, String>) -> Result<Option<u32>, Invalid> {
+    size(annotations.get(annotation::ID_RANGE))
+}
+
+fn size(text: Option<&String>) -> Result<Option<u32>, Invalid> {
+    match text.map(String::as_str) {
+        None => Ok(None),
+        Some("1") => Ok(Some(1)),
+        Some("65536") => Ok(Some(65536)),
+        Some(text) => Err(Invalid::new(range_field(), format!("{text:?} is neither \"1\" nor \"65536\""))),
+    }
+}
+
+/// The field that leaves ids to be found.
+pub fn range_field() -> String {
+    format!("annotations.{}", annotation::ID_RANGE)
+}
+
+/// This many ids from 0 on, which are those from these on outside.
+pub fn from_zero(uid: u32, gid: u32, size: u32) -> IdMaps {
+    let range = |host| vec![IdRange { container: 0, host, size }];
+    IdMaps { uids: range(uid), gids: range(gid) }
+}
+
 /// Mappings belong to a user namespace, a new one needs both, and the process must exist in it.
 pub(super) fn check_user_namespace(spec: &Spec) -> Result<(), Invalid> {
     let Some(linux) = spec.linux() else { return Ok(()) };
-    let maps = resolve(linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref());
+    let given = resolve(linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref());
     let namespace = linux.namespaces().iter().flatten().find(|n| n.typ() == LinuxNamespaceType::User);
-    check_ranges(&maps.uids, "linux.uidMappings")?;
-    check_ranges(&maps.gids, "linux.gidMappings")?;
+    check_ranges(&given.uids, "linux.uidMappings")?;
+    check_ranges(&given.gids, "linux.gidMappings")?;
+    let annotations = spec.annotations().as_ref();
+    let found = size(annotations.and_then(|all: &HashMap<_, _>| all.get(annotation::ID_RANGE)))?;
+    let maps = match found {
+        Some(size) => {
+            check_found(namespace, &given)?;
+            from_zero(0, 0, size)
+        }
+        None => given,
+    };
     let kinds = [("linux.uidMappings", &maps.uids), ("linux.gidMappings", &maps.gids)];
     let Some(namespace) = namespace else {
         return match kinds.iter().find(|(_, ranges)| !ranges.is_empty()) {
@@ -134,6 +170,20 @@ pub(super) fn check_user_namespace(spec: &Spec) -> Result<(), Invalid> {
         if outside(ranges, id).is_none() {
             return Err(Invalid::new(field, format!("{id} is not mapped into the user namespace")));
         }
+    }
+    Ok(())
+}
+
+/// Who leaves ids to be found makes a user namespace and names none.
+fn check_found(namespace: Option<&LinuxNamespace>, given: &IdMaps) -> Result<(), Invalid> {
+    let is_new =
+        |namespace: &LinuxNamespace| namespace.path().as_ref().is_none_or(|path| path.as_os_str().is_empty());
+    if !namespace.is_some_and(is_new) {
+        return Err(Invalid::new(range_field(), "needs a new user namespace in linux.namespaces"));
+    }
+    if !given.is_empty() {
+        let found = range_field();
+        return Err(Invalid::new("linux.uidMappings", format!("{found} leaves the ids to be found")));
     }
     Ok(())
 }

@@ -72,6 +72,9 @@ pub mod annotation {
     pub const LANDLOCK: &str = "org.knarr.landlock";
     /// With whom processes share the threads of a core: `own`, or `share:ID`.
     pub const CORE_SCHED: &str = "org.knarr.core-sched";
+    /// How many ids the user namespace has, where those of the machine are left to be found: `1` or
+    /// `65536`.
+    pub const ID_RANGE: &str = "org.knarr.id-range";
 
     /// What annotations that only describe an image begin with, of the image specification.
     pub const IMAGE: &str = "org.opencontainers.image.";
@@ -173,6 +176,9 @@ pub struct Config {
     /// How ids are mapped into the user namespace; empty without one, and where a joined one is
     /// taken as it is.
     pub id_maps: IdMaps,
+    /// How many ids the user namespace has, from 0 on, where those of the machine are left to be
+    /// found. `id_maps` is empty then.
+    pub id_range: Option<u32>,
     /// Offsets of the clocks of a new time namespace.
     pub time_offsets: Vec<TimeOffset>,
     /// `linux.cgroupsPath`, as given.

@@ -50,6 +50,7 @@ pub(super) fn config(spec: &oci::Spec, bundle: &Path, warnings: &mut Vec<String>
         mounts,
         hooks: spec.hooks().as_ref().map(|asked| hooks(asked, traced)).unwrap_or_default(),
         seccomp: seccomp(&linux, &annotations)?,
+        id_range: ids::range(&annotations)?,
         annotations,
         namespaces,
         id_maps: ids::resolve(linux.uid_mappings().as_ref(), linux.gid_mappings().as_ref()),

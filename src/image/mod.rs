@@ -123,9 +123,8 @@ fn fill(request: &Request<'_>, image: &Image, new: &Bundle) -> Result<Made> {
 /// The caller's ids, and others that they may have, which takes programs to map them.
 fn rootless() -> config::Rootless {
     let own = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
-    let mapped = ["newuidmap", "newgidmap"].iter().all(|program| host::program(program).is_some());
-    let range = |file| host::own_id_ranges(file).first().copied();
-    let given = range("/etc/subuid").zip(range("/etc/subgid")).filter(|_| mapped);
+    let ranges = host::id_ranges_of_caller();
+    let given = ranges.uids.first().copied().zip(ranges.gids.first().copied());
     config::Rootless { own, given: given.map(<[_; 2]>::from) }
 }
 

@@ -153,7 +153,7 @@ fn end(pid: i32, worker: &OwnedFd, others: &[(i32, OwnedFd)]) -> Vec<String> {
 }
 
 /// The cgroup that a process is in, if that is frozen.
-fn frozen_cgroup(pid: i32) -> Option<String> {
+pub(super) fn frozen_cgroup(pid: i32) -> Option<String> {
     let text = host::read(format!("/proc/{pid}/cgroup")).ok()?;
     let path = v2_path(&text)?.to_string();
     let events = host::cgroup_root().ok()?.join(path.trim_start_matches('/')).join("cgroup.events");

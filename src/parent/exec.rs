@@ -1,6 +1,7 @@
 //! `exec`: a process for a container that is there.
 
 use super::birth::{Seat, born_in, is_out_of_reach};
+use super::bound::frozen_cgroup;
 use super::death;
 use super::foreground::Signals;
 use super::record::write_pid_file;
@@ -18,9 +19,11 @@ use crate::state::{Command, Container, Status, refuse};
 use crate::sys::process::{self, Cloned, Exit};
 use crate::sys::{Errno, cred, schedule, socket};
 use anyhow::{Context, Result, bail};
+use nix::poll::PollTimeout;
 use nix::sys::signal::Signal;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// A container that takes processes.
 #[derive(Debug)]
@@ -31,6 +34,9 @@ pub struct Target {
     cgroup: Option<Cgroup>,
     paused: WhenPaused,
 }
+
+/// A process that is frozen at two looks in a row, this far apart, is not waited for.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Whether a paused container takes a process, which then waits until it is resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,8 +125,9 @@ pub fn exec(order: &ExecOrder<'_>) -> Result<Running> {
     }
     let (channel, theirs) = channel::pair_with_senders().context("socketpair")?;
     note::at(|| "the birth of the process".into());
-    let enterer = launch(order, theirs).map_err(|cause| order.explain(cause))?;
-    let mut talk = Conversation { order, channel, process: None, signals: None, terminal: None };
+    let (enterer_pid, enterer) = launch(order, theirs).map_err(|cause| order.explain(cause))?;
+    let mut talk =
+        Conversation { order, channel, enterer: enterer_pid, process: None, signals: None, terminal: None };
     let reap = |child: &OwnedFd| process::wait(child.as_fd()).context("waitid");
     let running = talk.until_running().and_then(|()| reap(&enterer));
     let Conversation { process, signals, terminal, .. } = talk;
@@ -222,11 +229,20 @@ impl ExecOrder<'_> {
         let path = self.host.cgroup_root.join(path.trim_start_matches('/'));
         Cgroup::open(&path)?.with_context(|| format!("cgroup {} of init is gone", path.display()))
     }
+
+    /// The same, where the limits of the container hold.
+    fn inits_cgroup_below(&self, own: &Path) -> Result<Cgroup> {
+        let cgroup = self.inits_cgroup()?;
+        if !cgroup.path().starts_with(own) {
+            bail!("init is in cgroup {}, which is not below the container's", cgroup.path().display());
+        }
+        Ok(cgroup)
+    }
 }
 
 /// Make the child that enters the container, by CLONE_INTO_CGROUP wherever the container has a
 /// cgroup: otherwise the process would stay in the caller's, unlimited, and survive the container.
-fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
+fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<(i32, OwnedFd)> {
     let target = &order.target;
     let born = match (&order.plan.cgroup, &target.cgroup) {
         (ExecCgroup::Below(path), Some(cgroup)) => {
@@ -236,11 +252,9 @@ fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
         }
         (ExecCgroup::Below(path), None) => bail!("--cgroup {path}: the container's cgroup is gone"),
         (ExecCgroup::Inits, _) => {
-            let cgroup = order.inits_cgroup()?;
             let own = target.container.state.cgroup.as_ref();
-            if own.is_some_and(|own| !cgroup.path().starts_with(&own.path)) {
-                bail!("init is in cgroup {}, which is not below the container's", cgroup.path().display());
-            }
+            let own = own.map_or(Path::new(""), |own| own.path.as_path());
+            let cgroup = order.inits_cgroup_below(own)?;
             target.refuse_frozen(&cgroup)?;
             order.born_in(&cgroup)?
         }
@@ -251,11 +265,15 @@ fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
         (ExecCgroup::Containers, cgroup) => {
             let born = cgroup.as_ref().map(|cgroup| process::clone3(0, Some(cgroup.as_fd())));
             match (born, cgroup) {
-                // Init has made it a cgroup of cgroups, which holds no processes of its own, or it
-                // is being removed.
-                (None, _)
-                | (Some(Err(Errno::EBUSY | Errno::EOPNOTSUPP | Errno::ENODEV | Errno::ENOENT)), _) => {
+                // It is gone or being removed, after somebody has moved init elsewhere.
+                (None, _) | (Some(Err(Errno::ENODEV | Errno::ENOENT)), _) => {
                     let cgroup = order.inits_cgroup()?;
+                    target.refuse_frozen(&cgroup)?;
+                    order.born_in(&cgroup)?
+                }
+                // Init has made it a cgroup of cgroups, which holds no processes of its own.
+                (Some(Err(Errno::EBUSY | Errno::EOPNOTSUPP)), Some(own)) => {
+                    let cgroup = order.inits_cgroup_below(own.path())?;
                     target.refuse_frozen(&cgroup)?;
                     order.born_in(&cgroup)?
                 }
@@ -265,7 +283,7 @@ fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
         }
     };
     match born {
-        Cloned::Parent { pidfd, .. } => Ok(pidfd),
+        Cloned::Parent { pid, pidfd } => Ok((pid, pidfd)),
         Cloned::Child => {
             let _ = cred::set_parent_death_signal(Signal::SIGKILL);
             let Ok(init) = target.init.try_clone() else { process::exit_now(1) };
@@ -288,6 +306,8 @@ fn launch(order: &ExecOrder<'_>, channel: channel::InitEnd) -> Result<OwnedFd> {
 struct Conversation<'a> {
     order: &'a ExecOrder<'a>,
     channel: ParentEnd,
+    /// The pid of the child that enters the container.
+    enterer: i32,
     /// Its pid, and it.
     process: Option<(i32, OwnedFd)>,
     signals: Option<Signals>,
@@ -297,9 +317,7 @@ struct Conversation<'a> {
 impl Conversation<'_> {
     fn until_running(&mut self) -> Result<()> {
         loop {
-            if let (Some(signals), Some((_, pidfd))) = (&self.signals, &self.process) {
-                signals.forward_until(self.channel.as_fd(), pidfd, None)?;
-            }
+            self.await_word()?;
             match self.channel.hear().context("recvmsg from the child")? {
                 // execve(2) has closed the child's end.
                 None => return Ok(()),
@@ -321,6 +339,35 @@ impl Conversation<'_> {
                     | FromInit::Mount(_)),
                 ) => return Err(message.unexpected()),
             }
+        }
+    }
+
+    /// Wait until the child says something. It may have been frozen since that was asked last: by
+    /// whoever owns a cgroup below the container's, too, who need not thaw it.
+    fn await_word(&self) -> Result<()> {
+        let mut frozen_before = None;
+        loop {
+            let heard = match (&self.signals, &self.process) {
+                (Some(signals), Some((_, pidfd))) => {
+                    let quiet = PollTimeout::try_from(LOOK).unwrap_or(PollTimeout::MAX);
+                    signals.forward_for(quiet, self.channel.as_fd(), pidfd, None)?
+                }
+                _ => self.channel.is_heard_by(Instant::now() + LOOK).context("poll")?,
+            };
+            if heard {
+                return Ok(());
+            }
+            if self.order.target.paused == WhenPaused::Wait {
+                continue;
+            }
+            let pid = self.process.as_ref().map_or(self.enterer, |(pid, _)| *pid);
+            let frozen = frozen_cgroup(pid);
+            if let (Some(path), true) = (&frozen, frozen == frozen_before) {
+                let id = &self.order.target.container.state.about.id;
+                let refused = refuse(Status::Paused, Command::Exec, id).unwrap_or_default();
+                bail!("{refused}: cgroup {path} is frozen, and nobody has thawed it for {LOOK:?}");
+            }
+            frozen_before = frozen;
         }
     }
 

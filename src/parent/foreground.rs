@@ -100,18 +100,31 @@ impl Signals {
         pidfd: &OwnedFd,
         notify: Option<&Notify>,
     ) -> Result<()> {
+        self.forward_for(PollTimeout::NONE, fd, pidfd, notify).map(drop)
+    }
+
+    /// The same, but no longer than until nothing has come for this long; whether there is
+    /// something to read.
+    pub(super) fn forward_for(
+        &self,
+        quiet: PollTimeout,
+        fd: BorrowedFd<'_>,
+        pidfd: &OwnedFd,
+        notify: Option<&Notify>,
+    ) -> Result<bool> {
         loop {
             let watched = [fd, self.as_fd()].into_iter().chain(notify.map(Notify::as_fd));
             let mut fds: Vec<_> = watched.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-            match poll(&mut fds, PollTimeout::NONE) {
+            match poll(&mut fds, quiet) {
                 Err(Errno::EINTR) => continue,
+                Ok(0) => return Ok(false),
                 result => result.context("poll")?,
             };
             if let (Some(notify), Some(true)) = (notify, fds.get(2).and_then(PollFd::any)) {
                 notify.pass_on();
             }
             if fds[0].any().unwrap_or(false) {
-                return Ok(());
+                return Ok(true);
             }
             while let Some((signal, _)) = self.next()? {
                 deliver(pidfd, signal);

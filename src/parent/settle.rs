@@ -9,6 +9,7 @@ use crate::cgroup::{self, Cgroup};
 use crate::config::{CoreSched, IdMaps, IdRange, ids};
 use crate::fault::{Call, Fault, Outcome, Refusal};
 use crate::note;
+use crate::nsresourced;
 use crate::placeholder::{Placeholder, apart};
 use crate::plan::{Planned, Settle};
 use crate::state::Store;
@@ -50,6 +51,7 @@ pub(super) fn settle(
         note::at(|| planned.to_string());
         let done = match &planned.step {
             Settle::MapIds(maps) => map_ids(maps, pid),
+            Settle::LendIds { size } => lend_ids(*size, pid),
             Settle::CgroupBelow { path, owner } => match around.cgroup {
                 Some(cgroup) => cgroup.take_below(around.root, path, *owner, pid),
                 None => Err(Refusal::message("the plan makes no cgroup")),
@@ -71,13 +73,8 @@ pub(super) fn settle(
 
 /// By a child: whoever makes or passes on a cookie has it from then on.
 fn give_core(core: &CoreSched, store: &Store, pid: i32) -> Outcome {
-    let refused = |call| move |errno| core_refusal(call, errno);
     let id = match core {
-        CoreSched::Own => {
-            let give =
-                || schedule::own_core(CoreScope::Process).and_then(|()| schedule::share_core_with(pid));
-            return apart(0, give).map_err(refused("CREATE"));
-        }
+        CoreSched::Own => return pass_core("CREATE", || schedule::own_core(CoreScope::Process), pid),
         CoreSched::Shared(id) => id,
     };
     let message = |text: String| Refusal::message(format!("container {id}: {text}"));
@@ -86,15 +83,23 @@ fn give_core(core: &CoreSched, store: &Store, pid: i32) -> Outcome {
         return Err(message("it does not run".into()));
     };
     let of = other.state.pid;
-    if schedule::core_of(of).map_err(refused("GET"))? == 0 {
+    if schedule::core_of(of).map_err(|errno| core_refusal("GET", errno))? == 0 {
         return Err(message(
             "it has no core scheduling cookie: it was made without org.knarr.core-sched".into(),
         ));
     }
-    apart(0, || schedule::share_core_of(of).and_then(|()| schedule::share_core_with(pid)))
-        .map_err(refused("SHARE_FROM"))?;
+    pass_core("SHARE_FROM", || schedule::share_core_of(of), pid)?;
     // Its pid may have been another's since.
     process::pidfd_send_signal(other_init.as_fd(), 0).call(|| format!("init of container {id}"))
+}
+
+/// Take a cookie by `call`, and give it to the process. A child says with one number that it was
+/// refused, so the call that came first is tried once more alone.
+fn pass_core(call: &str, take: impl Fn() -> sys::Result<()>, pid: i32) -> Outcome {
+    apart(0, || take().and_then(|()| schedule::share_core_with(pid))).map_err(|errno| match apart(0, take) {
+        Ok(()) => core_refusal("SHARE_TO", errno),
+        Err(_) => core_refusal(call, errno),
+    })
 }
 
 /// Where devices move: the namespace that init joins, or else the new one that it is in.
@@ -137,6 +142,14 @@ fn map_ids(maps: &IdMaps, pid: i32) -> Outcome {
     }
     write(pid, "uid_map", &ids::map_file(&maps.uids))?;
     write(pid, "gid_map", &ids::map_file(&maps.gids))
+}
+
+/// The service keeps them from others as long as the user namespace is there.
+fn lend_ids(size: u32, pid: i32) -> Outcome {
+    let path = format!("/proc/{pid}/ns/user");
+    let namespace = fs::open(&path, fs::O_RDONLY, 0).call(|| format!("open {path}"))?;
+    note::waits("wait for systemd-nsresourced");
+    nsresourced::map_ids(namespace.as_fd(), size)
 }
 
 /// Map the ids that /etc/subuid and /etc/subgid give to an ordinary user, which takes a program

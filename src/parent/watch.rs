@@ -61,8 +61,9 @@ impl Watcher {
                 let record = watching.record.as_ref().map(Record::descriptor);
                 let stderr = watching.is_awaited.then_some(2);
                 let _ = close_all_but(record.into_iter().chain(stderr).chain([listener.as_raw_fd()]));
+                let log = watching.log.anywhere();
                 let _ = stderr.map_or_else(apart, |_| Ok(()));
-                serve(listener.as_fd(), &judge, watching);
+                serve(listener.as_fd(), &judge, Watching { log, ..watching });
                 process::exit_now(0)
             }
             Cloned::Parent { pidfd, .. } => Ok(Watcher { pidfd }),
@@ -81,10 +82,12 @@ impl Watcher {
     }
 }
 
-/// Without the caller's standard error, and no part of a session that ends with the caller: without
-/// a listener the kernel refuses every call that it is to hear of.
+/// Without the caller's standard error, and in no folder that somebody may want to unmount. Nor in
+/// a session that ends with the caller: without a listener the kernel refuses every call that it is
+/// to hear of.
 fn apart() -> crate::sys::Result<()> {
     nix::unistd::setsid()?;
+    nix::unistd::chdir("/")?;
     process::plug(2)
 }
 

@@ -203,6 +203,7 @@ mod tests {
             apparmor: false,
             selinux: false,
             empty_mounts: false,
+            id_ranges: Default::default(),
         };
         let path = |path: &str| scope(path, &host(0)).unwrap().path;
         assert_eq!(path("a-b.slice:pfx:web"), "a.slice/a-b.slice/pfx-web.scope");

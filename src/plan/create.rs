@@ -9,9 +9,9 @@ use super::{
 use crate::config::bind_flags::Flags;
 use crate::config::rules::sysctl_namespace;
 use crate::config::{
-    Config, CoreSched, IdMaps, Init, Invalid, Mount, MountSource, Namespace, Options, Place,
+    Config, CoreSched, IdMaps, Init, Invalid, Mount, MountSource, Namespace, Options, Place, ids,
 };
-use crate::host::Host;
+use crate::host::{Host, IdRanges, NSRESOURCED};
 use crate::sys::mount::{Change, Reach, attr};
 use std::borrow::Cow;
 use std::path::Path;
@@ -31,6 +31,7 @@ pub(super) fn trial(config: &Config, request: &Request, host: &Host) -> Result<P
 
 fn plan_for(purpose: Purpose, config: &Config, request: &Request, host: &Host) -> Result<Plan, Invalid> {
     let config = &*with_notify(config, request.notify.as_deref());
+    let config = &*with_range(config, host)?;
     if config.core_sched.as_ref() == Some(&CoreSched::Shared(request.id.clone())) {
         return Err(Invalid::new(CORE_SCHED, format!("\"share:{}\" is this container itself", request.id)));
     }
@@ -221,6 +222,33 @@ pub(super) fn with_notify<'a>(config: &'a Config, folder: Option<&Path>) -> Cow<
     Cow::Owned(config)
 }
 
+/// With the first range of the caller's own in which there are as many ids as config.json leaves to
+/// be found. Without one they are lent when the user namespace is there.
+fn with_range<'a>(config: &'a Config, host: &Host) -> Result<Cow<'a, Config>, Invalid> {
+    let Some(size) = config.id_range else { return Ok(Cow::Borrowed(config)) };
+    let IdRanges { uids, gids, nsresourced } = &host.id_ranges;
+    let first =
+        |ranges: &[(u32, u32)]| ranges.iter().find(|(_, count)| *count >= size).map(|(first, _)| *first);
+    match (first(uids), first(gids)) {
+        (Some(uid), Some(gid)) => {
+            let id_maps = ids::from_zero(uid, gid, size);
+            Ok(Cow::Owned(Config { id_maps, ..config.clone() }))
+        }
+        _ if *nsresourced => Ok(Cow::Borrowed(config)),
+        _ if host.uid == 0 => {
+            let reason = "is for an ordinary user: root names its ids in linux.uidMappings and gidMappings";
+            Err(Invalid::new(ids::range_field(), reason))
+        }
+        _ => {
+            let reason = format!(
+                "nobody gives this user {size} ids: no range of /etc/subuid and /etc/subgid has them with newuidmap(1) \
+                 and newgidmap(1) to map it, and there is no systemd-nsresourced ({NSRESOURCED})"
+            );
+            Err(Invalid::new(ids::range_field(), reason))
+        }
+    }
+}
+
 /// Where the folder of the notification socket is in the container, as runc has it.
 const NOTIFY_FOLDER: &str = "/run/notify";
 
@@ -297,7 +325,13 @@ fn through(config: &Config, host: &Host) -> Vec<Namespace> {
 /// What the parent does for an init that waits: what takes rights that a new user namespace does
 /// not give.
 fn settle(purpose: Purpose, config: &Config) -> Vec<Planned<Settle>> {
-    let maps = planned("linux.uidMappings", Settle::MapIds(config.id_maps.clone()));
+    let maps = match config.id_range.filter(|_| config.id_maps.is_empty()) {
+        Some(size) => planned(ids::range_field(), Settle::LendIds { size }),
+        None if config.id_range.is_some() => {
+            planned(ids::range_field(), Settle::MapIds(config.id_maps.clone()))
+        }
+        None => planned("linux.uidMappings", Settle::MapIds(config.id_maps.clone())),
+    };
     let maps = (*config.namespaces.of(Namespace::User) == Place::New).then_some(maps);
     if purpose == Purpose::Trial {
         return maps.into_iter().collect();

@@ -187,8 +187,12 @@ pub fn exec(
     // Clients take the process from the container's, and say only here what it has.
     process.terminal = console.is_some();
     let labelled = process.apparmor_profile.is_some() || process.selinux_label.is_some();
-    let host =
-        host::probe(Asked { own_cgroup: OwnCgroup::NotNeeded, security_modules: labelled, mounts: false })?;
+    let host = host::probe(Asked {
+        own_cgroup: OwnCgroup::NotNeeded,
+        security_modules: labelled,
+        mounts: false,
+        id_ranges: false,
+    })?;
     let request = ExecRequest {
         id,
         keyring: if container.state.private_keyring { Keyring::New } else { Keyring::Callers },
@@ -288,8 +292,12 @@ pub fn checkpoint(
     let container = store.open_locked(&id)?;
     container.allow(Command::Checkpoint)?;
     let config = config::load(&container.dir.load_config()?, &container.state.about.bundle)?.config;
-    let asked_of_host =
-        Asked { own_cgroup: OwnCgroup::NotNeeded, security_modules: config.wants_labels(), mounts: false };
+    let asked_of_host = Asked {
+        own_cgroup: OwnCgroup::NotNeeded,
+        security_modules: config.wants_labels(),
+        mounts: false,
+        id_ranges: false,
+    };
     let host = host::probe(asked_of_host)?;
     let notify = container.dir.takes_notifications().then(|| store.notify_folder(&id));
     let images = if asked.image_path.is_empty() { path } else { &asked.image_path };

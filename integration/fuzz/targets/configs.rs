@@ -2,7 +2,7 @@
 
 use knarr::config::Options;
 use knarr::config::{self, load};
-use knarr::host::Host;
+use knarr::host::{Host, IdRanges};
 use knarr::plan::{self, CgroupDriver, Keyring, Pivot, Request, Start};
 use knarr::state::State;
 use std::path::Path;
@@ -22,6 +22,7 @@ pub fn config(text: &[u8]) {
         apparmor: true,
         selinux: true,
         empty_mounts,
+        id_ranges: IdRanges { nsresourced: uid != 0, ..IdRanges::default() },
     };
     let (cgroupfs, systemd) = (CgroupDriver::Cgroupfs, CgroupDriver::Systemd);
     for (uid, empty_mounts, cgroup_driver) in

@@ -140,6 +140,8 @@ impl<'a> Watcher<'a> {
 
     /// Wait for news and tell them; the signal that ends this.
     fn wait(&mut self, signals: &SignalFd, deadline: Option<Instant>) -> Result<Option<u8>> {
+        let due = self.stories.values().filter_map(Story::due).min();
+        let deadline = deadline.into_iter().chain(due).min();
         let timeout = match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
             None => PollTimeout::NONE,
             Some(left) => PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
@@ -168,7 +170,8 @@ impl<'a> Watcher<'a> {
             let seen = &seen[at..at + count];
             at += count;
             story.take_seen(seen);
-            if seen.iter().any(|flags| !flags.is_empty()) {
+            let is_due = story.due().is_some_and(|due| due <= Instant::now());
+            if is_due || seen.iter().any(|flags| !flags.is_empty()) {
                 lines.extend(story.look(&self.store, self.pressing)?);
             }
         }

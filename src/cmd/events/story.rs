@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use nix::poll::PollFlags;
 use serde::Serialize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A line of the output.
 #[derive(Debug, Serialize)]
@@ -93,6 +93,8 @@ struct Known {
     place: u64,
     kills: Option<Kills>,
     counts: Counts,
+    /// Since when a shortage is counted that is not told.
+    short_since: Option<Instant>,
     execs: Vec<Executed>,
     triggers: Vec<Trigger>,
     /// What of it has come to a trigger, until it is told.
@@ -111,6 +113,9 @@ enum Recorded {
 /// How often, and how long each time, a record is waited for.
 const NAPS: u32 = 25;
 const NAP: Duration = Duration::from_millis(20);
+
+/// How long a kill for a shortage of memory is waited for.
+const KILL_TIME: Duration = Duration::from_secs(1);
 
 /// A process that nobody may wait for.
 #[derive(Debug)]
@@ -191,6 +196,11 @@ impl Story {
         })
     }
 
+    /// When it is to be looked at even if nothing has come.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.known.as_ref()?.short_since.map(|since| since + KILL_TIME)
+    }
+
     /// What poll(2) has seen of those, in their order.
     pub(super) fn take_seen(&mut self, seen: &[PollFlags]) {
         if let Some(known) = &mut self.known {
@@ -229,6 +239,7 @@ impl Known {
             place: 0,
             kills,
             counts: Counts::default(),
+            short_since: None,
             execs: Vec::new(),
             triggers,
             pressed: Vec::new(),
@@ -255,8 +266,13 @@ impl Known {
         let counts = self.kills.as_mut().map_or(self.counts, Kills::read);
         // At the first look at an old one nobody knows when it was.
         let time = (std::mem::replace(&mut self.age, Age::New) == Age::New).then(time::now);
-        // The kernel counts a shortage before it kills for it: both are one event.
-        if ended || counts.oom_kill != self.counts.oom_kill {
+        // The kernel counts a shortage before it kills for it: both are one event. It may find
+        // nobody to kill.
+        let short = (counts.oom != self.counts.oom).then(|| self.short_since.unwrap_or_else(Instant::now));
+        self.short_since = short;
+        let kills_none = short.is_some_and(|since| since.elapsed() >= KILL_TIME);
+        if ended || kills_none || counts.oom_kill != self.counts.oom_kill {
+            self.short_since = None;
             self.take_counts(counts, time.clone(), events);
         }
         if ended && !self.is_ended {

@@ -9,6 +9,8 @@ use std::fmt::{self, Display, Formatter};
 pub enum Settle {
     /// Write its uid_map and gid_map.
     MapIds(IdMaps),
+    /// Have systemd-nsresourced map this many ids into its user namespace, from 0 on.
+    LendIds { size: u32 },
     /// Write its oom_score_adj, which a user namespace has no right to lower.
     OomScoreAdj(i32),
     /// Set its scheduling policy, which may take rights that a user namespace does not give.
@@ -55,6 +57,7 @@ impl Display for Settle {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Settle::MapIds(maps) => write!(f, "map {maps}"),
+            Settle::LendIds { size } => write!(f, "map {size} ids from 0 on that systemd-nsresourced lends"),
             Settle::OomScoreAdj(score) => write!(f, "oom_score_adj {score}"),
             Settle::Scheduler(scheduler) => scheduler_text(f, scheduler),
             Settle::CgroupBelow { path, owner } => {
