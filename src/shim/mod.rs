@@ -10,7 +10,7 @@ mod lifecycle;
 mod metrics;
 mod mounts;
 mod options;
-mod pod;
+pub mod pod;
 mod process;
 mod publisher;
 mod pump;

@@ -144,7 +144,7 @@ impl Pod {
     }
 
     /// Its config.json; `user` is the path of the user namespace that it joins.
-    fn config_json(&self, user: Option<&str>) -> Value {
+    pub fn config_json(&self, user: Option<&str>) -> Value {
         let (places, security) = (self.places(), self.security());
         let mut namespaces = vec![json!({"type": "mount"})];
         if places.network != mode::NODE {

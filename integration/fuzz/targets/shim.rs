@@ -3,11 +3,14 @@
 
 use knarr::protobuf::Declared;
 use knarr::shim::api::{
-    Any, BootstrapParams, CheckpointTaskRequest, CloseIoRequest, CreateTaskRequest, ExecProcessRequest,
-    KillRequest, Options, ProcessRequest, Request, ResizePtyRequest, RuntimeOptions, UpdateTaskRequest,
+    Any, BootstrapParams, CheckpointTaskRequest, CloseIoRequest, CreateSandboxRequest, CreateTaskRequest,
+    ExecProcessRequest, KillRequest, Options, ProcessRequest, Request, ResizePtyRequest, RuntimeOptions,
+    UpdateTaskRequest,
 };
+use knarr::shim::pod::Pod;
 use knarr::shim::wire::{Frame, Inbox};
 use std::fmt::Debug;
+use std::path::Path;
 
 /// The first byte says where the rest is parted.
 pub fn run(input: &[u8]) {
@@ -47,6 +50,7 @@ fn message(request: &Request) {
                 let _ = Options::read(Some(&any));
             }
         }
+        "CreateSandbox" => drop(again::<CreateSandboxRequest>(payload).map(|request| pod(&request))),
         "Exec" => drop(again::<ExecProcessRequest>(payload)),
         "Kill" => drop(again::<KillRequest>(payload)),
         "ResizePty" => drop(again::<ResizePtyRequest>(payload)),
@@ -54,6 +58,13 @@ fn message(request: &Request) {
         "Update" => drop(again::<UpdateTaskRequest>(payload)),
         "Checkpoint" => drop(again::<CheckpointTaskRequest>(payload)),
         _ => drop(again::<ProcessRequest>(payload)),
+    }
+}
+
+/// Whatever a pod is to be, its config.json is loaded or refused.
+fn pod(request: &CreateSandboxRequest) {
+    if let Ok(pod) = Pod::read(&request.sandbox_id, request.options.as_ref(), &request.netns_path) {
+        let _ = knarr::config::load(pod.config_json(None).to_string().as_bytes(), Path::new("/bundle"));
     }
 }
 
