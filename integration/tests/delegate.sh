@@ -130,13 +130,36 @@ test_an_empty_name_is_none() {
   assert_eq "$OUT" 0::/
 }
 
-test_what_is_restored_is_there_again() {
+test_a_restored_process_is_in_it_again() {
   lacks
   with_criu
-  counting c1 "$DELEGATED"
-  checkpoint c1
-  restore c1
-  pid_of c1
-  cgroup_of "$PID"
-  assert_eq "$CGROUP" "$C/inner/own"
+  local filter
+  for filter in . userns '.linux.namespaces |= map(select(.type != "cgroup"))'; do
+    bundle c1 "args([\"sleep\", \"1000\"]) | $DELEGATED | $filter"
+    detached c1
+    pid_of c1
+    local before
+    echo 7 >"$C/inner/own/cgroup.max.depth"
+    before=$(sees_itself)
+    rm -rf "$T/images"
+    checkpoint c1
+    assert_absent "$C"
+    run_fails 1 'existing cgroups' restore --detach --bundle "$B" --image-path "$T/images" --manage-cgroups-mode strict c1
+    assert_absent "$C"
+    restore c1
+    pid_of c1
+    cgroup_of "$PID"
+    assert_eq "$CGROUP" "$C/inner/own"
+    assert_eq "$(<"$C/cgroup.procs")$(<"$C/inner/cgroup.procs")" ''
+    assert_eq "$(sees_itself)" "$before"
+    run_ok exec c1 true
+    run_ok delete --force c1
+    assert_absent "$C"
+  done
+}
+# Where the process is by its namespace, with which controllers and settings, and whose that is.
+sees_itself() {
+  nsenter --cgroup="/proc/$PID/ns/cgroup" grep ^0:: "/proc/$PID/cgroup"
+  cat "$C/inner/own/cgroup.controllers" "$C/inner/own/cgroup.max.depth"
+  stat -c %u:%g "$C" "$C/inner/own" "$C/inner/own/cgroup.procs"
 }

@@ -433,3 +433,76 @@ test_a_scope_is_made_again_for_a_restored_container() {
   run_ok delete c1
   eventually is_unloaded
 }
+
+# comes_back FILTER PATH: the scope c1 is saved and made again, once under its own name and once under another; each time its process is
+# at PATH below it, and every controller with it.
+comes_back() {
+  differs crun 'does not let itself be told which CRIU'
+  differs runc 'no such annotation'
+  scope c1 "$1"
+  requires criu
+  FLAGS+=(--criu "$CRIU")
+  "$RUNTIME" --root "$ROOT" "${FLAGS[@]}" run --detach --bundle "$B" c1 </dev/null >/dev/null 2>&1
+  pid_of c1
+  local before id images=$T/images-c1
+  before=$(sees)
+  run_ok checkpoint --image-path "$images" c1
+  eventually is_unloaded
+  for id in c1 c2; do
+    scope "$id" "$1"
+    FLAGS+=(--criu "$CRIU")
+    run_ok restore --detach --bundle "$B" --image-path "$images" "$id"
+    pid_of "$id"
+    assert_eq "$(<"/proc/$PID/cgroup")" "0::/system.slice/$UNIT/$2"
+    assert_eq "$(<"$C/cgroup.procs")" ''
+    assert_eq "$(sees)" "${before//it-c1/it-$id}"
+    run_ok exec -d --pid-file "$T/pid" "$id" sleep 100
+    assert_eq "$(<"/proc/$(<"$T/pid")/cgroup")" "0::/system.slice/$UNIT/$2"
+    run_ok pause "$id"
+    run_ok resume "$id"
+    run_ok kill --all "$id" KILL
+    eventually has_status "$id" stopped
+    run_ok delete "$id"
+    eventually is_unloaded
+    eventually test ! -e "$C"
+  done
+}
+# Where its cgroup is by its namespace, and the controllers and owner of that.
+sees() {
+  nsenter --cgroup="/proc/$PID/ns/cgroup" grep ^0:: "/proc/$PID/cgroup"
+  cat "$V2$(sed -n 's/^0:://p' "/proc/$PID/cgroup")/cgroup.controllers"
+  stat -c %u:%g "$V2$(sed -n 's/^0:://p' "/proc/$PID/cgroup")/cgroup.procs"
+}
+DELEGATED='.annotations["run.oci.delegate-cgroup"] = "inner/own" | .linux.namespaces |= map(select(.type != "cgroup")) + [{type: "cgroup"}]'
+MACHINES='.linux.namespaces |= map(select(.type != "cgroup"))'
+test_a_restored_process_is_below_the_scope_again() { comes_back "$SUBGROUP" below/it; }
+test_a_restored_process_that_sees_the_machines_cgroups_is_below_the_scope_again() { comes_back "$SUBGROUP | $MACHINES" below/it; }
+test_a_restored_process_is_in_the_delegated_cgroup_again() { comes_back "$DELEGATED" inner/own; }
+test_a_restored_process_that_sees_the_machines_cgroups_is_in_the_delegated_one_again() { comes_back "$DELEGATED | $MACHINES" inner/own; }
+
+test_a_restored_process_is_where_it_had_moved_to() {
+  differs crun 'does not let itself be told which CRIU'
+  differs runc 'no such annotation'
+  local filter
+  for filter in "$SUBGROUP" "$DELEGATED"; do
+    scope c1 "$filter"
+    requires criu
+    FLAGS+=(--criu "$CRIU")
+    "$RUNTIME" --root "$ROOT" "${FLAGS[@]}" run --detach --bundle "$B" c1 </dev/null >/dev/null 2>&1
+    pid_of c1
+    local home
+    home=$(sed -n 's/^0:://p' "/proc/$PID/cgroup")
+    mkdir "$V2$home/moved"
+    echo "$PID" >"$V2$home/moved/cgroup.procs"
+    rm -rf "$T/images"
+    run_ok checkpoint --image-path "$T/images" c1
+    eventually is_unloaded
+    run_ok restore --detach --bundle "$B" --image-path "$T/images" c1
+    pid_of c1
+    assert_eq "$(<"/proc/$PID/cgroup")" "0::$home/moved"
+    run_ok kill c1 KILL
+    eventually has_status c1 stopped
+    run_ok delete c1
+    eventually is_unloaded
+  done
+}

@@ -71,8 +71,8 @@ impl Cgroup {
         }
     }
 
-    /// A file that lists controllers.
-    fn list(&self, file: &str) -> Outcome<String> {
+    /// A file that is a list.
+    pub(super) fn list(&self, file: &str) -> Outcome<String> {
         let data =
             open_below(self.as_fd(), file, fs::O_RDONLY).and_then(|fd| fs::read_all(fd.as_fd(), FILE_LIMIT));
         let data = data.call(|| format!("read {}/{file}", self.path().display()))?;

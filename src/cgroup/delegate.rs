@@ -11,9 +11,16 @@ use std::path::Path;
 const FILES: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
 
 impl Cgroup {
-    /// Make the cgroup `path` below this one, move the process there, and give it to `owner`. It
-    /// has all controllers that this one has.
+    /// Make the cgroup `path` below this one, move the process there, and hand it over.
     pub fn take_below(&self, root: &Path, path: &str, owner: Option<(u32, u32)>, pid: i32) -> Outcome {
+        let below = self.make_below(path)?;
+        let procs = || format!("write {pid} to {}/cgroup.procs", below.path().display());
+        below.put("cgroup.procs", &pid.to_string()).call(procs)?;
+        below.hand_over(root, owner)
+    }
+
+    /// Make the cgroup `path` below this one.
+    pub fn make_below(&self, path: &str) -> Outcome<Cgroup> {
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         for name in ends.map(|end| &path[..end]) {
             match fs::mkdirat(self.as_fd(), name, 0o755) {
@@ -26,13 +33,32 @@ impl Cgroup {
                 }
             }
         }
-        let below = self.below(path).map_err(|err| Refusal::message(format!("{err:#}")))?;
-        let procs = || format!("write {pid} to {}/cgroup.procs", below.path().display());
-        below.put("cgroup.procs", &pid.to_string()).call(procs)?;
-        if let Some(path) = below.path().strip_prefix(root).ok().and_then(Path::to_str) {
-            below.enable_rest(root, path);
+        self.below(path).map_err(|err| Refusal::message(format!("{err:#}")))
+    }
+
+    /// Move the processes of this cgroup, but not of those below, to that one.
+    pub fn empty_into(&self, there: &Cgroup) -> Outcome {
+        let list = self.list("cgroup.procs")?;
+        for pid in list.lines() {
+            match there.put("cgroup.procs", pid) {
+                // It has ended.
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(errno) => {
+                    let call = format!("write {pid} to {}/cgroup.procs", there.path().display());
+                    return Err(Refusal::kernel(call, errno));
+                }
+            }
         }
-        owner.map_or(Ok(()), |(uid, gid)| below.delegate(uid, gid))
+        Ok(())
+    }
+
+    /// Enable all controllers here that the tree below `root` has, and give it to `owner`. No
+    /// cgroup above may have processes of its own by then.
+    pub fn hand_over(&self, root: &Path, owner: Option<(u32, u32)>) -> Outcome {
+        if let Some(path) = self.path().strip_prefix(root).ok().and_then(Path::to_str) {
+            self.enable_rest(root, path);
+        }
+        owner.map_or(Ok(()), |(uid, gid)| self.delegate(uid, gid))
     }
 
     /// Give the directory, and the files that the kernel lists for this, to `uid` and `gid`. Limits

@@ -36,12 +36,24 @@ pub(super) fn home(config: &Config, request: &Request, host: &Host) -> Result<Op
 }
 
 /// A cgroup below the container's, for the process. Limits stay with the container's.
-#[derive(Debug)]
-pub(super) struct Below {
-    /// Its making, and the move there.
-    pub(super) step: Planned<Settle>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Below {
+    /// The annotation that asks for it.
+    pub field: String,
+    /// From the container's cgroup on.
+    pub path: String,
+    /// The root of the container's user namespace, who gets that cgroup.
+    pub owner: Option<(u32, u32)>,
     /// Whether a new cgroup namespace begins there, and not at the container's.
-    pub(super) begins_namespace: bool,
+    pub begins_namespace: bool,
+}
+
+impl Below {
+    /// Its making, and the move there.
+    pub(super) fn step(self) -> Planned<Settle> {
+        let Below { field, path, owner, .. } = self;
+        planned(field, Settle::CgroupBelow { path, owner })
+    }
 }
 
 /// The cgroup below the container's that the process is to be in, if any: that of
@@ -62,7 +74,7 @@ pub(super) fn below(config: &Config, driver: CgroupDriver) -> Result<Option<Belo
         (None, Some((field, path))) => (field, path, root, false),
         (Some((field, path)), None) => (field, path, root.filter(|_| delegation(config).is_some()), is_new),
     };
-    Ok(Some(Below { step: planned(field, Settle::CgroupBelow { path, owner }), begins_namespace }))
+    Ok(Some(Below { field, path, owner, begins_namespace }))
 }
 
 /// The root of the container's user namespace. What root of the host owns is the host root's

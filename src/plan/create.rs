@@ -45,11 +45,11 @@ fn plan_for(purpose: Purpose, config: &Config, request: &Request, host: &Host) -
     }
     let below = cgroup::below(config, request.cgroup_driver)?;
     if let Some(below) = below.as_ref().filter(|_| cgroup.is_none()) {
-        return Err(Invalid::new(&below.step.field, "there is no cgroup to make it in"));
+        return Err(Invalid::new(&below.field, "there is no cgroup to make it in"));
     }
     let below = below.filter(|_| purpose == Purpose::Process);
     let begins_below = below.as_ref().is_some_and(|below| below.begins_namespace);
-    let below = below.map(|below| below.step);
+    let below = below.map(cgroup::Below::step);
     let settle: Vec<_> = below.into_iter().chain(settle(purpose, config)).collect();
     let wait = (!settle.is_empty()).then(|| planned("", EnterStep::AwaitParent));
     let namespace = begins_below.then(|| planned("", EnterStep::New(Namespace::Cgroup)));

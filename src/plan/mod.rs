@@ -22,6 +22,7 @@ mod steps;
 pub mod systemd;
 pub mod update;
 
+pub use cgroup::Below;
 pub(crate) use cgroup::unit_of;
 pub use create::create;
 pub use exec::{Exec, ExecCgroup, ExecRequest, exec};

@@ -4,7 +4,7 @@
 use super::create::{CORE_SCHED, net_devices, trial, with_notify};
 use super::mounts::{FirstMounts, Mounts};
 use super::{
-    Keyring, MountStep, Plan, Planned, Request, RootStep, SessionKeyring, Settle, Source, Step, Tree,
+    Below, Keyring, MountStep, Plan, Planned, Request, RootStep, SessionKeyring, Settle, Source, Step, Tree,
     planned, process,
 };
 use crate::config::{Config, Invalid, Namespace, Place};
@@ -121,6 +121,12 @@ pub struct Restore {
     /// The container up to its mounts. It is thrown away: what stays are the targets of the mounts
     /// in the root filesystem, made or found by the rules that hold for every container.
     pub trial: Plan,
+    /// The cgroup below the container's. It gets controllers when CRIU has put the process into its
+    /// cgroups, after the steps of `settle`.
+    pub below: Option<Below>,
+    /// What CRIU puts in the place of the cgroup where the saved cgroup namespace begins; of the
+    /// saved process's own, if it sees the machine's. None: what it was.
+    pub cgroup_root: Option<String>,
     /// What is done for the restored process while it waits.
     pub settle: Vec<Planned<Settle>>,
     /// The session keyring that the processes get.
@@ -146,11 +152,19 @@ pub fn restore(config: &Config, request: &Request, host: &Host) -> Result<Restor
     let rdt = config.rdt.as_ref().map(|_| planned("linux.intelRdt", Settle::ResctrlGroup));
     // CRIU knows nothing of cookies. The processes to come are children of this one.
     let core = config.core_sched.clone().map(|core| planned(CORE_SCHED, Settle::Core(core)));
-    let below = super::cgroup::below(config, request.cgroup_driver)?.map(|below| below.step);
-    let settle = rdt.into_iter().chain(below).chain(core).chain(net_devices(config)).collect();
+    let below = super::cgroup::below(config, request.cgroup_driver)?;
+    let sees_machine = *config.namespaces.of(Namespace::Cgroup) == Place::Inherited;
+    let cgroup_root = trial.cgroup.as_ref().map(|home| match &below {
+        Some(below) if below.begins_namespace || sees_machine => format!("{}/{}", home.path, below.path),
+        _ => home.path.clone(),
+    });
+    let into_it = below.clone().map(Below::step);
+    let settle = rdt.into_iter().chain(into_it).chain(core).chain(net_devices(config)).collect();
     let loopback = *config.namespaces.of(Namespace::Network) == Place::New;
     Ok(Restore {
         trial,
+        below,
+        cgroup_root,
         settle,
         keyring: keyring.map(|planned| planned.step),
         externals,
@@ -177,6 +191,9 @@ impl Display for Restore {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "trial of the mounts: {}", self.trial)?;
         writeln!(f, "CRIU, in a mount namespace of its own:")?;
+        if let Some(root) = &self.cgroup_root {
+            writeln!(f, "  cgroups begin at {root}")?;
+        }
         if let Some(keyring) = &self.keyring {
             writeln!(f, "  {keyring}")?;
         }
@@ -192,6 +209,10 @@ impl Display for Restore {
         if self.loopback {
             writeln!(f, "  lo up")?;
         }
-        self.settle.iter().try_for_each(|planned| writeln!(f, "  {}    # {}", planned.step, planned.field))
+        for Planned { step, field } in &self.settle {
+            writeln!(f, "  {step}    # {field}")?;
+        }
+        let Some(Below { field, path, .. }) = &self.below else { return Ok(()) };
+        writeln!(f, "  all controllers for cgroup {path}, once CRIU has moved it    # {field}")
     }
 }

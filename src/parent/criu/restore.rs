@@ -196,11 +196,11 @@ fn request(
     tell_network(order.restore.loopback, &mut message);
     order.restore_options.tell(&mut message);
     config_file(&own.config.annotations, &mut message);
-    if let Some(home) = &own.plan.cgroup {
+    if let Some(path) = &order.restore.cgroup_root {
         // Else it is made where it was. The tree without controllers in its name is that of cgroup
         // v2.
         let mut root = Message::default();
-        root.text(cgroup_root::CONTROLLER, "").text(cgroup_root::PATH, format!("/{}", home.path));
+        root.text(cgroup_root::CONTROLLER, "").text(cgroup_root::PATH, format!("/{path}"));
         message.message(field::CGROUP_ROOT, &root);
     }
     for external in with_those_below(&order.restore.externals)? {
@@ -274,6 +274,7 @@ impl Conversation<'_, '_> {
     fn hear(&mut self, report: Report) -> Result<()> {
         match report.script.as_str() {
             "setup-namespaces" => self.namespaces(report.pid),
+            "post-setup-namespaces" => self.cgroups(),
             "orphan-pts-master" => {
                 let master = report.fd.context("CRIU has sent no terminal")?;
                 self.terminal = hand_terminal(master, self.order.container.console.as_ref())?;
@@ -295,6 +296,20 @@ impl Conversation<'_, '_> {
         settle(&restore.settle, pid, around, network, &mut self.making.moved, &self.making.resctrl)?;
         self.making.began_hooks = true;
         host_hooks(&own.config.hooks, self.making.about(), pid)
+    }
+
+    /// CRIU has put the process into its cgroups, on its way through the container's own. CRIU is
+    /// there itself, and has to leave: a cgroup with processes hands no controllers down.
+    fn cgroups(&mut self) -> Result<()> {
+        let RestoreOrder { container: own, restore, .. } = self.order;
+        let Some(asked) = &restore.below else { return Ok(()) };
+        let home = &self.making.cgroup()?.cgroup;
+        let hand_over = || -> Outcome {
+            let below = home.make_below(&asked.path)?;
+            home.empty_into(&below)?;
+            below.hand_over(&own.host.cgroup_root, asked.owner)
+        };
+        Ok(hand_over().map_err(|refusal| refusal.of(&asked.field))?)
     }
 
     /// The process is restored and does not run yet.
