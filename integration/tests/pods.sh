@@ -52,6 +52,8 @@ test_a_pod_and_its_containers() {
   call SandboxStatus sandbox_id=p1
   assert_jq "$OUT" ".state == \"SANDBOX_READY\" and .pid == $PID and .created_at.seconds > 1700000000 and (has(\"exited_at\") | not)"
   assert_eq "$(tr '\0' ' ' <"/proc/$PID/cmdline")" 'knarr-init '
+  local status; status=$(cat "/proc/$PID/status")
+  for word in 'NoNewPrivs:.1' 'CapEff:.0000000000000000' 'CapPrm:.0000000000000000' 'CapBnd:.0000000000000000'; do assert_match "$status" "$word"; done
   call PingSandbox sandbox_id=p1
   call Platform sandbox_id=p1; assert_jq "$OUT" '.platform | .os == "linux" and (.architecture | IN("amd64", "arm64"))'
   member c1 p1 'sh("cat /etc/hostname /etc/resolv.conf; hostname; cut -c1-10 /proc/1/cmdline | head -n1; cat /proc/sys/kernel/shm_rmid_forced; echo shared >/dev/shm/word; ip -o link | wc -l; echo done")'
@@ -167,7 +169,9 @@ test_what_is_refused_leaves_nothing() {
   refuses 5 'sandbox p1: not found' SandboxStatus sandbox_id=p1
   refuses 2 'linux.namespaces.*network.*ENOENT' CreateSandbox sandbox_id=p1 bundle_path="$T/p1" pod='{}' netns_path=/nowhere
   assert_no_match "$(cat /proc/mounts)" "$T/p1"
-  assert_absent "$T/root/$NAMESPACE/p1"
+  assert_absent "$T/root/$NAMESPACE/p1"; assert_absent "$T/p1/pod"; assert_absent "$T/p1/config.json"
+  refuses 2 'linux.sysctl' CreateSandbox sandbox_id=p1 bundle_path="$T/p1" pod='{"linux": {"sysctls": [{"key": "no.such", "value": "1"}]}}'
+  call CreateSandbox sandbox_id=p1 bundle_path="$T/p1" pod='{}'
   gone p1
   pod p1
   refuses 6 'already exists' CreateSandbox sandbox_id=p1 bundle_path="$T/p1" pod='{}'

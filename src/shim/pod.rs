@@ -244,6 +244,22 @@ pub fn unmake(bundle: &Path) -> Result<()> {
     mounts::unmount(&bundle.join(FOLDER).join("shm"))
 }
 
+/// Take back what was written of a pod that could not be made.
+pub fn undo(bundle: &Path) -> Result<()> {
+    unmake(bundle)?;
+    for path in [bundle.join("config.json"), bundle.join(FOLDER)] {
+        let is_folder = path.is_dir();
+        let removed = if is_folder { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        match removed {
+            Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
+                return Err(err).with_context(|| format!("remove {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The config.json of a container that may be in a pod of `pods`, whose bundles are by their ids:
 /// with the files that its pod shares, where it has no others in their places.
 pub fn with_shared(text: Vec<u8>, pods: &BTreeMap<String, PathBuf>) -> Result<Vec<u8>> {

@@ -129,16 +129,20 @@ pub fn create(
     if !request.checkpoint.is_empty() {
         return Ok(Done::default());
     }
+    // A client may have a configuration of its own in place of a pod that the CRI describes.
+    let pod = membership.pod.as_ref().filter(|_| !bundle.join("config.json").exists());
     let make = || {
         logger.map_or(Ok(()), begin_logging)?;
-        // A client may have one of its own in place of a pod that the CRI describes.
-        let pod = membership.pod.as_ref().filter(|_| !bundle.join("config.json").exists());
         let _joined = pod.map(|pod| pod.make(bundle)).transpose()?;
         let mut read = Bundle::read(bundle, Path::new("config.json"))?;
         read.text = pod::with_shared(read.text, &membership.pods)?;
         make(root, options, &request.id, read, console)
     };
-    make().map_err(|cause| match mounts::undo(&request.rootfs, &rootfs).and_then(|()| pod::unmake(bundle)) {
+    let undo = || {
+        mounts::undo(&request.rootfs, &rootfs)?;
+        pod.map_or(Ok(()), |_| pod::undo(bundle))
+    };
+    make().map_err(|cause| match undo() {
         Ok(()) => cause,
         Err(err) => cause.context(format!("[then, cleaning up: {}]", crate::log::message(&err))),
     })
