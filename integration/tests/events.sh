@@ -287,6 +287,23 @@ test_a_kill_that_ends_a_container_of_run_is_not_missed() {
   assert_jq "$(event exit)" '.status == 137 and .signal == 9'
 }
 
+test_a_kill_is_told_before_the_end_also_if_the_cgroup_is_gone() {
+  differs runc,crun "prints what is used, and kills for memory"
+  requires controller memory
+  follow --all
+  # It looks when the cgroup has been removed, and not yet the record.
+  bundle c1 --arg events "$EVENTS" '.linux.resources.memory = {limit: 16777216, swap: 16777216} | tmpfs("/tmp"; []) |
+    .hooks.poststop = [{path: "/bin/sh", args: ["sh", "-c", "kill -CONT \($events); sleep 0.2"]}] |
+    sh("sleep 1; echo 1000 >/proc/self/oom_score_adj; exec head -c 33554432 /dev/zero >/tmp/big")'
+  "$RUNTIME" --root "$ROOT" run --bundle "$B" c1 & local run=$!
+  eventually has_event start
+  kill -STOP "$EVENTS"
+  wait "$run" || assert_eq $? 137
+  eventually has_event delete
+  kill "$EVENTS"; wait "$EVENTS" || :
+  has_types 'create start oom exit delete' || fail "$(<"$T/events")"
+}
+
 test_all_containers_are_told_of() {
   differs runc,crun "prints what is used, and kills for memory"
   local i

@@ -263,7 +263,10 @@ impl Known {
         self.place = piece.end();
         self.take_lines(&piece.text, events);
         self.take_execs(events);
+        let is_counted = self.counts_kills();
         let counts = self.kills.as_mut().map_or(self.counts, Kills::read);
+        // The last ones are among the last words, if this is the beginning of a deletion.
+        let is_going = is_counted && !self.counts_kills();
         // At the first look at an old one nobody knows when it was.
         let time = (std::mem::replace(&mut self.age, Age::New) == Age::New).then(time::now);
         // The kernel counts a shortage before it kills for it: both are one event. It may find
@@ -280,8 +283,8 @@ impl Known {
             let state = &self.container.state;
             let exit = self.init.as_ref().and_then(|init| exit_of(init, state.pid, state.pid_start));
             // Of what had ended long ago nothing more will come.
-            let naps = if exit.is_none() && at.is_some() { NAPS } else { 0 };
-            let Recorded::There(recorded) = self.recorded_end(naps) else { return Ok(()) };
+            let naps = if is_going || (exit.is_none() && at.is_some()) { NAPS } else { 0 };
+            let Recorded::There(recorded) = self.recorded_end(naps, is_going) else { return Ok(()) };
             (self.is_ended, self.init) = (true, None);
             let event = Event { pid: Some(self.container.state.pid), ..Event::once(What::Exit, &self.id()) };
             events.push(match (exit, recorded) {
@@ -294,6 +297,11 @@ impl Known {
         Ok(())
     }
 
+    /// Whether the kernel still tells whom it kills for memory: the cgroup is there.
+    fn counts_kills(&self) -> bool {
+        self.kills.as_ref().is_some_and(|kills| kills.as_fd().is_some())
+    }
+
     /// A record that is going is as good as the last one.
     fn reload(&mut self) {
         if let Ok(state) = self.container.dir.load()
@@ -304,13 +312,13 @@ impl Known {
     }
 
     /// What is recorded of its end. Whoever has waited for it may be about to record that, or to
-    /// delete the container: then its last words have it.
-    fn recorded_end(&mut self, naps: u32) -> Recorded {
+    /// delete the container: then its last words have it. That is waited for if it `is_going`.
+    fn recorded_end(&mut self, naps: u32, is_going: bool) -> Recorded {
         for nap in 0..=naps {
             self.reload();
             let ended = self.container.ended();
             match self.container.dir.is_there() {
-                _ if ended.is_some() => return Recorded::There(ended),
+                _ if ended.is_some() && (!is_going || nap == naps) => return Recorded::There(ended),
                 false if naps > 0 => return Recorded::Gone,
                 _ if nap < naps => std::thread::sleep(NAP),
                 _ => {}
