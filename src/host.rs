@@ -55,18 +55,19 @@ pub const NSRESOURCED: &str = "/run/systemd/io.systemd.NamespaceResource";
 const EMPTY_MOUNTS: (u32, u32) = (7, 1);
 
 /// Whether the runtime's own cgroup matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OwnCgroup {
     /// A path is relative to it.
     Needed,
     /// Every path is absolute.
+    #[default]
     NotNeeded,
     /// There need be no cgroup v2 tree at all.
     NoCgroup,
 }
 
-/// What a configuration makes worth asking for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a configuration makes worth asking for; by default nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Asked {
     /// The runtime's own cgroup.
     pub own_cgroup: OwnCgroup,

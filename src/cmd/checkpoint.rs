@@ -3,7 +3,7 @@
 use super::Global;
 use super::criu::{Dump, Shared};
 use crate::config;
-use crate::host::{self, Asked, OwnCgroup};
+use crate::host::{self, Asked};
 use crate::id::Id;
 use crate::parent::criu::{Checkpoint, checkpoint};
 use crate::parent::delete;
@@ -58,13 +58,7 @@ fn save(args: &Args, global: &Global, status_fd: Option<OwnedFd>) -> Result<()> 
         bail!("devices: {path} was added, and what is restored would not have it (update --device-remove)");
     }
     let config = config::load(&container.dir.load_config()?, &container.state.about.bundle)?.config;
-    let security_modules = config.wants_labels();
-    let host = host::probe(Asked {
-        own_cgroup: OwnCgroup::NotNeeded,
-        security_modules,
-        mounts: false,
-        id_ranges: false,
-    })?;
+    let host = host::probe(Asked { security_modules: config.wants_labels(), ..Asked::default() })?;
     let notify = container.dir.takes_notifications().then(|| store.notify_folder(&id));
     let request = Checkpoint {
         container: &container,

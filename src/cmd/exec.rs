@@ -6,7 +6,7 @@ use super::refuse_option;
 use crate::capability;
 use crate::cgroup;
 use crate::config::{self, Config, Invalid, Process};
-use crate::host::{self, Asked, OwnCgroup};
+use crate::host::{self, Asked};
 use crate::id::Id;
 use crate::note::{self, Mark};
 use crate::parent::exec::{ExecOrder, Target, Wait, WhenPaused, exec};
@@ -187,12 +187,7 @@ fn run_process(args: &Args, global: &Global) -> Result<u8> {
     let config = config::load(&container.dir.load_config()?, &container.state.about.bundle)?.config;
     let (process, warnings) = asked(args, &config)?;
     let labelled = process.apparmor_profile.is_some() || process.selinux_label.is_some();
-    let host = host::probe(Asked {
-        own_cgroup: OwnCgroup::NotNeeded,
-        security_modules: labelled,
-        mounts: false,
-        id_ranges: false,
-    })?;
+    let host = host::probe(Asked { security_modules: labelled, ..Asked::default() })?;
     let request = ExecRequest {
         id,
         keyring: if container.state.private_keyring { Keyring::New } else { Keyring::Callers },

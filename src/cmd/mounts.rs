@@ -5,7 +5,7 @@ use super::create::read_config;
 use super::print;
 use crate::config::added::{Added, Asked, Written, load_mounts};
 use crate::config::{self, Config};
-use crate::host::{self, OwnCgroup};
+use crate::host;
 use crate::parent::mounts;
 use crate::plan::added;
 use crate::state::{Command, Container};
@@ -111,10 +111,8 @@ fn add(args: &AddArgs, global: &Global) -> Result<u8> {
     let (mut container, config) = open(&args.id, global)?;
     let (asked, warnings) = asked(args, &container, &config)?;
     let host = host::probe(host::Asked {
-        own_cgroup: OwnCgroup::NotNeeded,
         security_modules: config.mount_label.is_some(),
-        mounts: false,
-        id_ranges: false,
+        ..host::Asked::default()
     })?;
     let list: Vec<_> = asked.iter().map(|asked| &asked.mount).collect();
     let addition = added::add(&config, &host, &list)?;

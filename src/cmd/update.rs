@@ -9,7 +9,7 @@ use crate::config::{
     resources::Limit,
     update::{self, Asked},
 };
-use crate::host::{self, OwnCgroup};
+use crate::host;
 use crate::parent::added_devices::Devices;
 use crate::parent::rdt::Schemata;
 use crate::plan;
@@ -135,12 +135,7 @@ fn with_devices(
     // No other process may look into this one or its child.
     cred::set_dumpable(false).context("prctl")?;
     let config = config::load(&container.dir.load_config()?, &container.state.about.bundle)?.config;
-    let host = host::probe(host::Asked {
-        own_cgroup: OwnCgroup::NotNeeded,
-        security_modules: false,
-        mounts: false,
-        id_ranges: false,
-    })?;
+    let host = host::probe(host::Asked::default())?;
     Devices { container, config: &config, host: &host }.take(&acts)?;
     change(container, resources, warnings)
         .map_err(|cause| Devices { container, config: &config, host: &host }.take_back(&acts, cause))

@@ -4,6 +4,7 @@
 use super::api::{Any, BootstrapParams, BootstrapResult, Options};
 use super::flags::Flags;
 use super::options::OPTIONS;
+use super::pod;
 use super::publisher::Publisher;
 use super::server::Shim;
 use super::work::Glance;
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 /// Annotations that name the container whose shim serves the others of its group, in the order in
 /// which they count.
-const GROUPS: [&str; 2] = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"];
+const GROUPS: [&str; 2] = ["io.containerd.runc.v2.group", pod::SANDBOX];
 
 /// Where sockets are, unless containerd says otherwise.
 const SOCKETS: &str = "/run/containerd/s";

@@ -9,7 +9,7 @@ use crate::cgroup;
 use crate::cmd::create::{self, Bundle, Common, Fds};
 use crate::cmd::{Global, unnoted, update};
 use crate::config;
-use crate::host::{self, Asked, OwnCgroup};
+use crate::host::{self, Asked};
 use crate::id::Id;
 use crate::log::{Format, Level};
 use crate::parent::create::CreateOrder;
@@ -191,12 +191,7 @@ pub fn exec(
     // Clients take the process from the container's, and say only here what it has.
     process.terminal = console.is_some();
     let labelled = process.apparmor_profile.is_some() || process.selinux_label.is_some();
-    let host = host::probe(Asked {
-        own_cgroup: OwnCgroup::NotNeeded,
-        security_modules: labelled,
-        mounts: false,
-        id_ranges: false,
-    })?;
+    let host = host::probe(Asked { security_modules: labelled, ..Asked::default() })?;
     let request = ExecRequest {
         id,
         keyring: if container.state.private_keyring { Keyring::New } else { Keyring::Callers },
@@ -296,13 +291,7 @@ pub fn checkpoint(
     let container = store.open_locked(&id)?;
     container.allow(Command::Checkpoint)?;
     let config = config::load(&container.dir.load_config()?, &container.state.about.bundle)?.config;
-    let asked_of_host = Asked {
-        own_cgroup: OwnCgroup::NotNeeded,
-        security_modules: config.wants_labels(),
-        mounts: false,
-        id_ranges: false,
-    };
-    let host = host::probe(asked_of_host)?;
+    let host = host::probe(Asked { security_modules: config.wants_labels(), ..Asked::default() })?;
     let notify = container.dir.takes_notifications().then(|| store.notify_folder(&id));
     let images = if asked.image_path.is_empty() { path } else { &asked.image_path };
     let work = if asked.work_path.is_empty() { work } else { Path::new(&asked.work_path) };
